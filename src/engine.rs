@@ -1,0 +1,13 @@
+//! The ground every stage stands on: the query session, the Parquet writer, the row ledger and the
+//! terms on which a stage runs. Knows nothing of genomes, records or tiers.
+
+pub mod job;
+pub mod ledger;
+pub mod output;
+pub mod parquet;
+pub mod session;
+
+pub use job::{Cancelled, Job, Progress};
+pub use ledger::{Ledger, TableLedger};
+pub use output::StageOutput;
+pub use parquet::{FileEntry, FileTags, TableFile};

@@ -1,0 +1,43 @@
+//! The one place that makes a query session. Every relational plan goes through [`session`], so that a
+//! cluster engine can later take the place of the embedded one without a change above this line.
+
+use std::sync::Arc;
+
+use datafusion::error::DataFusionError;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use super::Job;
+
+/// A session bounded by the job's threads and memory that spills into its scratch folder.
+///
+/// # Errors
+/// When the scratch folder cannot be used.
+pub fn session(job: &Job) -> Result<SessionContext, DataFusionError> {
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(FairSpillPool::new(
+            usize::try_from(job.memory).unwrap_or(usize::MAX),
+        )))
+        .with_disk_manager_builder(
+            DiskManagerBuilder::default()
+                .with_mode(DiskManagerMode::Directories(vec![job.scratch.clone()])),
+        )
+        .build_arc()?;
+    let mut config = SessionConfig::new().with_target_partitions(job.threads).with_batch_size(8192);
+    let options = config.options_mut();
+    // Column names are OMOP's own; nothing is folded or sniffed.
+    options.execution.parquet.schema_force_view_types = false;
+    options.execution.parquet.pushdown_filters = true;
+    options.execution.collect_statistics = true;
+    Ok(SessionContext::new_with_config_rt(config, runtime))
+}
+
+/// A runtime for driving plans from a stage: `threads` workers, no I/O or clock drivers.
+///
+/// # Errors
+/// When the operating system gives no threads.
+pub fn runtime(job: &Job) -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(job.threads).build()
+}

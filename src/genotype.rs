@@ -1,0 +1,65 @@
+//! Genotypes: VCF and BCF in, the `variants`, `genotypes`, `carriers` and `samples` tables out.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Reference genome, for contig names and pseudo-autosomal regions.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+pub enum Genome {
+    /// GRCh37 (hg19).
+    #[serde(rename = "GRCh37")]
+    Grch37,
+    /// GRCh38 (hg38).
+    #[serde(rename = "GRCh38")]
+    Grch38,
+}
+
+/// Sex as the sample sheet states it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sex {
+    /// Expected karyotype XX.
+    Female,
+    /// Expected karyotype XY.
+    Male,
+}
+
+/// A sample that goes into the callset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SampleEntry {
+    /// The person's research id in the controlled tier.
+    pub research_id: i64,
+    /// Stated sex, if known.
+    pub sex: Option<Sex>,
+    /// Predicted ancestry group, lower case (`afr`, `eur` ...), if known.
+    pub ancestry: Option<String>,
+}
+
+/// Who of the samples in the files goes in, and why the others stay out.
+#[derive(Debug, Clone, Default)]
+pub struct SampleSheet {
+    /// By sample name in the file.
+    pub included: BTreeMap<String, SampleEntry>,
+    /// Samples that stay out, with the reason code (`withdrawn`, `no_genomics_consent` ...).
+    pub excluded: BTreeMap<String, String>,
+    /// Whether a sample in neither list is left out and counted (`unmapped_sample`) or an error.
+    pub exclude_unmapped: bool,
+}
+
+/// What to ingest as one callset.
+#[derive(Debug, Clone)]
+pub struct CallsetRequest {
+    /// Callset name, e.g. `wgs`; a path component.
+    pub name: String,
+    /// Reference genome.
+    pub genome: Genome,
+    /// Input files, all with the same samples in the same order, split by position.
+    pub files: Vec<PathBuf>,
+    /// Who goes in.
+    pub samples: SampleSheet,
+    /// INFO fields to keep, typed by the header.
+    pub info: Vec<String>,
+    /// Whether to write `carriers`.
+    pub carriers: bool,
+}

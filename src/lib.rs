@@ -1,0 +1,23 @@
+//! strata turns a research programme's raw feeds (VCF, BCF, OMOP extracts, rosters, sample maps) into
+//! a *release*: tiered Parquet for researchers and public aggregates with a static browser.
+//!
+//! Data flows one way:
+//!
+//! ```text
+//! cli -> pipeline -> {genotype, omop, identity, tier, publish, release} -> engine
+//! ```
+//!
+//! [`config`] and [`error`] are leaves that every module may use. `ARCHITECTURE.md` has the map.
+
+pub mod cli;
+pub mod config;
+pub mod engine;
+pub mod error;
+pub mod genotype;
+pub mod identity;
+pub mod omop;
+pub mod pipeline;
+pub mod publish;
+pub mod release;
+pub mod synth;
+pub mod tier;

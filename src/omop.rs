@@ -1,0 +1,1 @@
+//! OMOP CDM extracts: CSV or Parquet in, typed tables and a quarantine out.
