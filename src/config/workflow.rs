@@ -162,7 +162,9 @@ pub struct Vocabulary {
 }
 
 /// Version of the OMOP Common Data Model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub enum CdmVersion {
     /// 5.3
     #[serde(rename = "5.3")]

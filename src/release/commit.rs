@@ -34,37 +34,41 @@ pub fn commit(layout: &Layout, staged: &Path, manifest: &Manifest) -> Result<(),
     std::fs::create_dir_all(layout.releases())
         .map_err(IoError::at("creating", layout.releases()))?;
     if target.exists() {
-        // Left by a run that was stopped between the two renames, or an older release of the same
-        // content that CURRENT has since moved on from. Same id, same content: only CURRENT is missing.
-        return adopt(layout, &target, &bytes, manifest);
+        // An older release of the same content, or one that was damaged: same id, same bytes wanted.
+        if adopt(layout, &manifest.release_id, &manifest.content_key)? {
+            return Ok(());
+        }
+        let aside = staged.with_file_name("damaged");
+        std::fs::rename(&target, &aside).map_err(IoError::at("moving aside", &target))?;
     }
     std::fs::rename(staged, &target).map_err(IoError::at("renaming", staged))?;
     sync_dir(&layout.releases())?;
-    point(layout, manifest, &bytes)
+    point(layout, &manifest.release_id, &bytes)
 }
 
-/// Makes a release that is already in place current, after checking every byte of it.
-fn adopt(layout: &Layout, target: &Path, bytes: &[u8], manifest: &Manifest) -> Result<(), Error> {
+/// Makes a release that is already in place current, if it is there, of this content and whole.
+///
+/// # Errors
+/// When `CURRENT` cannot be written.
+pub fn adopt(layout: &Layout, release_id: &str, content_key: &str) -> Result<bool, Error> {
+    let target = layout.release(release_id);
     let path = target.join("MANIFEST.json");
-    let there = std::fs::read(&path).map_err(IoError::at("reading", &path))?;
-    if there != bytes {
-        return Err(Error::Changed { path: "MANIFEST.json".into() });
+    let Ok(bytes) = std::fs::read(&path) else { return Ok(false) };
+    let Ok(manifest) = Manifest::from_bytes(&bytes, &path) else { return Ok(false) };
+    let whole = manifest.content_key == content_key
+        && manifest.files.iter().all(|entry| {
+            digest_of(&target.join(&entry.path))
+                .is_ok_and(|found| found == (entry.bytes, entry.sha256.clone()))
+        });
+    if whole {
+        point(layout, release_id, &bytes)?;
     }
-    for entry in &manifest.files {
-        let (bytes, digest) = digest_of(&target.join(&entry.path))?;
-        if (bytes, digest.as_str()) != (entry.bytes, entry.sha256.as_str()) {
-            return Err(Error::Changed { path: entry.path.clone() });
-        }
-    }
-    point(layout, manifest, bytes)
+    Ok(whole)
 }
 
-fn point(layout: &Layout, manifest: &Manifest, bytes: &[u8]) -> Result<(), Error> {
-    Current {
-        release_id: manifest.release_id.clone(),
-        manifest_sha256: hex(&Sha256::digest(bytes)),
-    }
-    .write(layout)
+fn point(layout: &Layout, release_id: &str, bytes: &[u8]) -> Result<(), Error> {
+    Current { release_id: release_id.to_owned(), manifest_sha256: hex(&Sha256::digest(bytes)) }
+        .write(layout)
 }
 
 /// The manifest counts the rows of private tables, so it is as private as they are.

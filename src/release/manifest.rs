@@ -32,6 +32,8 @@ pub struct Input {
 pub struct StageRecord {
     /// Content key: input digests, resolved config, rule set and version.
     pub key: String,
+    /// What the key is made of, each by digest.
+    pub parts: BTreeMap<String, String>,
     /// Rows in, out and excluded.
     pub ledger: Ledger,
     /// Paths of the files it wrote.
