@@ -115,6 +115,11 @@ impl Column {
         let cell = match self {
             Self::Absent => Cell::Null,
             Self::Integer(a) if a.is_valid(row) => Cell::Integer(a.value(row)),
+            Self::Float(a) if a.is_valid(row) && kind == FieldKind::Text => {
+                let start = text.len() as u32;
+                text.push_str(&a.value(row).to_string());
+                Cell::Text(start, text.len() as u32)
+            }
             Self::Float(a) if a.is_valid(row) => return float_cell(a.value(row), kind),
             Self::Date(a) if a.is_valid(row) => Cell::Date(a.value(row)),
             Self::Timestamp(a) if a.is_valid(row) => {
@@ -180,7 +185,9 @@ fn arrays(
 
 /// Brings `array` into the form from which values of `kind` are read; None when it cannot hold them.
 ///
-/// Decimals go by their text, so that they give the same value as the same digits in a CSV file.
+/// Decimals go by their text, so that they give the same value as the same digits in a CSV file. Codes
+/// that a writer took for floats (a text column of SNOMED codes) come back as the shortest digits that
+/// state the number: `65363002`, not `65363002.0`.
 fn column(kind: FieldKind, array: &ArrayRef) -> Option<Column> {
     let array = without_zone(&without_dictionary(array)?)?;
     let found = array.data_type();
@@ -198,6 +205,7 @@ fn column(kind: FieldKind, array: &ArrayRef) -> Option<Column> {
     let wide = found == &DataType::UInt64;
     let stamp = matches!(found, DataType::Timestamp(..) | DataType::Date64);
     let to = match kind {
+        FieldKind::Text if found.is_floating() => DataType::Float64,
         FieldKind::Text if !found.is_nested() && !is_binary(found) => DataType::Utf8,
         FieldKind::Text => return None,
         _ if text || decimal || wide => DataType::Utf8,
