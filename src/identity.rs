@@ -14,6 +14,7 @@ pub mod roster;
 pub mod row_key;
 pub mod samples;
 mod sheet;
+mod shift_map;
 
 pub use error::Error;
 pub use key::{ControlledKeys, DisclosureKey, IdScope, Key, RegisteredKeys};
@@ -22,6 +23,7 @@ pub use people::{ExcludedPerson, Exclusion, TierPeople, TierPerson};
 pub use roster::{Roster, Standing};
 pub use row_key::{RowKey, RowKeys};
 pub use samples::{AncestryTable, SampleMap, SampleSex, SexTable};
+pub use shift_map::shift_map;
 
 /// A participant as the raw feeds name them. Never leaves the run.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

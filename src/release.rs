@@ -71,12 +71,14 @@ impl Coded for Error {
     fn help(&self) -> Option<String> {
         match self {
             Self::Io(e) => e.help(),
-            Self::Locked { .. } => {
-                Some("wait for it to end; the lock goes away with its process, however it ends".into())
-            }
+            Self::Locked { .. } => Some(
+                "wait for it to end; the lock goes away with its process, however it ends".into(),
+            ),
             Self::Changed { .. } => Some("check the disk, then run again".into()),
             Self::Empty { .. } => Some("make one with `strata run WORKFLOW`".into()),
-            Self::Invalid { .. } => Some("restore it from a copy, or run the workflow again".into()),
+            Self::Invalid { .. } => {
+                Some("restore it from a copy, or run the workflow again".into())
+            }
             Self::Unknown { .. } => None,
         }
     }

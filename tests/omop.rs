@@ -43,8 +43,7 @@ fn assert_books_balance(extract: &Extract, root: &Path) {
         assert_eq!(rows, table.rows, "{}", table.name);
         assert_eq!(books(extract, &table.name).rows_out, table.rows, "{}", table.name);
     }
-    let excluded: u64 =
-        extract.output.ledger.0.iter().flat_map(|t| t.excluded.values()).sum();
+    let excluded: u64 = extract.output.ledger.0.iter().flat_map(|t| t.excluded.values()).sum();
     assert_eq!(extract.output.files.len(), 1);
     assert_eq!(extract.output.files[0].rows, Some(excluded));
 }
@@ -54,9 +53,8 @@ fn rejects(extract: &Extract, root: &Path) -> BTreeMap<(String, String), u64> {
     let batch = read(&root.join(&extract.output.files[0].path));
     let mut counts = BTreeMap::new();
     for row in 0..batch.num_rows() {
-        let cell = |c: &str| {
-            batch.column_by_name(c).unwrap().as_string::<i32>().value(row).to_owned()
-        };
+        let cell =
+            |c: &str| batch.column_by_name(c).unwrap().as_string::<i32>().value(row).to_owned();
         *counts.entry((cell("table"), cell("reason"))).or_default() += 1;
     }
     counts
@@ -159,8 +157,7 @@ fn the_raw_and_the_typed_gibleed_agree() {
     for table in ["person", "visit_occurrence"] {
         let sorted = |root: &Path, extract: &Extract| {
             let batch = read(&root.join(&extract.table(table).unwrap().path));
-            let order =
-                arrow::compute::sort_to_indices(batch.column(0), None, None).unwrap();
+            let order = arrow::compute::sort_to_indices(batch.column(0), None, None).unwrap();
             arrow::compute::take_record_batch(&batch, &order).unwrap()
         };
         assert_eq!(sorted(a.path(), &raw), sorted(b.path(), &typed), "{table}");
@@ -201,11 +198,21 @@ fn synthea_is_the_same_from_csv_and_parquet() {
                 differing.push(format!("{}.{}", table.name, field.name()));
                 for r in 0..one.num_rows() {
                     let (x, y) = (one.column(i).slice(r, 1), two.column(i).slice(r, 1));
-                    if &x != &y { println!("{} {} {:?} {:?}", table.name, r, x, y); break; }
+                    if &x != &y {
+                        println!("{} {} {:?} {:?}", table.name, r, x, y);
+                        break;
+                    }
                 }
             }
         }
-        if differing.is_empty() { assert_eq!(std::fs::read(left).unwrap(), std::fs::read(right).unwrap(), "{}", table.name); }
+        if differing.is_empty() {
+            assert_eq!(
+                std::fs::read(left).unwrap(),
+                std::fs::read(right).unwrap(),
+                "{}",
+                table.name
+            );
+        }
     }
     assert_eq!(differing, Vec::<String>::new());
 }

@@ -76,7 +76,8 @@ fn same_bytes_on_any_number_of_threads() {
     let dir = tempfile::tempdir().unwrap();
     let out = |name: &str| dir.path().join(name);
     for (name, threads) in [("one", 1), ("three", 3)] {
-        let request = SynthRequest { persons: 400, variants: 3000, seed: 7, out: out(name), threads };
+        let request =
+            SynthRequest { persons: 400, variants: 3000, seed: 7, out: out(name), threads };
         generate(&request, &Silent).unwrap();
     }
     assert_same_files(&out("one"), &out("three"), "threads must not show");
@@ -272,8 +273,8 @@ fn risk_allele_raises_the_odds() {
     for (line, genotype) in map.lines().skip(1).zip(&record.1) {
         if genotype != "./." {
             let person = line.split(',').nth(1).unwrap();
-            cells[2 * usize::from(!genotype.contains('1')) + usize::from(!cases.contains(person))] +=
-                1;
+            cells[2 * usize::from(!genotype.contains('1'))
+                + usize::from(!cases.contains(person))] += 1;
         }
     }
     let truth = [
@@ -301,9 +302,8 @@ fn relatives_share_haplotypes() {
         records.iter().filter(|g| far(g)).count()
     };
     let different = |a: usize, b: usize| {
-        let other = |g: &(Vec<String>, Vec<String>)| {
-            g.1[a] != g.1[b] && g.1[a] != "./." && g.1[b] != "./."
-        };
+        let other =
+            |g: &(Vec<String>, Vec<String>)| g.1[a] != g.1[b] && g.1[a] != "./." && g.1[b] != "./.";
         records.iter().filter(|g| other(g)).count()
     };
     let mut seen = BTreeSet::new();
@@ -317,7 +317,10 @@ fn relatives_share_haplotypes() {
         }
         seen.insert(pair.relation);
     }
-    assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["identical_twins", "parent_child", "siblings"]);
+    assert_eq!(
+        seen.into_iter().collect::<Vec<_>>(),
+        ["identical_twins", "parent_child", "siblings"]
+    );
     assert!(opposite(0, 1) + opposite(2, 3) > 10, "strangers are not alike");
 }
 

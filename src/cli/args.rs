@@ -184,8 +184,10 @@ pub struct Verify {
 
 /// Arguments of `schema`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  strata schema workflow\n  strata schema --dir configs/schema\n  \
-                        strata schema --dir configs/schema --check")]
+#[command(
+    after_help = "Examples:\n  strata schema workflow\n  strata schema --dir configs/schema\n  \
+                        strata schema --dir configs/schema --check"
+)]
 pub struct Schema {
     /// Which schema to print.
     #[arg(value_enum, required_unless_present = "dir")]
@@ -211,7 +213,9 @@ pub enum SchemaName {
 
 /// Arguments of `synth`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  strata synth --persons 2500 --variants 200000 --seed 7 --out data/synth")]
+#[command(
+    after_help = "Example:\n  strata synth --persons 2500 --variants 200000 --seed 7 --out data/synth"
+)]
 pub struct Synth {
     /// Number of people.
     #[arg(long)]

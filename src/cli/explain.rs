@@ -11,10 +11,8 @@ use crate::tier;
 
 pub fn explain(verb: &Explain) -> Result<ExitCode, Failure> {
     let project = Project::open(&verb.workflow)?;
-    let tiers: [(TierName, &Option<TierPolicy>); 2] = [
-        (TierName::Controlled, &project.controlled),
-        (TierName::Registered, &project.registered),
-    ];
+    let tiers: [(TierName, &Option<TierPolicy>); 2] =
+        [(TierName::Controlled, &project.controlled), (TierName::Registered, &project.registered)];
     let mut answer = serde_json::Map::new();
     for (name, policy) in tiers {
         let Some(policy) = policy else { continue };

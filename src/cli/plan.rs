@@ -60,7 +60,11 @@ pub fn check_stages(project: &Project, names: &[String]) -> Result<(), Failure> 
             let help = near
                 .map(|near| format!("did you mean `{near}`?"))
                 .unwrap_or_else(|| format!("stages: {}", known.join(", ")));
-            Err(Failure::stated("cli::unknown_stage", format!("there is no stage `{name}`"), Some(help)))
+            Err(Failure::stated(
+                "cli::unknown_stage",
+                format!("there is no stage `{name}`"),
+                Some(help),
+            ))
         }
     }
 }

@@ -64,7 +64,14 @@ impl Listener for Bars {
         let rows: u64 = run.ledger.0.iter().map(|t| t.rows_out).sum();
         let excluded: u64 = run.ledger.0.iter().flat_map(|t| t.excluded.values()).sum();
         let bytes: u64 = run.files.iter().map(|f| f.bytes).sum();
-        tracing::info!(stage = run.stage, rows, excluded, bytes, seconds = run.seconds, "stage finished");
+        tracing::info!(
+            stage = run.stage,
+            rows,
+            excluded,
+            bytes,
+            seconds = run.seconds,
+            "stage finished"
+        );
         if self.lines {
             let mark = match run.action {
                 Action::Run => "✔",

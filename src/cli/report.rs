@@ -96,9 +96,7 @@ impl miette::Diagnostic for Shown {
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         self.label.clone().map(|label| Box::new(std::iter::once(label)) as Box<_>)
     }
-    fn related<'a>(
-        &'a self,
-    ) -> Option<Box<dyn Iterator<Item = &'a dyn miette::Diagnostic> + 'a>> {
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn miette::Diagnostic> + 'a>> {
         (!self.related.is_empty()).then(|| {
             Box::new(self.related.iter().map(|shown| shown as &dyn miette::Diagnostic)) as Box<_>
         })

@@ -26,7 +26,10 @@ pub fn run(verb: &Run, args: &Args) -> Result<ExitCode, Failure> {
         .or(project.workflow.engine.threads)
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     // Hashing and checking use the same number of threads as the stages.
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(Failure::internal)?;
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global()
+        .map_err(Failure::internal)?;
     let inputs = Inputs::gather(&project)?;
     let key = pipeline::load_key(&project)?;
     let options = Options { threads, force: verb.force.iter().cloned().collect(), cancel };

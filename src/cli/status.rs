@@ -46,7 +46,10 @@ pub fn status(verb: &Status) -> Result<ExitCode, Failure> {
             RunStatus::Stopped => "stopped",
         };
         let error = run.error.as_ref().map(|e| format!("  {}", e.code)).unwrap_or_default();
-        print_line(&format!("{}  {}  {status} ({:.1} s){error}", run.started, run.run_id, run.seconds));
+        print_line(&format!(
+            "{}  {}  {status} ({:.1} s){error}",
+            run.started, run.run_id, run.seconds
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -18,9 +18,9 @@ pub fn synth(verb: &Synth, _args: &Args) -> Result<ExitCode, Failure> {
         threads: threads
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
     };
-    let cancel = super::signal::watch();
-    let report = generate(&request, &cancel)
+    let report = generate(&request, &crate::engine::job::Silent)
         .map_err(|e| Failure::stated(e.code(), e.to_string(), e.help()))?;
-    print_line(&format!("wrote {} files, {} bytes", report.files, report.bytes));
+    print_line(&format!("wrote {}", verb.out.display()));
+    let _ = report;
     Ok(ExitCode::SUCCESS)
 }

@@ -32,7 +32,10 @@ pub fn verify(verb: &Verify) -> Result<ExitCode, Failure> {
             0 => "is as promised".to_owned(),
             n => format!("is NOT as promised: {n} finding(s)"),
         };
-        print_line(&format!("{} {verdict} ({} files, {rows} rows, {bytes})", found.release_id, found.files));
+        print_line(&format!(
+            "{} {verdict} ({} files, {rows} rows, {bytes})",
+            found.release_id, found.files
+        ));
     }
     Ok(if found.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

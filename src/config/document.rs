@@ -234,7 +234,9 @@ impl<'a> Checker<'a> {
                 let help = nearest(name, names.clone())
                     .map(|near| format!("did you mean `{near}`?"))
                     .or(home)
-                    .or_else(|| Some(format!("valid keys: {}", names.collect::<Vec<_>>().join(", "))));
+                    .or_else(|| {
+                        Some(format!("valid keys: {}", names.collect::<Vec<_>>().join(", ")))
+                    });
                 let section = if path.is_empty() { String::new() } else { format!(" in [{path}]") };
                 self.report(key.span(), format!("unknown key `{name}`{section}"), help);
             } else if let Some(child @ Value::Object(_)) = others {
@@ -247,7 +249,9 @@ impl<'a> Checker<'a> {
                 let section = if path.is_empty() { "the file".into() } else { format!("[{path}]") };
                 let help = known
                     .and_then(|k| k.get(name))
-                    .and_then(|s| s.get("description").or_else(|| self.resolve(s).get("description")))
+                    .and_then(|s| {
+                        s.get("description").or_else(|| self.resolve(s).get("description"))
+                    })
                     .and_then(Value::as_str)
                     .map(str::to_owned);
                 self.report(span.clone(), format!("{section} needs the key `{name}`"), help);
@@ -350,7 +354,8 @@ impl<'a> Checker<'a> {
         let low = schema.get("minimum").and_then(Value::as_i64).unwrap_or(i64::MIN);
         let high = schema.get("maximum").and_then(Value::as_i64).unwrap_or(i64::MAX);
         if number < low || number > high {
-            let limit = if number < low { format!("at least {low}") } else { format!("at most {high}") };
+            let limit =
+                if number < low { format!("at least {low}") } else { format!("at most {high}") };
             self.report(value.span(), format!("`{path}` must be {limit}"), None);
         }
     }

@@ -174,6 +174,16 @@ pub enum CdmVersion {
     V5_4,
 }
 
+impl CdmVersion {
+    /// The version as written: `5.3`, `5.4`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V5_3 => "5.3",
+            Self::V5_4 => "5.4",
+        }
+    }
+}
+
 /// Whether a feed's dates are as recorded or already moved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

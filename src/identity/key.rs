@@ -20,9 +20,11 @@ use std::path::Path;
 
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
-use serde::{Deserialize, Serialize};
+
 use sha2::{Digest, Sha256};
 use zeroize::Zeroize;
+
+pub use crate::config::IdScope;
 
 use super::row_key::RowKeys;
 use super::{Error, PersonId, ResearchId};
@@ -31,19 +33,6 @@ use crate::error::IoError;
 
 /// Days of the longest shift: `MAX_DEID_DATE_SHIFT` of the All of Us curation code.
 pub const MAX_SHIFT_DAYS: u16 = 364;
-
-/// Which people-id key a tier uses.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum IdScope {
-    /// Each tier has its own research ids: tiers cannot be joined by id.
-    #[default]
-    PerTier,
-    /// One research id for both tiers, as All of Us has. Row ids still differ by tier.
-    Shared,
-}
 
 /// Key bytes that are overwritten when dropped and never shown.
 #[derive(Clone)]

@@ -11,40 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use serde::{Deserialize, Serialize};
 
-/// Version of the Common Data Model that a feed follows.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    schemars::JsonSchema,
-)]
-pub enum CdmVersion {
-    /// CDM 5.3 (5.3.0 and 5.3.1).
-    #[serde(rename = "5.3")]
-    V5_3,
-    /// CDM 5.4.
-    #[serde(rename = "5.4")]
-    V5_4,
-}
-
-impl CdmVersion {
-    /// The version as written in a workflow: `5.3`, `5.4`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::V5_3 => "5.3",
-            Self::V5_4 => "5.4",
-        }
-    }
-}
+pub use crate::config::CdmVersion;
 
 /// What a field holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -229,6 +197,14 @@ pub fn cdm(version: CdmVersion) -> &'static Cdm {
         CdmVersion::V5_3 => &V5_3,
         CdmVersion::V5_4 => &V5_4,
     }
+}
+
+/// Every table of every version: the tables whose row ids may have to be re-keyed.
+pub fn table_names() -> impl Iterator<Item = &'static str> {
+    let versions = [CdmVersion::V5_3, CdmVersion::V5_4];
+    let names: std::collections::BTreeSet<&str> =
+        versions.into_iter().flat_map(|version| cdm(version).tables().map(|t| t.name)).collect();
+    names.into_iter()
 }
 
 /// Whether `table` is one of the standardised vocabulary tables: no person, no row ids to hide.

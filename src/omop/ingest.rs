@@ -53,8 +53,7 @@ pub fn ingest(request: &ExtractRequest, job: &Job) -> Result<Extract, Error> {
     let mut tasks = find_tasks(request, &mut notes)?;
     job.progress.expect(tasks.iter().map(Task::bytes).sum());
 
-    let mut context =
-        Context { site, job, persons: None, shift: request.shift_map.as_ref() };
+    let mut context = Context { site, job, persons: None, shift: request.shift_map.as_ref() };
     let mut loaded = Vec::new();
     if let Some(person) = tasks.iter().position(|t| t.spec.name == "person") {
         loaded.push(tasks.remove(person).run(&context)?);

@@ -172,8 +172,7 @@ impl<'a> Loader<'a> {
         };
         let properties = properties(&tags, &[]).build();
         let schema = spec.schema();
-        let file =
-            TableFile::create(&context.job.out, &path, schema.clone(), tags, properties)?;
+        let file = TableFile::create(&context.job.out, &path, schema.clone(), tags, properties)?;
         let mut ledger = TableLedger::new(format!("omop/{}", spec.name));
         ledger.noted.insert(format!("site:{}", context.site), 1);
         Ok(Self {

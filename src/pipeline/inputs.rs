@@ -106,8 +106,7 @@ impl Inputs {
     /// [`Error::InputChanged`].
     pub fn check_unchanged(&self) -> Result<(), Error> {
         for file in self.feeds.values().flatten() {
-            let meta =
-                std::fs::metadata(&file.path).map_err(IoError::at("reading", &file.path))?;
+            let meta = std::fs::metadata(&file.path).map_err(IoError::at("reading", &file.path))?;
             if meta.len() != file.input.bytes || meta.modified().ok() != file.modified {
                 return Err(Error::InputChanged { path: file.path.clone() });
             }

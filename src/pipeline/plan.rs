@@ -223,12 +223,7 @@ impl Draft<'_> {
                     ),
                 ),
             ];
-            ids.push(self.add(
-                &format!("ingest.{input}"),
-                Work::Callset(name.clone()),
-                &[],
-                parts,
-            ));
+            ids.push(self.add(&format!("ingest.{input}"), Work::Callset(name.clone()), &[], parts));
         }
         ids
     }
@@ -271,7 +266,10 @@ impl Draft<'_> {
             ("key", self.key_id.to_owned()),
             (
                 "config",
-                format!("{}\n{}\n{}", programme.name, programme.release, programme.reference_date.0),
+                format!(
+                    "{}\n{}\n{}",
+                    programme.name, programme.release, programme.reference_date.0
+                ),
             ),
         ];
         self.add("publish", Work::Publish, &needs, parts);
@@ -315,8 +313,7 @@ fn decide(
     for index in (0..stages.len()).rev() {
         let (head, tail) = stages.split_at_mut(index + 1);
         let stage = &mut head[index];
-        let reader =
-            tail.iter().find(|s| s.action == Action::Run && s.needs.contains(&stage.id));
+        let reader = tail.iter().find(|s| s.action == Action::Run && s.needs.contains(&stage.id));
         let old = current.and_then(|m| m.stages.get(&stage.id));
         let (action, why) = if force.contains(&stage.id) {
             (Action::Run, "asked for with --force".to_owned())

@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::config::{
-    CdmVersion, DateBasis, Diagnostic, Document, Error, PolicyFile, PublicPolicy, TierPolicy, Workflow,
+    CdmVersion, DateBasis, Diagnostic, Document, Error, PolicyFile, PublicPolicy, TierPolicy,
+    Workflow,
 };
 use crate::release::Layout;
 
@@ -54,6 +55,21 @@ impl Project {
     /// A path of the workflow file, from here.
     pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
         normal(&self.base.join(relative))
+    }
+
+    /// Ids of all stages, in order.
+    pub fn stage_ids(&self) -> Vec<String> {
+        let workflow = &self.workflow;
+        let fixed = |there: bool, id: &str| there.then(|| id.to_owned());
+        let mut ids: Vec<String> = Vec::new();
+        ids.extend(fixed(workflow.vocabulary.is_some(), "ingest.vocabulary"));
+        ids.extend(workflow.ehr.keys().map(|site| format!("ingest.ehr.{site}")));
+        ids.push("link".into());
+        ids.extend(workflow.callset.keys().map(|name| format!("ingest.callset.{name}")));
+        ids.extend(fixed(self.controlled.is_some(), "tier.controlled"));
+        ids.extend(fixed(self.registered.is_some(), "tier.registered"));
+        ids.extend(fixed(self.public.is_some(), "publish"));
+        ids
     }
 
     /// The CDM version the release follows: the newest of its extracts.
@@ -131,7 +147,9 @@ fn normal(path: &Path) -> PathBuf {
 
 fn expand(base: &Path, pattern: &str) -> Vec<PathBuf> {
     let pattern = normal(&base.join(pattern));
-    glob::glob(&pattern.to_string_lossy()).map(|found| found.flatten().collect()).unwrap_or_default()
+    glob::glob(&pattern.to_string_lossy())
+        .map(|found| found.flatten().collect())
+        .unwrap_or_default()
 }
 
 struct Problems<'a> {
@@ -187,7 +205,11 @@ impl Problems<'_> {
             }
         }
         if workflow.ehr.is_empty() && workflow.callset.is_empty() {
-            self.add("workflow", "there is nothing to ingest", Some("add [ehr.…] or [callset.…]".into()));
+            self.add(
+                "workflow",
+                "there is nothing to ingest",
+                Some("add [ehr.…] or [callset.…]".into()),
+            );
         }
         if workflow.tier.public.is_some() && workflow.tier.controlled.is_none() {
             let help = "the Public tier is made from the Controlled tier; add [tier.controlled]";

@@ -183,8 +183,7 @@ impl Execution<'_> {
             recorder.event("stage_started", &[("stage", stage.id.clone().into())])?;
             let progress = self.listener.stage_started(stage, index, total);
             let (started, clock) = (now(), Instant::now());
-            let output =
-                self.stage(stage, progress).map_err(|e| Error::at_stage(&stage.id, e))?;
+            let output = self.stage(stage, progress).map_err(|e| Error::at_stage(&stage.id, e))?;
             let run = StageRun {
                 stage: stage.id.clone(),
                 action: stage.action,
@@ -239,11 +238,7 @@ impl Execution<'_> {
         Ok(())
     }
 
-    fn stage(
-        &mut self,
-        stage: &Stage,
-        progress: Arc<dyn Progress>,
-    ) -> Result<StageOutput, Error> {
+    fn stage(&mut self, stage: &Stage, progress: Arc<dyn Progress>) -> Result<StageOutput, Error> {
         match stage.action {
             Action::Resume => self.resume(stage),
             Action::Reuse => self.reuse(stage),
@@ -353,4 +348,3 @@ impl Execution<'_> {
         }
     }
 }
-

@@ -69,7 +69,8 @@ impl Done {
     /// All of a run; what cannot be read counts as not finished.
     pub fn all(staging: &Path) -> Vec<Self> {
         let entries = std::fs::read_dir(Self::folder(staging)).into_iter().flatten().flatten();
-        let paths = entries.map(|e| e.path()).filter(|p| p.extension().is_some_and(|x| x == "json"));
+        let paths =
+            entries.map(|e| e.path()).filter(|p| p.extension().is_some_and(|x| x == "json"));
         let mut all: Vec<Self> = paths
             .filter_map(|path| serde_json::from_slice(&std::fs::read(path).ok()?).ok())
             .collect();
@@ -197,12 +198,7 @@ impl<'a> Bench<'a> {
         self.ingest(&Work::Ehr(site.to_owned()), &request, job)
     }
 
-    fn ingest(
-        &mut self,
-        work: &Work,
-        request: &ExtractRequest,
-        job: &Job,
-    ) -> Result<Made, Error> {
+    fn ingest(&mut self, work: &Work, request: &ExtractRequest, job: &Job) -> Result<Made, Error> {
         let extract = omop::ingest(request, job)?;
         let output = extract.output.clone();
         self.keep(work, extract.clone(), job.out.clone());
@@ -233,10 +229,8 @@ impl<'a> Bench<'a> {
         for (site, typed) in &self.extracts {
             let found = typed.extract.persons(&typed.root)?;
             let file = self.project.path(&self.project.workflow.ehr[site].path);
-            let found = found.into_iter().map(PersonId);
-            let found: Vec<PersonId> = found.collect();
-            identity::link::check_persons(&roster, &file, found.iter().copied())?;
-            persons.extend(found);
+            persons.extend(found.into_iter().map(PersonId));
+            identity::link::check_persons(&roster, &file, persons.iter().copied())?;
         }
         let mut books = TableLedger::new("participants");
         for (_, standing) in roster.iter() {
@@ -337,16 +331,11 @@ impl<'a> Bench<'a> {
         Ok(tier::build(&request, job)?)
     }
 
-    fn publish(
-        &self,
-        job: &Job,
-        tree: &Path,
-        files: Vec<FileEntry>,
-    ) -> Result<StageOutput, Error> {
+    fn publish(&self, job: &Job, tree: &Path, files: Vec<FileEntry>) -> Result<StageOutput, Error> {
         let programme = &self.project.workflow.workflow;
         let policy = self.project.public.as_ref();
-        let policy =
-            policy.ok_or_else(|| Error::Internal { what: "a public tier without a policy".into() })?;
+        let policy = policy
+            .ok_or_else(|| Error::Internal { what: "a public tier without a policy".into() })?;
         let request = PublishRequest {
             root: tree.to_owned(),
             files,

@@ -46,10 +46,8 @@ pub fn validate(project: &Project) -> Vec<Problem> {
             note(&mut problems, SexTable::read(&project.path(path)));
         }
         let files = project.callset_files(&feed.vcf);
-        let names: Vec<Option<Vec<String>>> = files
-            .iter()
-            .map(|file| note(&mut problems, genotype::sample_names(file)))
-            .collect();
+        let names: Vec<Option<Vec<String>>> =
+            files.iter().map(|file| note(&mut problems, genotype::sample_names(file))).collect();
         let (Some(roster), Some(map), Some(path)) = (&roster, &map, &map_path) else { continue };
         if let Some(Some(samples)) = names.first() {
             let unmapped = match workflow.participants.unmapped_samples {

@@ -80,9 +80,7 @@ fn write_manifest(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         .mode(0o600)
         .open(path)
         .map_err(IoError::at("creating", path))?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .map_err(IoError::at("writing", path))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(IoError::at("writing", path))?;
     Ok(())
 }
 

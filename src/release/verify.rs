@@ -138,7 +138,8 @@ fn check_table(path: &Path, entry: &FileEntry, rows: u64) -> Option<Finding> {
     let tier = footer.key_value_metadata().and_then(|pairs| {
         pairs.iter().find(|pair| pair.key == "strata.tier").and_then(|pair| pair.value.clone())
     });
-    if tier.as_deref() != Some(&entry.tier) || !entry.path.starts_with(&format!("{}/", entry.tier)) {
+    if tier.as_deref() != Some(&entry.tier) || !entry.path.starts_with(&format!("{}/", entry.tier))
+    {
         return finding("tags", "its tier, its folder and the manifest do not agree".into());
     }
     None
