@@ -257,10 +257,9 @@ fn write_health(
             .map(|&start| {
                 let end = (start + PEOPLE_CHUNK).min(cohort.people.len());
                 let mut feed = Feed::default();
-                for i in start..end {
-                    let person = &cohort.people[i];
-                    let mut chart =
-                        Chart::new(request.seed, i as u32, person, diabetes[i], &mut feed);
+                let chunk = cohort.people[start..end].iter().zip(&diabetes[start..end]);
+                for (index, (person, &diabetes)) in (start as u32..).zip(chunk) {
+                    let mut chart = Chart::new(request.seed, index, person, diabetes, &mut feed);
                     chart.write_ehr();
                     chart.write_surveys();
                     chart.write_wearables();

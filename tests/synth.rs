@@ -1,5 +1,7 @@
 //! The made-up programme: the same bytes on any number of threads, and what `truth.json` says holds.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's failure")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
