@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! participants.csv  sample_person.csv  ancestry_preds.tsv  sample_sex.tsv
-//! wgs/wgs.chr20.vcf.gz ...             omop/*.csv[.gz]  (CDM 5.4)
+//! wgs/wgs.chr20.vcf.gz ...  array/array.vcf.gz  omop/*.csv[.gz]  (CDM 5.4)
 //! vocabulary/*.csv  (Athena layout)    wearables/activity_summary.csv.gz
 //! truth.json        what was planted, and the rows of every table
 //! ```
@@ -162,6 +162,11 @@ fn make(
         files.push(VcfTruth { file, sites });
     }
 
+    let array = out.join("array");
+    std::fs::create_dir_all(&array).map_err(IoError::at("creating", &array))?;
+    let path = array.join("array.vcf.gz");
+    let array = vcf::write_array(&path, seed, &panel, chromosomes, planted, request.threads)?;
+
     let carried = planted.and_then(|p| {
         let chromosome = chromosomes.iter().find(|c| c.number == p.chromosome)?;
         let (here, dosage) = vcf::planted_dosage(seed, &panel, chromosome, p);
@@ -174,7 +179,7 @@ fn make(
     let association = carried.map(|(chromosome, here, dosage)| {
         Association::count(&chromosome, &here, &dosage, &cohort, &diabetes)
     });
-    let report = SynthReport::new(request, &cohort, files, tables, association);
+    let report = SynthReport::new(request, &cohort, (files, array), tables, association);
     let path = out.join("truth.json");
     std::fs::write(&path, report.to_json()).map_err(IoError::at("writing", &path))?;
     Ok(report)
@@ -252,10 +257,9 @@ fn write_health(
             .map(|&start| {
                 let end = (start + PEOPLE_CHUNK).min(cohort.people.len());
                 let mut feed = Feed::default();
-                for i in start..end {
-                    let person = &cohort.people[i];
-                    let mut chart =
-                        Chart::new(request.seed, i as u32, person, diabetes[i], &mut feed);
+                let chunk = cohort.people[start..end].iter().zip(&diabetes[start..end]);
+                for (index, (person, &diabetes)) in (start as u32..).zip(chunk) {
+                    let mut chart = Chart::new(request.seed, index, person, diabetes, &mut feed);
                     chart.write_ehr();
                     chart.write_surveys();
                     chart.write_wearables();

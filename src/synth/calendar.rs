@@ -71,3 +71,31 @@ impl fmt::Display for Moment {
         write!(f, "{} {:02}:{:02}:00", self.0, self.1 / 60 % 24, self.1 % 60)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn agrees_with_another_calendar(days in -100_000..200_000_i32) {
+            let (y, m, d) = Day(days).civil();
+            let theirs = jiff::civil::date(1970, 1, 1)
+                .checked_add(jiff::Span::new().days(days))
+                .unwrap();
+            prop_assert_eq!((y as i16, m as i8, d as i8), (theirs.year(), theirs.month(), theirs.day()));
+            prop_assert_eq!(Day::new(y, m, d), Day(days));
+            prop_assert_eq!(Day(days).to_string(), theirs.to_string());
+        }
+    }
+
+    #[test]
+    fn ages_turn_on_the_birthday() {
+        assert_eq!(Day::new(1937, 1, 1).age(REFERENCE), 89);
+        assert_eq!(Day::new(1937, 1, 2).age(REFERENCE), 88);
+        assert_eq!(Day::new(2000, 2, 29).age(Day::new(2001, 2, 28)), 0);
+        assert_eq!(Day::new(2000, 2, 29).age(Day::new(2001, 3, 1)), 1);
+    }
+}

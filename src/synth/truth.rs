@@ -28,6 +28,8 @@ pub struct SynthReport {
     pub samples: u64,
     /// The VCF files, in chromosome order.
     pub vcf: Vec<VcfTruth>,
+    /// Records of `array/array.vcf.gz`: common named biallelic SNVs, some of those of the VCF files.
+    pub array_records: u64,
     /// The text tables, sorted by file.
     pub tables: Vec<TableTruth>,
     /// Related pairs.
@@ -157,7 +159,7 @@ impl SynthReport {
     pub(super) fn new(
         request: &SynthRequest,
         cohort: &Cohort,
-        vcf: Vec<VcfTruth>,
+        (vcf, array_records): (Vec<VcfTruth>, u64),
         tables: Vec<TableTruth>,
         association: Option<Association>,
     ) -> Self {
@@ -169,6 +171,7 @@ impl SynthReport {
             participants: ParticipantTruth::count(cohort),
             samples: cohort.samples.len() as u64,
             vcf,
+            array_records,
             tables,
             relatives: relatives(cohort),
             association,

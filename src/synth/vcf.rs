@@ -107,7 +107,7 @@ pub fn write(
     let file = File::create(path).map_err(IoError::at("creating", path))?;
     let mut file = BufWriter::new(file);
     let mut put = |bytes: &[u8]| file.write_all(bytes).map_err(IoError::at("writing", path));
-    put(&bgzf::compress(header(chromosome, panel.samples()).as_bytes()))?;
+    put(&bgzf::compress(header(std::slice::from_ref(chromosome), panel.samples()).as_bytes()))?;
     let mut counts = SiteCounts::default();
     let blocks: Vec<u32> = (0..chromosome.blocks()).collect();
     for wave in blocks.chunks(threads.max(1) * 8) {
@@ -129,20 +129,23 @@ pub fn write(
     Ok(counts)
 }
 
-fn header(chromosome: &Chromosome, samples: usize) -> String {
-    let mut text = format!(
+fn header(chromosomes: &[Chromosome], samples: usize) -> String {
+    let mut text = String::from(
         "##fileformat=VCFv4.2\n\
          ##source=strata synth (made-up people)\n\
          ##FILTER=<ID=PASS,Description=\"All filters passed\">\n\
-         ##FILTER=<ID=LowQual,Description=\"Low quality\">\n\
-         ##contig=<ID={},length={},assembly=GRCh38>\n\
-         ##INFO=<ID=AC,Number=A,Type=Integer,Description=\"Allele count in genotypes\">\n\
+         ##FILTER=<ID=LowQual,Description=\"Low quality\">\n",
+    );
+    for c in chromosomes {
+        let (name, length) = (c.name(), c.length);
+        text.push_str(&format!("##contig=<ID={name},length={length},assembly=GRCh38>\n"));
+    }
+    text.push_str(
+        "##INFO=<ID=AC,Number=A,Type=Integer,Description=\"Allele count in genotypes\">\n\
          ##INFO=<ID=AN,Number=1,Type=Integer,Description=\"Number of called alleles\">\n\
          ##INFO=<ID=AF,Number=A,Type=Float,Description=\"Allele frequency\">\n\
          ##FORMAT=<ID=GT,Number=1,Type=String,Description=\"Genotype\">\n\
          #CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT",
-        chromosome.name(),
-        chromosome.length,
     );
     for column in 0..samples as u32 {
         text.push('\t');
@@ -150,6 +153,71 @@ fn header(chromosome: &Chromosome, samples: usize) -> String {
     }
     text.push('\n');
     text
+}
+
+/// Writes `path` as a genotyping array would see the same people: common biallelic SNVs with a name, of
+/// all chromosomes in one file, unphased. Returns the number of records.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_array(
+    path: &Path,
+    seed: u64,
+    panel: &Panel,
+    chromosomes: &[Chromosome],
+    planted: Option<Planted>,
+    threads: usize,
+) -> Result<u64, Error> {
+    let file = File::create(path).map_err(IoError::at("creating", path))?;
+    let mut file = BufWriter::new(file);
+    let mut put = |bytes: &[u8]| file.write_all(bytes).map_err(IoError::at("writing", path));
+    put(&bgzf::compress(header(chromosomes, panel.samples()).as_bytes()))?;
+    let blocks: Vec<(&Chromosome, u32)> = chromosomes
+        .iter()
+        .flat_map(|c| (0..c.blocks()).step_by(ARRAY_BLOCKS).map(move |b| (c, b)))
+        .collect();
+    let mut records = 0;
+    for wave in blocks.chunks(threads.max(1) * 8) {
+        let done: Vec<(Vec<u8>, u64)> = wave
+            .par_iter()
+            .map(|&(chromosome, block)| {
+                let (text, _) = render(seed, panel, chromosome, planted, block);
+                let (text, records) = array_records(&text);
+                (bgzf::compress(&text), records)
+            })
+            .collect();
+        for (bytes, n) in &done {
+            put(bytes)?;
+            records += n;
+        }
+    }
+    put(&bgzf::END)?;
+    file.flush().map_err(IoError::at("writing", path))?;
+    Ok(records)
+}
+
+/// An array looks at every so many blocks of the genome.
+const ARRAY_BLOCKS: usize = 4;
+
+/// Those of `text`'s records that are on the array, unphased.
+fn array_records(text: &[u8]) -> (Vec<u8>, u64) {
+    let mut out = Vec::new();
+    let mut records = 0;
+    for line in text.split_inclusive(|&b| b == b'\n') {
+        let Some(start) = memchr::memmem::find(line, b"\tGT\t").map(|at| at + 4) else { continue };
+        let (fixed, genotypes) = line.split_at(start);
+        let single = |column: usize| {
+            fixed.split(|&b| b == b'\t').nth(column).is_some_and(|allele| allele.len() == 1)
+        };
+        let called = genotypes.iter().filter(|b| matches!(b, b'0' | b'1')).count();
+        let ones = genotypes.iter().filter(|&&b| b == b'1').count();
+        if !single(2) && single(3) && single(4) && ones * 20 >= called {
+            out.extend_from_slice(fixed);
+            out.extend(genotypes.iter().map(|&b| if b == b'|' { b'/' } else { b }));
+            records += 1;
+        }
+    }
+    (out, records)
 }
 
 /// The text of one block of variants.
