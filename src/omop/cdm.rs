@@ -254,8 +254,7 @@ mod tests {
 
     #[test]
     fn every_line_of_the_specification_is_read() {
-        for (version, tables, fields) in
-            [(CdmVersion::V5_3, 37, 396), (CdmVersion::V5_4, 39, 432)]
+        for (version, tables, fields) in [(CdmVersion::V5_3, 37, 396), (CdmVersion::V5_4, 39, 432)]
         {
             let cdm = cdm(version);
             assert_eq!(cdm.tables().count(), tables);

@@ -51,8 +51,7 @@ pub fn load(source: &Source, loader: &mut Loader<'_>, job: &Job) -> Result<(), E
     loader.start_file(source.base_name(), &columns.sources);
     let known = columns.sources.iter().flatten().copied();
     let mask = ProjectionMask::roots(builder.parquet_schema(), known);
-    let reader =
-        builder.with_projection(mask).with_batch_size(8192).build().map_err(broken)?;
+    let reader = builder.with_projection(mask).with_batch_size(8192).build().map_err(broken)?;
     let mut first_row = 1;
     let mut rows = Rows { text: String::new(), cells: vec![Cell::Null; columns.sources.len()] };
     for batch in reader {

@@ -233,7 +233,9 @@ impl Coded for Error {
             Self::UnclosedQuote { .. } | Self::RecordTooLong { .. } => {
                 "double every quote inside a quoted field, and close the field"
             }
-            Self::Parquet { .. } => "write the file again; it is damaged or uses an unknown feature",
+            Self::Parquet { .. } => {
+                "write the file again; it is damaged or uses an unknown feature"
+            }
             Self::ColumnType { .. } => "export the column with the type that the CDM states",
             Self::Unshifted { .. } => "add every person to the map; no date passes un-shifted",
             Self::Cancelled(_) | Self::Arrow { .. } => return None,

@@ -29,8 +29,7 @@ impl Columns {
         line: u64,
     ) -> Result<Self, Error> {
         let names: Vec<String> = names.iter().map(|n| n.trim().to_lowercase()).collect();
-        let no_header =
-            || Error::NoHeader { file: file.to_path_buf(), table: spec.name, line };
+        let no_header = || Error::NoHeader { file: file.to_path_buf(), table: spec.name, line };
         if !names.iter().any(|name| spec.field(name).is_some()) {
             return Err(no_header());
         }

@@ -53,13 +53,12 @@ pub fn ingest(request: &ExtractRequest, job: &Job) -> Result<Extract, Error> {
     let mut tasks = find_tasks(request, &mut notes)?;
     job.progress.expect(tasks.iter().map(Task::bytes).sum());
 
-    let mut context =
-        Context { site, job, persons: None, shift: request.shift_map.as_ref() };
+    let mut context = Context { site, job, persons: None, shift: request.shift_map.as_ref() };
     let mut loaded = Vec::new();
     if let Some(person) = tasks.iter().position(|t| t.spec.name == "person") {
         loaded.push(tasks.remove(person).run(&context)?);
     }
-    let persons = loaded.first().map(|person| person.keys.clone());
+    let persons = loaded.first_mut().map(|person| std::mem::take(&mut person.keys));
     context.persons = persons.as_ref();
     loaded.extend(run_all(tasks, &context)?);
     loaded.sort_by(|a, b| a.table.name.cmp(&b.table.name));

@@ -100,10 +100,7 @@ impl Unshift {
     /// Books what was left; fails when a person had no entry in the map.
     pub fn close(self, ledger: &mut TableLedger) -> Result<(), Error> {
         if !self.missing.is_empty() {
-            return Err(Error::Unshifted {
-                table: self.table,
-                count: self.missing.len() as u64,
-            });
+            return Err(Error::Unshifted { table: self.table, count: self.missing.len() as u64 });
         }
         ledger.note("dates_as_found", self.rows_as_found);
         ledger.note("birth_parts_as_found", self.births_as_found);

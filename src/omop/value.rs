@@ -253,9 +253,8 @@ impl Cursor<'_> {
         let digits = self.bytes.iter().take_while(|b| b.is_ascii_digit()).count();
         let (fraction, rest) = self.bytes.split_at(digits);
         self.bytes = rest;
-        let micros = (0..6).fold(0, |n, i| {
-            n * 10 + fraction.get(i).map_or(0, |b| i64::from(b - b'0'))
-        });
+        let micros =
+            (0..6).fold(0, |n, i| n * 10 + fraction.get(i).map_or(0, |b| i64::from(b - b'0')));
         (digits > 0).then_some(micros)
     }
 
@@ -339,11 +338,7 @@ mod tests {
             assert_eq!(read(FieldKind::Integer, text), Ok(Cell::Integer(value)), "{text}");
         }
         for text in ["1.5", "9223372036854775808", "1e5", "0x10", "-", ".0", "1 2", "١"] {
-            assert_eq!(
-                read(FieldKind::Integer, text),
-                Err(Reason::UnparsableInteger),
-                "{text}"
-            );
+            assert_eq!(read(FieldKind::Integer, text), Err(Reason::UnparsableInteger), "{text}");
         }
     }
 
@@ -406,11 +401,7 @@ mod tests {
         assert_eq!(leniency.zone_dropped, 3);
         for text in ["2023-10-10 24:00:00", "2023-10-10 1:2", "2023-10-10T", "2023-10-10 01:00 PM"]
         {
-            assert_eq!(
-                read(FieldKind::Timestamp, text),
-                Err(Reason::UnparsableDatetime),
-                "{text}"
-            );
+            assert_eq!(read(FieldKind::Timestamp, text), Err(Reason::UnparsableDatetime), "{text}");
         }
         parse(FieldKind::Date, b"2023-10-10 04:17:47", 0, &mut leniency).unwrap();
         assert_eq!(leniency.time_dropped, 1);
