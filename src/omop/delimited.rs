@@ -110,6 +110,9 @@ pub fn load(source: &Source, loader: &mut Loader<'_>, job: &Job) -> Result<(), E
     let mut faults = Faults::default();
     let mut cells = vec![Cell::Null; columns.sources.len()];
     while text.advance()? {
+        if faults.rows.is_multiple_of(8192) {
+            job.check()?;
+        }
         row(&text, &columns, loader, &mut cells, &mut faults)?;
     }
     faults.judge(path, columns.width)

@@ -58,7 +58,7 @@ pub fn ingest(request: &ExtractRequest, job: &Job) -> Result<Extract, Error> {
     if let Some(person) = tasks.iter().position(|t| t.spec.name == "person") {
         loaded.push(tasks.remove(person).run(&context)?);
     }
-    let persons = loaded.first().map(|person| person.keys.clone());
+    let persons = loaded.first_mut().map(|person| std::mem::take(&mut person.keys));
     context.persons = persons.as_ref();
     loaded.extend(run_all(tasks, &context)?);
     loaded.sort_by(|a, b| a.table.name.cmp(&b.table.name));

@@ -18,7 +18,7 @@ use super::cdm::{FieldKind, TableSpec};
 use super::error::Error;
 use super::rejects::{Reject, TableRejects};
 use super::unshift::Unshift;
-use super::value::{Cell, Leniency, Reason};
+use super::value::{Cell, Instant, Leniency, Reason};
 
 const BATCH_ROWS: usize = 8192;
 
@@ -146,6 +146,9 @@ pub struct Loader<'a> {
     schema: SchemaRef,
     key: Option<usize>,
     person: Option<usize>,
+    /// `measurement_time`, the text field in which extracts repeat the date.
+    time_text: Option<usize>,
+    dates_in_time: u64,
     /// Whether the current file has the field.
     present: Vec<bool>,
     required_missing: Vec<u64>,
@@ -183,6 +186,8 @@ impl<'a> Loader<'a> {
             schema,
             key: spec.primary_key.and_then(|k| spec.position(k)),
             person: spec.position("person_id"),
+            time_text: spec.position("measurement_time"),
+            dates_in_time: 0,
             present: vec![true; spec.fields.len()],
             required_missing: vec![0; spec.fields.len()],
             unshift: context.shift.map(|_| Unshift::new(spec)),
@@ -231,6 +236,7 @@ impl<'a> Loader<'a> {
         }
         self.ledger.rows_in += 1;
         self.ledger.rows_out += 1;
+        self.find_date_in_time(text, cells);
         self.unshift(cells);
         for (ordinal, (builder, &cell)) in self.builders.iter_mut().zip(cells.iter()).enumerate() {
             if cell == Cell::Null && self.spec.fields[ordinal].required && self.present[ordinal] {
@@ -266,6 +272,21 @@ impl<'a> Loader<'a> {
         }
     }
 
+    /// Counts dates in `measurement_time`. Beside a moved date they would tell by how much it moved, so
+    /// in a shifted feed they go; whoever moves dates later must see to them too.
+    fn find_date_in_time(&mut self, text: &str, cells: &mut [Cell]) {
+        if let Some(ordinal) = self.time_text
+            && let Cell::Text(from, to) = cells[ordinal]
+            && let Some(value) = text.get(from as usize..to as usize)
+            && Instant::parse(value.trim().as_bytes()).is_some()
+        {
+            self.dates_in_time += 1;
+            if self.unshift.is_some() {
+                cells[ordinal] = Cell::Null;
+            }
+        }
+    }
+
     fn unshift(&mut self, cells: &mut [Cell]) {
         if let (Some(unshift), Some(map)) = (&mut self.unshift, self.context.shift) {
             unshift.apply(cells, map);
@@ -298,6 +319,11 @@ impl<'a> Loader<'a> {
         let surplus = self.excluded[Reason::DuplicateKey as usize];
         ledger.note("duplicate_key_rows_involved", surplus + self.keys.duplicated());
         ledger.note("empty_row", self.empty_rows);
+        let date_in_time = match self.unshift {
+            Some(_) => "date_in_measurement_time_dropped",
+            None => "date_in_measurement_time",
+        };
+        ledger.note(date_in_time, self.dates_in_time);
         ledger.note("na_as_null", self.leniency.na_as_null);
         ledger.note("time_dropped", self.leniency.time_dropped);
         ledger.note("zone_dropped", self.leniency.zone_dropped);
