@@ -7,6 +7,8 @@
 mod document;
 mod workflow;
 
+pub mod disclosure;
+
 use serde::{Deserialize, Serialize};
 
 pub use document::{Diagnostic, Document, Error, nearest};
