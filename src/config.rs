@@ -11,6 +11,7 @@ pub mod disclosure;
 
 use serde::{Deserialize, Serialize};
 
+pub use disclosure::PublicPolicy;
 pub use document::{Diagnostic, Document, Error, nearest};
 pub use workflow::{
     CallsetFeed, CdmVersion, CivilDate, DateBasis, EhrFeed, Engine, Genome, IdScope, Identity,

@@ -336,15 +336,19 @@ impl<'a> Bench<'a> {
         let policy = self.project.public.as_ref();
         let policy = policy
             .ok_or_else(|| Error::Internal { what: "a public tier without a policy".into() })?;
+        let key = self.key.disclosure(&programme.name);
+        let prf = move |table: &str, cell: &str, base: u32| {
+            (key.bits(&format!("{table}\n{cell}")) % u64::from(base.max(1))) as u32
+        };
         let request = PublishRequest {
             root: tree.to_owned(),
             files,
             callsets: self.project.workflow.callset.keys().cloned().collect(),
             policy: policy.clone(),
-            key: self.key.disclosure(&programme.name),
+            prf: &prf,
             programme: programme.name.clone(),
             release: programme.release.clone(),
-            reference_date: programme.reference_date,
+            reference_date: programme.reference_date.0,
         };
         Ok(publish::build(&request, job)?)
     }

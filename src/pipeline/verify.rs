@@ -13,8 +13,12 @@ pub fn verify(store: &Layout, manifest: &Manifest) -> Result<Verification, Error
     let root = store.release(&manifest.release_id);
     let public: Vec<_> = manifest.files.iter().filter(|f| f.tier == "public").cloned().collect();
     if !public.is_empty() && found.findings.is_empty() {
-        for finding in publish::audit(&root, &public)? {
-            found.findings.push(Finding::new(finding.place, "disclosure", finding.message));
+        for finding in publish::audit(&root, &public)?.findings {
+            let message = match finding.row {
+                Some(row) => format!("row {row} breaks the rule {}", finding.rule),
+                None => format!("it breaks the rule {}", finding.rule),
+            };
+            found.findings.push(Finding::new(finding.file, "disclosure", message));
         }
         found.findings.sort();
     }
