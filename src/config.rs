@@ -1,5 +1,7 @@
 //! Workflow and policy files: typed, checked all at once, with places and nearest names.
 
+pub mod policy;
+
 use serde::{Deserialize, Serialize};
 
 /// A tier of a release.
