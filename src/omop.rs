@@ -7,6 +7,18 @@
 //! line and reason, never with a value.
 
 pub mod cdm;
+mod columnar;
+mod delimited;
+mod error;
+mod folder;
+mod header;
+mod ingest;
+mod loader;
+mod persons;
+mod records;
+mod rejects;
+mod unshift;
+pub mod value;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,6 +28,9 @@ use serde::{Deserialize, Serialize};
 use crate::engine::StageOutput;
 
 pub use cdm::{Cdm, CdmVersion, FieldKind, FieldSpec, TableSpec, cdm, is_vocabulary};
+pub use error::Error;
+pub use ingest::ingest;
+pub use persons::PersonIds;
 
 /// Which tables of a folder to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

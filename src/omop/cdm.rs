@@ -103,9 +103,10 @@ pub struct FieldSpec {
 }
 
 impl FieldSpec {
-    /// Whether it holds a concept id (`*_concept_id`, `ancestor_concept_id`, `concept_id_1` ...).
+    /// Whether it holds a concept id (`concept_id`, `*_concept_id`, `concept_id_1` ...).
     pub fn is_concept_id(&self) -> bool {
-        self.kind == FieldKind::Integer && self.foreign_table == Some("concept")
+        self.kind == FieldKind::Integer
+            && (self.foreign_table == Some("concept") || self.name == "concept_id")
     }
 }
 
