@@ -9,6 +9,8 @@ mod workflow;
 
 pub mod disclosure;
 
+pub mod policy;
+
 use serde::{Deserialize, Serialize};
 
 pub use disclosure::PublicPolicy;
