@@ -4,17 +4,16 @@
 //! also what [`load`] checks a file against before it is deserialised, so that every problem is reported
 //! with its line and the nearest valid key, not only the first.
 
-mod document;
-mod workflow;
-
 pub mod disclosure;
-
+mod document;
 pub mod policy;
+mod workflow;
 
 use serde::{Deserialize, Serialize};
 
 pub use disclosure::PublicPolicy;
 pub use document::{Diagnostic, Document, Error, nearest};
+pub use policy::TierPolicy;
 pub use workflow::{
     CallsetFeed, CdmVersion, CivilDate, DateBasis, EhrFeed, Engine, Genome, IdScope, Identity,
     KeySource, Participants, PolicyFile, Programme, Tiers, Unmapped, Vocabulary, Workflow,

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::StageOutput;
 
-pub use cdm::{Cdm, CdmVersion, FieldKind, FieldSpec, TableSpec, cdm, is_vocabulary, table_names};
+pub use cdm::{Cdm, CdmVersion, FieldKind, FieldSpec, TableSpec, cdm, is_vocabulary};
 pub use error::Error;
 pub use ingest::ingest;
 pub use persons::PersonIds;

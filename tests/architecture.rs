@@ -22,7 +22,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
             "pipeline",
             with(&["genotype", "omop", "identity", "tier", "publish", "release"]),
         ),
-        ("cli", with(&["pipeline", "release", "tier", "synth"])),
+        ("cli", with(&["pipeline", "release", "tier", "omop", "synth"])),
     ])
 }
 

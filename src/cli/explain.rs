@@ -19,7 +19,7 @@ pub fn explain(verb: &Explain) -> Result<ExitCode, Failure> {
         if verb.tier.is_some_and(|only| only != name) {
             continue;
         }
-        let lines = tier::explain(policy, project.cdm());
+        let lines = tier::explain(policy, crate::omop::cdm(project.cdm()));
         let title = format!("{name:?}").to_lowercase();
         if verb.json {
             let lines = serde_json::to_value(&lines).map_err(Failure::internal)?;
@@ -30,7 +30,7 @@ pub fn explain(verb: &Explain) -> Result<ExitCode, Failure> {
         for (index, line) in lines.iter().enumerate() {
             print_line(&format!("  {:2}. {} [{}]", index + 1, line.id, line.kind));
             print_line(&format!("      {}", line.description));
-            for (table, columns) in &line.columns {
+            for (table, columns) in &line.tables {
                 print_line(&format!("      {table}: {}", columns.join(", ")));
             }
         }

@@ -199,14 +199,6 @@ pub fn cdm(version: CdmVersion) -> &'static Cdm {
     }
 }
 
-/// Every table of every version: the tables whose row ids may have to be re-keyed.
-pub fn table_names() -> impl Iterator<Item = &'static str> {
-    let versions = [CdmVersion::V5_3, CdmVersion::V5_4];
-    let names: std::collections::BTreeSet<&str> =
-        versions.into_iter().flat_map(|version| cdm(version).tables().map(|t| t.name)).collect();
-    names.into_iter()
-}
-
 /// Whether `table` is one of the standardised vocabulary tables: no person, no row ids to hide.
 pub fn is_vocabulary(table: &str) -> bool {
     matches!(

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::config::{
-    CdmVersion, DateBasis, Diagnostic, Document, Error, PolicyFile, PublicPolicy, TierPolicy,
+    CdmVersion, DateBasis, Diagnostic, Document, Error, PolicyFile, PublicPolicy, Tier, TierPolicy,
     Workflow,
 };
 use crate::release::Layout;
@@ -43,6 +43,7 @@ impl Project {
         let controlled = problems.policy("tier.controlled", workflow.tier.controlled.as_ref());
         let registered = problems.policy("tier.registered", workflow.tier.registered.as_ref());
         let public = problems.policy("tier.public", workflow.tier.public.as_ref());
+        problems.check_tiers(&workflow, controlled.as_ref(), registered.as_ref());
         let mut found = problems.found;
         if !found.is_empty() {
             found.sort_by(|a, b| (&a.file, a.span.start).cmp(&(&b.file, b.span.start)));
@@ -204,6 +205,10 @@ impl Problems<'_> {
                 }
             }
         }
+        if !workflow.callset.is_empty() && workflow.tier.controlled.is_none() {
+            let help = "genotypes are written to the Controlled tier; add [tier.controlled]";
+            self.add("callset", "needs the Controlled tier", Some(help.into()));
+        }
         if workflow.ehr.is_empty() && workflow.callset.is_empty() {
             self.add(
                 "workflow",
@@ -214,6 +219,26 @@ impl Problems<'_> {
         if workflow.tier.public.is_some() && workflow.tier.controlled.is_none() {
             let help = "the Public tier is made from the Controlled tier; add [tier.controlled]";
             self.add("tier.public", "needs the Controlled tier", Some(help.into()));
+        }
+    }
+
+    /// A policy file stands under the tier it was written for.
+    fn check_tiers(
+        &mut self,
+        workflow: &Workflow,
+        controlled: Option<&TierPolicy>,
+        registered: Option<&TierPolicy>,
+    ) {
+        let wanted = [(Tier::Controlled, controlled), (Tier::Registered, registered)];
+        for (tier, policy) in wanted {
+            if policy.is_some_and(|policy| policy.policy.tier != tier) {
+                let key = format!("tier.{}.policy", tier.name());
+                self.add(&key, "this policy is for another tier", None);
+            }
+        }
+        if !workflow.callset.is_empty() && controlled.is_some_and(|p| !p.policy.genomics) {
+            let help = "set genomics = true in the policy, or take the callsets out";
+            self.add("tier.controlled", "its policy has no genomics", Some(help.into()));
         }
     }
 

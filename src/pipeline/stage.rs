@@ -16,7 +16,7 @@ use crate::identity::{
 };
 use crate::omop::{self, Extract, ExtractRequest, Scope};
 use crate::publish::{self, PublishRequest};
-use crate::tier::{self, TierRequest};
+use crate::tier::{self, SiteExtract, TierRequest};
 
 /// The root key, read from where the workflow says; made on the first run if it says so.
 ///
@@ -283,7 +283,7 @@ impl<'a> Bench<'a> {
             Unmapped::Exclude => identity::Unmapped::Exclude,
         };
         let links = identity::link::callset(name, &names, &map, &map_file, &roster, unmapped)?;
-        let keys = self.key.controlled(self.scope(), omop::table_names());
+        let keys = self.key.controlled(self.scope(), tier::row_tables());
         let included = links.included.into_iter().map(|linked| {
             let entry = SampleEntry {
                 research_id: keys.research_id(linked.person_id).0,
@@ -305,7 +305,7 @@ impl<'a> Bench<'a> {
     /// Each tier is made from identified data with its own keys; the Controlled one has no shift key.
     fn tier(&self, tier: Tier, job: &Job) -> Result<StageOutput, Error> {
         let roster = self.roster()?;
-        let tables = omop::table_names();
+        let tables = tier::row_tables();
         let policy = match tier {
             Tier::Controlled => self.project.controlled.as_ref(),
             _ => self.project.registered.as_ref(),
@@ -319,16 +319,33 @@ impl<'a> Bench<'a> {
             let keys = self.key.registered(self.scope(), tables);
             (keys.people(&roster)?, keys.rows().clone())
         };
+        let (extracts, vocabulary) = self.sites();
         let request = TierRequest {
-            policy,
-            people: &people,
-            rows: &rows,
-            extracts: self.extracts.values().map(|t| (&t.extract, t.root.as_path())).collect(),
-            vocabulary: self.vocabulary.as_ref().map(|t| (&t.extract, t.root.as_path())),
-            reference_date: self.project.workflow.workflow.reference_date.epoch_days(),
+            policy: policy.clone(),
+            people,
+            rows,
+            extracts,
+            vocabulary,
+            reference_date: self.project.workflow.workflow.reference_date.0,
             buckets: self.project.workflow.engine.person_buckets,
         };
         Ok(tier::build(&request, job)?)
+    }
+
+    /// The sites' extracts and the vocabulary: its own folder's, or the first site's.
+    fn sites(&self) -> (Vec<SiteExtract>, Option<SiteExtract>) {
+        let of = |typed: &Typed, wanted: fn(&str) -> bool| {
+            let mut extract = typed.extract.clone();
+            extract.tables.retain(|table| wanted(&table.name));
+            SiteExtract { extract, root: typed.root.clone() }
+        };
+        if let Some(vocabulary) = &self.vocabulary {
+            let sites = self.extracts.values().map(|site| of(site, |_| true)).collect();
+            return (sites, Some(of(vocabulary, |_| true)));
+        }
+        let sites = self.extracts.values().map(|site| of(site, |t| !omop::is_vocabulary(t)));
+        let vocabulary = self.extracts.values().next().map(|site| of(site, omop::is_vocabulary));
+        (sites.collect(), vocabulary.filter(|v| !v.extract.tables.is_empty()))
     }
 
     fn publish(&self, job: &Job, tree: &Path, files: Vec<FileEntry>) -> Result<StageOutput, Error> {

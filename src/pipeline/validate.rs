@@ -58,7 +58,11 @@ pub fn validate(project: &Project) -> Vec<Problem> {
         }
     }
     for policy in [&project.controlled, &project.registered].into_iter().flatten() {
-        note(&mut problems, crate::tier::check(policy, project.cdm()));
+        problems.extend(crate::tier::check(policy).into_iter().map(|problem| Problem {
+            code: "tier::policy".into(),
+            message: format!("policy {}: {problem}", policy.policy.name),
+            help: Some("correct the policy file".into()),
+        }));
     }
     problems.dedup();
     problems
