@@ -52,18 +52,7 @@ fn is_name(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
 }
 
-/// Reference genome, for contig names and pseudo-autosomal regions.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
-)]
-pub enum Genome {
-    /// GRCh37 (hg19).
-    #[serde(rename = "GRCh37")]
-    Grch37,
-    /// GRCh38 (hg38).
-    #[serde(rename = "GRCh38")]
-    Grch38,
-}
+pub use crate::config::Genome;
 
 /// Sex as the sample sheet states it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
