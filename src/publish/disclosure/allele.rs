@@ -13,13 +13,12 @@
 //!    decision depends on public numbers only.
 //! 3. **Missing people** in 1..S: `an` (and so `af`) is withheld, under the same condition.
 //! 4. **Total.** When the total's cell fails, the whole variant is left out: not even its existence shows.
-//! 5. **Complement.** `total - sum(published groups)` must not reveal a withheld group (2.7). For each
-//!    class the residual of the withheld groups must be 0 or at least `S * k + S + 1`, where k of them are
-//!    sensitive, and the others must have room to take up the difference within what is known of them:
-//!    then each of the k can still have any value in 1..S. Until that holds the smallest
-//!    published group (by people, which is the same for every variant and so tells nothing of this one) is
-//!    withheld too; when none helps, all groups are. People in no published group are withheld always and
-//!    are part of the residual.
+//! 5. **Complement.** `total - sum(published groups)` must not reveal a withheld group (2.7). Where k of the
+//!    withheld groups are sensitive in a class, the others must have room, within what is known of them and
+//!    without becoming sensitive themselves, to take up a difference of S * k people both ways: then each of
+//!    the k can still have any value in 1..S. Until that holds the smallest published group (by people,
+//!    which is the same for every variant and so tells nothing of this one) is withheld too; when none
+//!    helps, all groups are. People in no published group are withheld always and are part of the residual.
 //! 6. The same, column by column, for withheld `hom` and `an`.
 //!
 //! Haploid regions: AN is compared with every ploidy that the region allows (2n, 2n less the males, ...)
@@ -249,10 +248,10 @@ pub fn protect(
 
     let closure = Closure { of_groups: &of_groups, rest, layout, policy };
     let own: Vec<bool> = judged.iter().map(|s| s.cell).collect();
-    let cells = closure.close(own.clone(), &[CARRIERS, HET, HOM_REF]);
+    let cells = closure.close(own.clone(), None, &[CARRIERS, HET, HOM_REF]);
     let column = |own: fn(&Shown) -> bool, class: Class, total_shown: bool| {
         let start: Vec<bool> = judged.iter().zip(&cells).map(|(s, &cell)| cell && own(s)).collect();
-        if total_shown { closure.close(start, &[class]) } else { start }
+        if total_shown { closure.close(start, Some(&cells), &[class]) } else { start }
     };
     let homs = column(|s| s.hom, HOM, shown.hom);
     let ans = column(|s| s.an, MISSING, shown.an);
@@ -293,7 +292,7 @@ fn remainder(whole: &Classes, groups: &[Classes]) -> Classes {
     }
 }
 
-/// One class of people, and what a reader knows of it in a group: at least, at most.
+/// One class of people, and what a reader knows of it where the cell is shown: at least, at most.
 #[derive(Clone, Copy)]
 struct Class {
     value: fn(&Classes) -> i64,
@@ -319,9 +318,10 @@ struct Closure<'a> {
 }
 
 impl Closure<'_> {
-    /// Withholds further groups (`shown[g] = false`) until no residual of `kinds` is telling.
-    fn close(&self, mut shown: Vec<bool>, kinds: &[Class]) -> Vec<bool> {
-        while let Some(telling) = kinds.iter().find(|kind| self.is_telling(&shown, **kind)) {
+    /// Withholds further groups (`shown[g] = false`) until no residual of `kinds` is telling. `cells` says
+    /// which groups' other numbers are shown, where that is decided already.
+    fn close(&self, mut shown: Vec<bool>, cells: Option<&[bool]>, kinds: &[Class]) -> Vec<bool> {
+        while let Some(telling) = kinds.iter().find(|kind| self.is_telling(&shown, cells, **kind)) {
             let helps = |&&g: &&usize| shown[g] && (telling.value)(&self.of_groups[g]) != 0;
             match self.layout.smallest_first.iter().find(helps) {
                 Some(&g) => shown[g] = false,
@@ -332,22 +332,27 @@ impl Closure<'_> {
         shown
     }
 
-    fn is_telling(&self, shown: &[bool], class: Class) -> bool {
-        let withheld = self.of_groups.iter().zip(shown).filter(|(_, s)| !**s).map(|(c, _)| c);
-        let (mut residual, mut sensitive, mut up, mut down) = (0, 0, 0, 0);
-        for group in withheld.chain(&self.rest) {
+    fn is_telling(&self, shown: &[bool], cells: Option<&[bool]>, class: Class) -> bool {
+        let limit = i64::from(self.policy.sensitive_max);
+        let cell_shown = |g: usize| cells.is_some_and(|cells| cells[g]);
+        let groups = self.of_groups.iter().enumerate().map(|(g, c)| (c, shown[g], cell_shown(g)));
+        let rest = self.rest.iter().map(|c| (c, false, false));
+        let (mut sensitive, mut up, mut down) = (0, 0, 0);
+        for (group, _, known) in groups.chain(rest).filter(|(_, shown, _)| !shown) {
             let value = (class.value)(group);
-            residual += value;
             if is_sensitive(value, self.policy) {
                 sensitive += 1;
-            } else {
-                up += ((class.most)(group) - value).max(0);
-                down += (value - (class.least)(group)).max(0);
+            } else if value != 0 {
+                let (least, most) = if known {
+                    ((class.least)(group), (class.most)(group))
+                } else {
+                    (0, group.people)
+                };
+                up += (most - value).max(0);
+                down += (value - least.max(limit + 1)).max(0);
             }
         }
-        let limit = i64::from(self.policy.sensitive_max);
-        let no_room = sensitive > 0 && up.min(down) < limit * sensitive;
-        residual != 0 && (residual < limit * sensitive + limit + 1 || no_room)
+        sensitive > 0 && up.min(down) < limit * sensitive
     }
 }
 

@@ -146,26 +146,33 @@ proptest! {
     fn subtraction_hides_every_sensitive_group(truths in programme()) {
         let Some(row) = decide(&truths) else { return Ok(()) };
         let rest = truths.last().copied();
-        let missing_of = |shown: fn(&PublishedAllele) -> bool| -> Option<Vec<Truth>> {
-            let out: Vec<Truth> = row.groups.iter().zip(&truths)
-                .filter(|(g, _)| !shown(&g.0)).map(|(_, t)| *t).collect();
+        // With each whether the cell's other numbers are shown.
+        let missing_of = |shown: fn(&PublishedAllele) -> bool| -> Option<Vec<(Truth, bool)>> {
+            let out: Vec<(Truth, bool)> = row.groups.iter().zip(&truths)
+                .filter(|(g, _)| !shown(&g.0)).map(|(g, t)| (*t, g.0.ac.is_some())).collect();
             // When no group is shown, nothing is left to subtract.
-            (out.len() < row.groups.len()).then(|| out.into_iter().chain(rest).collect())
+            let some = out.len() < row.groups.len();
+            some.then(|| out.into_iter().chain(rest.map(|r| (r, false))).collect())
         };
         if let Some(out) = missing_of(|g| g.ac.is_some()) {
-            let of = |f: fn(&Truth) -> i64| -> Vec<_> { out.iter().map(|t| (f(t), 0, t.people)).collect() };
+            let of = |f: fn(&Truth) -> i64| -> Vec<_> { out.iter().map(|(t, _)| (f(t), 0, t.people)).collect() };
             prop_assert!(hidden(&of(Truth::carriers)), "carriers {out:?}");
             prop_assert!(hidden(&of(|t| t.het)), "het {out:?}");
             prop_assert!(hidden(&of(Truth::hom_ref)), "hom ref {out:?}");
         }
         if row.total.hom.is_some() && let Some(out) = missing_of(|g| g.hom.is_some()) {
             let known: Vec<_> = out.iter()
-                .map(|t| (t.hom, (t.hom - t.hom_ref()).max(0), (t.het + 2 * t.hom) / 2)).collect();
+                .map(|&(t, known)| match known {
+                    true => (t.hom, (t.hom - t.hom_ref()).max(0), (t.het + 2 * t.hom) / 2),
+                    false => (t.hom, 0, t.people),
+                })
+                .collect();
             prop_assert!(hidden(&known), "hom {out:?}");
         }
         if row.total.an.is_some() && let Some(out) = missing_of(|g| g.an.is_some()) {
-            let known: Vec<_> =
-                out.iter().map(|t| (t.missing, 0, t.people - t.carriers())).collect();
+            let known: Vec<_> = out.iter()
+                .map(|&(t, known)| (t.missing, 0, t.people - if known { t.carriers() } else { 0 }))
+                .collect();
             prop_assert!(hidden(&known), "missing {out:?}");
         }
     }
