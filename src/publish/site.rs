@@ -167,15 +167,15 @@ fn render(
         .get_template("index.html")
         .and_then(|template| {
             template.render(context! {
-                programme => request.programme,
-                release => request.release,
+                programme => request.programme.as_str(),
+                release => request.release.as_str(),
                 reference_date => request.reference_date.to_string(),
                 base => request.policy.disclosure.base,
                 sensitive => request.policy.disclosure.sensitive_max,
                 min_group => request.policy.alleles.min_group,
                 dithered => request.policy.disclosure.method
                     == crate::config::disclosure::Method::Dithered,
-                scripts => Value::from_serialize(scripts),
+                scripts => scripts.to_vec(),
                 summary_open => Value::from_safe_string(SUMMARY_OPEN.to_owned()),
                 summary => Value::from_safe_string(summary),
                 style => Value::from_safe_string(include_str!("templates/style.css").to_owned()),

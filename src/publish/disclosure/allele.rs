@@ -13,12 +13,12 @@
 //!    decision depends on public numbers only.
 //! 3. **Missing people** in 1..S: `an` (and so `af`) is withheld, under the same condition.
 //! 4. **Total.** When the total's cell fails, the whole variant is left out: not even its existence shows.
-//! 5. **Complement.** `total - sum(published groups)` must not reveal a withheld group (2.7). For each
-//!    class the residual of the withheld groups must be 0 or at least `S * k + S + 1`, where k of them are
-//!    sensitive: then each of the k can still have any value in 1..S. Until that holds the smallest
-//!    published group (by people, which is the same for every variant and so tells nothing of this one) is
-//!    withheld too; when none helps, all groups are. People in no published group are withheld always and
-//!    are part of the residual.
+//! 5. **Complement.** `total - sum(published groups)` must not reveal a withheld group (2.7). Where k of the
+//!    withheld groups are sensitive in a class, the others must have room, within what is known of them and
+//!    without becoming sensitive themselves, to take up a difference of S * k people both ways: then each of
+//!    the k can still have any value in 1..S. Until that holds the smallest published group (by people,
+//!    which is the same for every variant and so tells nothing of this one) is withheld too; when none
+//!    helps, all groups are. People in no published group are withheld always and are part of the residual.
 //! 6. The same, column by column, for withheld `hom` and `an`.
 //!
 //! Haploid regions: AN is compared with every ploidy that the region allows (2n, 2n less the males, ...)
@@ -149,6 +149,8 @@ pub struct Row {
 /// Numbers of people in each class that the published figures determine.
 #[derive(Clone, Copy)]
 struct Classes {
+    people: i64,
+    ac: i64,
     carriers: i64,
     het: i64,
     hom_ref: i64,
@@ -177,6 +179,8 @@ fn classes(cell: &RawAllele, people: People, region: Region, policy: &Disclosure
     believable.extend(cell.missing);
     let missing = cell.missing.or(believable.iter().copied().min()).unwrap_or(0);
     Classes {
+        people: people.all,
+        ac: cell.ac,
         carriers: cell.carriers(),
         het: cell.ac - 2 * cell.hom,
         hom_ref: match region {
@@ -244,13 +248,13 @@ pub fn protect(
 
     let closure = Closure { of_groups: &of_groups, rest, layout, policy };
     let own: Vec<bool> = judged.iter().map(|s| s.cell).collect();
-    let cells = closure.close(own.clone(), &[|c| c.carriers, |c| c.het, |c| c.hom_ref]);
-    let column = |own: fn(&Shown) -> bool, class: fn(&Classes) -> i64, total_shown: bool| {
+    let cells = closure.close(own.clone(), None, &[CARRIERS, HET, HOM_REF]);
+    let column = |own: fn(&Shown) -> bool, class: Class, total_shown: bool| {
         let start: Vec<bool> = judged.iter().zip(&cells).map(|(s, &cell)| cell && own(s)).collect();
-        if total_shown { closure.close(start, &[class]) } else { start }
+        if total_shown { closure.close(start, Some(&cells), &[class]) } else { start }
     };
-    let homs = column(|s| s.hom, |c| c.hom, shown.hom);
-    let ans = column(|s| s.an, |c| c.missing, shown.an);
+    let homs = column(|s| s.hom, HOM, shown.hom);
+    let ans = column(|s| s.an, MISSING, shown.an);
 
     let row = (0..groups.len())
         .map(|g| {
@@ -276,6 +280,8 @@ fn publish(raw: &RawAllele, cell: bool, hom: bool, an: bool) -> PublishedAllele 
 fn remainder(whole: &Classes, groups: &[Classes]) -> Classes {
     let left = |class: fn(&Classes) -> i64| class(whole) - groups.iter().map(class).sum::<i64>();
     Classes {
+        people: left(|c| c.people),
+        ac: left(|c| c.ac),
         carriers: left(|c| c.carriers),
         het: left(|c| c.het),
         hom_ref: left(|c| c.hom_ref),
@@ -286,6 +292,23 @@ fn remainder(whole: &Classes, groups: &[Classes]) -> Classes {
     }
 }
 
+/// One class of people, and what a reader knows of it where the cell is shown: at least, at most.
+#[derive(Clone, Copy)]
+struct Class {
+    value: fn(&Classes) -> i64,
+    least: fn(&Classes) -> i64,
+    most: fn(&Classes) -> i64,
+}
+
+const CARRIERS: Class = Class { value: |c| c.carriers, least: |_| 0, most: |c| c.people };
+const HET: Class = Class { value: |c| c.het, least: |_| 0, most: |c| c.people };
+const HOM_REF: Class = Class { value: |c| c.hom_ref, least: |_| 0, most: |c| c.people };
+/// With AC and AN known, homozygotes are between `ac - called` (which is `hom - hom_ref`) and `ac / 2`.
+const HOM: Class =
+    Class { value: |c| c.hom, least: |c| (c.hom - c.hom_ref).max(0), most: |c| c.ac / 2 };
+const MISSING: Class =
+    Class { value: |c| c.missing, least: |_| 0, most: |c| c.people - c.carriers };
+
 /// Complementary suppression along ancestry.
 struct Closure<'a> {
     of_groups: &'a [Classes],
@@ -295,10 +318,11 @@ struct Closure<'a> {
 }
 
 impl Closure<'_> {
-    /// Withholds further groups (`shown[g] = false`) until no residual of `kinds` is telling.
-    fn close(&self, mut shown: Vec<bool>, kinds: &[fn(&Classes) -> i64]) -> Vec<bool> {
-        while let Some(telling) = kinds.iter().find(|kind| self.is_telling(&shown, **kind)) {
-            let helps = |&&g: &&usize| shown[g] && telling(&self.of_groups[g]) != 0;
+    /// Withholds further groups (`shown[g] = false`) until no residual of `kinds` is telling. `cells` says
+    /// which groups' other numbers are shown, where that is decided already.
+    fn close(&self, mut shown: Vec<bool>, cells: Option<&[bool]>, kinds: &[Class]) -> Vec<bool> {
+        while let Some(telling) = kinds.iter().find(|kind| self.is_telling(&shown, cells, **kind)) {
+            let helps = |&&g: &&usize| shown[g] && (telling.value)(&self.of_groups[g]) != 0;
             match self.layout.smallest_first.iter().find(helps) {
                 Some(&g) => shown[g] = false,
                 // Only the total stays: with all groups withheld the sum says nothing of any one.
@@ -308,14 +332,29 @@ impl Closure<'_> {
         shown
     }
 
-    fn is_telling(&self, shown: &[bool], kind: fn(&Classes) -> i64) -> bool {
-        let withheld = self.of_groups.iter().zip(shown).filter(|(_, s)| !**s).map(|(c, _)| c);
-        let (mut residual, mut sensitive) = (0, 0);
-        for class in withheld.chain(&self.rest) {
-            residual += kind(class);
-            sensitive += i64::from(is_sensitive(kind(class), self.policy));
-        }
+    fn is_telling(&self, shown: &[bool], cells: Option<&[bool]>, class: Class) -> bool {
         let limit = i64::from(self.policy.sensitive_max);
-        residual != 0 && residual < limit * sensitive + limit + 1
+        let cell_shown = |g: usize| cells.is_some_and(|cells| cells[g]);
+        let groups = self.of_groups.iter().enumerate().map(|(g, c)| (c, shown[g], cell_shown(g)));
+        let rest = self.rest.iter().map(|c| (c, false, false));
+        let (mut sensitive, mut up, mut down) = (0, 0, 0);
+        for (group, _, known) in groups.chain(rest).filter(|(_, shown, _)| !shown) {
+            let value = (class.value)(group);
+            if is_sensitive(value, self.policy) {
+                sensitive += 1;
+            } else if value != 0 {
+                let (least, most) = if known {
+                    ((class.least)(group), (class.most)(group))
+                } else {
+                    (0, group.people)
+                };
+                up += (most - value).max(0);
+                down += (value - least.max(limit + 1)).max(0);
+            }
+        }
+        sensitive > 0 && up.min(down) < limit * sensitive
     }
 }
+
+#[cfg(test)]
+mod tests;
