@@ -13,6 +13,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use strata::engine::{Job, TableLedger};
 use strata::omop::{CdmVersion, Extract, ExtractRequest, Scope, ingest};
 
+#[expect(clippy::print_stdout, reason = "says why the test did nothing")]
 fn shared(folder: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/omop").join(folder);
     if !path.is_dir() {

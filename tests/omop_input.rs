@@ -264,7 +264,7 @@ fn gzip_is_told_by_its_bytes_and_a_cut_file_is_refused() {
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     for i in 0..5000 {
         let header = if i == 0 { NOTE } else { "" };
-        write!(gz, "{header}{i},1,2020-01-01,note number {}\n", i * 7919 % 5003).unwrap();
+        writeln!(gz, "{header}{i},1,2020-01-01,note number {}", i * 7919 % 5003).unwrap();
     }
     let gz = gz.finish().unwrap();
     let case = Case::new().with("note.csv", &gz);
@@ -437,4 +437,31 @@ fn athena_files_keep_their_raw_quotes() {
     assert_eq!(column(&concepts, "valid_end_date"), ["2099-12-31"]);
     assert_eq!(case.rejects(), ["DOMAIN.csv:3 domain domain_id duplicate_key"]);
     assert_eq!(books(&extract, "domain").noted["duplicate_key_rows_involved"], 2);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(96))]
+
+    /// Whatever the file holds: no panic, books that balance, and no line told that does not exist.
+    #[test]
+    fn any_text_is_read_or_refused(
+        rows in proptest::collection::vec("[0-9]{0,3},[1-4]?,(2020-01-0[0-9])?,[a-z\",\r\né]{0,5}", 0..12),
+        ends in proptest::collection::vec("\r\n|\n|\r", 12),
+    ) {
+        let mut text = NOTE.to_owned();
+        for (row, end) in rows.iter().zip(&ends) {
+            text.push_str(row);
+            text.push_str(end);
+        }
+        let lines = text.replace("\r\n", "\n").split(['\n', '\r']).count();
+        let case = Case::new().with("note.csv", &text);
+        if let Ok(extract) = case.run() {
+            let books = books(&extract, "note");
+            proptest::prop_assert_eq!(books.rows_out, case.table("note").num_rows() as u64);
+            for reject in case.rejects() {
+                let line = reject.split([':', ' ']).nth(1).unwrap().parse::<usize>().unwrap();
+                proptest::prop_assert!((2..=lines).contains(&line));
+            }
+        }
+    }
 }

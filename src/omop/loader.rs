@@ -8,6 +8,9 @@ use arrow::array::{
     TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::SchemaRef;
+use parquet::basic::Encoding;
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
+use parquet::schema::types::ColumnPath;
 use roaring::RoaringTreemap;
 
 use crate::engine::parquet::properties;
@@ -134,6 +137,21 @@ impl Keys {
     }
 }
 
+/// Ids and dates rarely repeat enough for a dictionary to pay; as differences they are smaller and
+/// quicker to write.
+fn encodings(spec: &TableSpec, mut properties: WriterPropertiesBuilder) -> WriterProperties {
+    for field in &spec.fields {
+        let id = field.name == "person_id" || spec.row_id_table(field).is_some();
+        if id || matches!(field.kind, FieldKind::Date | FieldKind::Timestamp) {
+            let column = ColumnPath::from(field.name);
+            properties = properties
+                .set_column_dictionary_enabled(column.clone(), false)
+                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
+        }
+    }
+    properties.build()
+}
+
 /// Takes the rows of one table.
 pub struct Loader<'a> {
     /// The table.
@@ -173,7 +191,7 @@ impl<'a> Loader<'a> {
             callset: None,
             date_basis: "true",
         };
-        let properties = properties(&tags, &[]).build();
+        let properties = encodings(spec, properties(&tags, &[]));
         let schema = spec.schema();
         let file = TableFile::create(&context.job.out, &path, schema.clone(), tags, properties)?;
         let mut ledger = TableLedger::new(format!("omop/{}", spec.name));

@@ -92,7 +92,8 @@ pub struct Leniency {
 
 /// Reads `bytes` as a value of `kind`; `start` is where they stand in the row's text.
 ///
-/// Empty is null for every kind. Blanks around anything but text are ignored.
+/// Empty is null for every kind, text included, whether it stood in quotes or not (exporters differ, and
+/// OMOP has no empty text). `NA` is text in a text field and null in others. Blanks around anything but text are ignored.
 ///
 /// # Errors
 /// The reason code for the kind.
