@@ -89,10 +89,7 @@ impl Rows {
                     empty &= cell == Cell::Null;
                     self.cells[ordinal] = cell;
                 }
-                Err(reason) => {
-                    loader.reject(line, Some(ordinal), reason);
-                    return Ok(());
-                }
+                Err(reason) => return loader.reject(line, Some(ordinal), reason),
             }
         }
         if empty {

@@ -216,7 +216,7 @@ impl<'a> Loader<'a> {
             path,
             excluded: [0; Reason::ALL.len()],
             empty_rows: 0,
-            rejects: TableRejects { spec, files: Vec::new(), rows: Vec::new() },
+            rejects: TableRejects::new(spec),
         })
     }
 
@@ -238,19 +238,18 @@ impl<'a> Loader<'a> {
     }
 
     /// Quarantines a row.
-    pub fn reject(&mut self, line: u64, field: Option<usize>, reason: Reason) {
+    pub fn reject(&mut self, line: u64, field: Option<usize>, reason: Reason) -> Result<(), Error> {
         self.ledger.rows_in += 1;
         self.excluded[reason as usize] += 1;
         let file = self.rejects.files.len().saturating_sub(1) as u32;
         let field = field.map(|f| f as u16);
-        self.rejects.rows.push(Reject { line, file, field, reason });
+        Ok(self.rejects.push(Reject { line, file, field, reason }, self.context.job)?)
     }
 
     /// Takes a row whose values could all be read. `cells` are by ordinal of the specification.
     pub fn accept(&mut self, line: u64, text: &str, cells: &mut [Cell]) -> Result<(), Error> {
         if let Err((field, reason)) = self.check(text, cells) {
-            self.reject(line, Some(field), reason);
-            return Ok(());
+            return self.reject(line, Some(field), reason);
         }
         self.ledger.rows_in += 1;
         self.ledger.rows_out += 1;
