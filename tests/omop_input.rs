@@ -408,6 +408,30 @@ fn parquet_columns_of_other_types_are_read_by_the_same_rules() {
 }
 
 #[test]
+fn parquet_dates_beyond_the_calendar_are_quarantined() {
+    let days = arrow::array::Date32Array::from(vec![i32::MAX, 0, -719_163]);
+    let stamps = arrow::array::TimestampMicrosecondArray::from(vec![Some(0), Some(i64::MAX), None]);
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("person_id", Arc::new(arrow::array::UInt64Array::from(vec![1, 2, 3]))),
+        ("death_date", Arc::new(days)),
+        ("death_datetime", Arc::new(stamps)),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    let case = Case::new().with("death.parquet", writer.into_inner().unwrap());
+    case.run().unwrap();
+    assert_eq!(
+        case.rejects(),
+        [
+            "death.parquet:1 death death_date unparsable_date",
+            "death.parquet:2 death death_datetime unparsable_datetime",
+            "death.parquet:3 death death_date unparsable_date",
+        ]
+    );
+}
+
+#[test]
 fn parquet_that_cannot_be_the_table_is_refused() {
     assert_eq!(Case::new().with("death.parquet", "PAR1 not").code(), "omop::parquet");
     let columns: Vec<(&str, ArrayRef)> = vec![

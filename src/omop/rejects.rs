@@ -183,7 +183,7 @@ mod tests {
         let row = |i: u64| Reject {
             line: i * 3,
             file: (i % 5) as u32,
-            field: (i % 4 != 0).then_some((i % 18) as u16),
+            field: (!i.is_multiple_of(4)).then_some((i % 18) as u16),
             reason: Reason::ALL[(i % 9) as usize],
         };
         let rows = 2 * KEPT as u64 + 77;
