@@ -103,7 +103,7 @@ impl Key {
         if metadata.mode() & 0o077 != 0 {
             return Err(Error::KeyReadableByOthers { path: path.to_path_buf() });
         }
-        if metadata.uid() != effective_user() {
+        if effective_user().is_some_and(|user| user != metadata.uid()) {
             return Err(Error::KeyNotOwned { path: path.to_path_buf() });
         }
         let mut text = Vec::with_capacity(128);
@@ -198,10 +198,9 @@ impl Key {
     }
 }
 
-/// Effective user of the process.
-fn effective_user() -> u32 {
-    // SAFETY: geteuid takes nothing, touches no memory and cannot fail.
-    unsafe { libc::geteuid() }
+/// Effective user of the process: the owner of its own entry in `/proc`. None where there is no `/proc`.
+fn effective_user() -> Option<u32> {
+    std::fs::metadata("/proc/self").ok().map(|m| m.uid())
 }
 
 /// 32 raw bytes, or 64 hex digits with an optional line end.
