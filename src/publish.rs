@@ -34,7 +34,7 @@ mod site;
 mod source;
 
 pub use audit::{AuditReport, audit};
-pub use disclosure::Prf;
+pub use disclosure::{Prf, prf_from_bits};
 
 /// What to publish.
 pub struct PublishRequest<'a> {

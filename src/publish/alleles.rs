@@ -20,10 +20,11 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use super::disclosure::allele::{
-    Layout, People, PublishedAllele, RawAllele, Region, Row, Withheld, protect,
+    Layout, People, PublishedAllele, RawAllele, Region, Rounding, Row, Withheld, protect,
 };
 use super::source::{Source, has, name};
 use super::{Error, PublishRequest, schema};
+use crate::config::disclosure::Missing;
 use crate::engine::parquet::{FileTags, TableFile, properties};
 use crate::engine::{FileEntry, Job, TableLedger};
 use crate::error::IoError;
@@ -58,6 +59,7 @@ pub(super) struct CallsetAlleles {
 /// What is known of a callset before its variants are read.
 struct Callset<'a> {
     request: &'a PublishRequest<'a>,
+    name: &'a str,
     groups: Vec<String>,
     /// Groups of the table that stay out for their size.
     small: u64,
@@ -111,7 +113,7 @@ fn chrom_rank(chrom: &str) -> u32 {
 fn describe<'a>(
     request: &'a PublishRequest<'a>,
     source: &Source,
-    callset: &str,
+    callset: &'a str,
     variants: &SchemaRef,
 ) -> Result<Callset<'a>, Error> {
     let table = format!("genomics/{callset}/samples");
@@ -160,7 +162,8 @@ fn describe<'a>(
     let big_enough = |g: &&&String| size(g).all >= i64::from(request.policy.alleles.min_group);
     let groups: Vec<String> = in_table.iter().filter(big_enough).map(|g| (*g).clone()).collect();
     let layout = Layout::new(total, groups.iter().map(|g| size(g)).collect());
-    Ok(Callset { request, small: (in_table.len() - groups.len()) as u64, groups, layout })
+    let small = (in_table.len() - groups.len()) as u64;
+    Ok(Callset { request, name: callset, small, groups, layout })
 }
 
 fn open(
@@ -281,7 +284,14 @@ fn protect_batch(
             .iter()
             .map(|[ac, an, hom]| RawAllele::new(ac.value(row), an.value(row), hom.value(row), None))
             .collect();
-        let decided = protect(&total, &groups, &callset.layout, region, policy);
+        let rounding = Rounding {
+            prf: callset.request.prf,
+            callset: callset.name,
+            vid: vid.value(row),
+            groups: &callset.groups,
+        };
+        let rounding = (callset.request.policy.alleles.missing == Missing::Round).then_some(&rounding);
+        let decided = protect(&total, &groups, &callset.layout, region, policy, rounding);
         account(decided.as_ref(), callset, ledger);
         let Some(decided) = decided else { continue };
         published.push(PublishedVariant {

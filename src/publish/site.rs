@@ -173,6 +173,8 @@ fn render(
                 base => request.policy.disclosure.base,
                 sensitive => request.policy.disclosure.sensitive_max,
                 min_group => request.policy.alleles.min_group,
+                rounded_an => request.policy.alleles.missing
+                    == crate::config::disclosure::Missing::Round,
                 dithered => request.policy.disclosure.method
                     == crate::config::disclosure::Method::Dithered,
                 scripts => scripts.to_vec(),
