@@ -122,8 +122,8 @@ fn the_same_input_gives_the_same_bytes_on_any_number_of_threads() {
     };
     assert_ne!(of(&built.output, COUNTS), of(&other, COUNTS), "the key decides the offsets");
     let (one, two) = (read(&built.root, ALLELES), read(out.path(), ALLELES));
-    assert_eq!(one["ac"], two["ac"], "allele counts are exact or withheld");
-    assert_ne!(one["an"], two["an"], "people without a call are rounded");
+    assert_eq!(&one["ac"], &two["ac"], "allele counts are exact or withheld");
+    assert_ne!(&one["an"], &two["an"], "people without a call are rounded");
 }
 
 #[test]
