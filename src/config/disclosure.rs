@@ -121,7 +121,9 @@ pub enum PolicyError {
         found: u32,
     },
     /// The base is smaller than the sensitive range.
-    #[error("disclosure.base is {base}: it must be at least disclosure.sensitive_max ({sensitive})")]
+    #[error(
+        "disclosure.base is {base}: it must be at least disclosure.sensitive_max ({sensitive})"
+    )]
     Base {
         /// The base.
         base: u32,
@@ -158,9 +160,8 @@ impl PublicPolicy {
         if self.alleles.min_group < 2 * (sensitive + 1) {
             return Err(PolicyError::MinGroup { found: self.alleles.min_group });
         }
-        let named = |g: &String| {
-            (2..=8).contains(&g.len()) && g.bytes().all(|b| b.is_ascii_lowercase())
-        };
+        let named =
+            |g: &String| (2..=8).contains(&g.len()) && g.bytes().all(|b| b.is_ascii_lowercase());
         if !self.alleles.groups.iter().all(named) {
             return Err(PolicyError::Group);
         }

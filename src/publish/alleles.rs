@@ -123,13 +123,10 @@ fn describe<'a>(
         datafusion::logical_expr::cast(value, DataType::Utf8).alias(format!("t_{c}"))
     };
     let by = vec![column("ancestry"), column("karyotype")];
-    let plan = samples
-        .clone()
-        .select(by)
-        .and_then(|s| {
-            let keys = vec![name("t_ancestry"), name("t_karyotype")];
-            s.aggregate(keys, vec![count(lit(1i64)).alias("people")])
-        });
+    let plan = samples.clone().select(by).and_then(|s| {
+        let keys = vec![name("t_ancestry"), name("t_karyotype")];
+        s.aggregate(keys, vec![count(lit(1i64)).alias("people")])
+    });
     let mut total = People::default();
     let mut sizes: BTreeMap<String, People> = BTreeMap::new();
     source.run(&table, plan, |batch| {
@@ -156,7 +153,9 @@ fn describe<'a>(
         .alleles
         .groups
         .iter()
-        .filter(|g| ["ac", "an", "hom"].iter().all(|c| variants.index_of(&format!("{c}_{g}")).is_ok()))
+        .filter(|g| {
+            ["ac", "an", "hom"].iter().all(|c| variants.index_of(&format!("{c}_{g}")).is_ok())
+        })
         .collect();
     let size = |g: &str| sizes.get(g).copied().unwrap_or_default();
     let big_enough = |g: &&&String| size(g).all >= i64::from(request.policy.alleles.min_group);
@@ -179,14 +178,19 @@ fn open(
 }
 
 /// Reads the columns that the rule needs, and nothing else.
-fn read(
-    source: &Source,
-    file: &str,
-    groups: &[String],
-) -> Result<ParquetRecordBatchReader, Error> {
+fn read(source: &Source, file: &str, groups: &[String]) -> Result<ParquetRecordBatchReader, Error> {
     let (builder, _) = open(source, file)?;
     let mut columns: Vec<String> = [
-        "vid", "pos", "ref", "alt", "rsid", "variant_type", "ac", "an", "n_hom_alt", "n_missing",
+        "vid",
+        "pos",
+        "ref",
+        "alt",
+        "rsid",
+        "variant_type",
+        "ac",
+        "an",
+        "n_hom_alt",
+        "n_missing",
         "n_half",
     ]
     .map(str::to_owned)
@@ -194,7 +198,8 @@ fn read(
     for group in groups {
         columns.extend(["ac", "an", "hom"].map(|c| format!("{c}_{group}")));
     }
-    let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().map(String::as_str));
+    let mask =
+        ProjectionMask::columns(builder.parquet_schema(), columns.iter().map(String::as_str));
     builder
         .with_projection(mask)
         .with_batch_size(8192)
@@ -270,7 +275,8 @@ fn protect_batch(
     let region = Region::of(chrom);
     let policy = &callset.request.policy.disclosure;
     let text = |column: &StringArray, row: usize| {
-        (column.is_valid(row) && !column.value(row).is_empty()).then(|| column.value(row).to_owned())
+        (column.is_valid(row) && !column.value(row).is_empty())
+            .then(|| column.value(row).to_owned())
     };
     let mut published = Vec::new();
     for row in 0..batch.num_rows() {
@@ -290,7 +296,8 @@ fn protect_batch(
             vid: vid.value(row),
             groups: &callset.groups,
         };
-        let rounding = (callset.request.policy.alleles.missing == Missing::Round).then_some(&rounding);
+        let rounding =
+            (callset.request.policy.alleles.missing == Missing::Round).then_some(&rounding);
         let decided = protect(&total, &groups, &callset.layout, region, policy, rounding);
         account(decided.as_ref(), callset, ledger);
         let Some(decided) = decided else { continue };

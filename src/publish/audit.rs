@@ -89,10 +89,7 @@ pub fn audit(root: &Path, files: &[FileEntry]) -> Result<AuditReport, Error> {
     Ok(report)
 }
 
-fn read_protection(
-    root: &Path,
-    files: &[&FileEntry],
-) -> Result<Option<schema::Protection>, Error> {
+fn read_protection(root: &Path, files: &[&FileEntry]) -> Result<Option<schema::Protection>, Error> {
     if !files.iter().any(|f| f.path == schema::PROTECTION) {
         return Ok(None);
     }
@@ -118,10 +115,7 @@ fn is_allele_file(path: &str) -> bool {
 fn is_site_file(path: &str) -> bool {
     let Some(rest) = path.strip_prefix(schema::SITE) else { return false };
     rest == "index.html"
-        || rest
-            .strip_prefix("data/")
-            .and_then(|f| f.strip_suffix(".js"))
-            .is_some_and(plain)
+        || rest.strip_prefix("data/").and_then(|f| f.strip_suffix(".js")).is_some_and(plain)
 }
 
 /// Reads a table with exactly the columns of `expected`; none, with a finding, when it is another.

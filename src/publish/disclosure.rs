@@ -184,9 +184,7 @@ mod tests {
     #[test]
     fn the_interval_statement_of_the_reference_holds() {
         let seen = |target: u64| {
-            (0i64..100)
-                .filter(|&n| (0..20).any(|u| dithered(n, u) == target))
-                .collect::<Vec<_>>()
+            (0i64..100).filter(|&n| (0..20).any(|u| dithered(n, u) == target)).collect::<Vec<_>>()
         };
         assert_eq!(seen(0), (0..=19).collect::<Vec<_>>());
         assert_eq!(seen(20), (1..=39).collect::<Vec<_>>());

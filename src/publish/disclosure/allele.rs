@@ -216,13 +216,16 @@ fn judge(ac: i64, classes: &Classes, policy: &Disclosure) -> Shown {
     let bad = |n: i64| is_sensitive(n, policy);
     // A withheld number may be anything in 1..=limit: the others must be safe for all of it.
     let (hom_low, hom_high) = if hom { (classes.hom, classes.hom) } else { (1, limit) };
-    let lowest_hom_ref = classes.hom_ref + classes.missing - if an { classes.missing } else { limit }
+    let lowest_hom_ref = classes.hom_ref + classes.missing
+        - if an { classes.missing } else { limit }
         + (hom_low - classes.hom);
     let carriers_safe = !bad(classes.carriers) && (hom || ac - hom_high > limit);
     let het_safe = if hom { !bad(classes.het) } else { ac - 2 * hom_high > limit };
     let hom_ref_safe = if hom && an {
         !bad(classes.hom_ref) && !bad(classes.hom_ref_by_an)
-    } else { lowest_hom_ref > limit };
+    } else {
+        lowest_hom_ref > limit
+    };
     Shown { cell: carriers_safe && het_safe && hom_ref_safe, hom, an }
 }
 
@@ -285,11 +288,10 @@ pub fn protect(
     let ans = column(|s| s.an, MISSING, shown.an);
 
     let rounding = rounding.filter(|_| region == Region::Autosome);
-    let an = |group: Option<usize>, classes: &Classes, exact: bool, raw: &RawAllele| match rounding {
+    let an = |group: Option<usize>, classes: &Classes, exact: bool, raw: &RawAllele| match rounding
+    {
         None => exact.then(|| PublishedCount(u64::try_from(raw.an).unwrap_or(0))),
-        Some(r) => {
-            r.an(group.and_then(|g| r.groups.get(g)).map_or("all", |g| g), classes, policy)
-        }
+        Some(r) => r.an(group.and_then(|g| r.groups.get(g)).map_or("all", |g| g), classes, policy),
     };
     let row = (0..groups.len())
         .map(|g| {
@@ -307,12 +309,7 @@ pub fn protect(
     Some(Row { total: publish(total, true, shown.hom, an), groups: row })
 }
 
-fn publish(
-    raw: &RawAllele,
-    cell: bool,
-    hom: bool,
-    an: Option<PublishedCount>,
-) -> PublishedAllele {
+fn publish(raw: &RawAllele, cell: bool, hom: bool, an: Option<PublishedCount>) -> PublishedAllele {
     let count = |shown: bool, n: i64| {
         (cell && shown).then(|| PublishedCount(u64::try_from(n).unwrap_or(0)))
     };

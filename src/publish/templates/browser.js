@@ -176,7 +176,7 @@
         const said = label(g) + ": " + (x === null ? "withheld" : shown(x) + " (" + number.format(v.groups[i][0]) + " of " + number.format(v.groups[i][1]) + ")");
         pops.append(el("div", { class: "pop", title: said }, g.toUpperCase(), el("div", { class: "track" }, fill), x === null ? withheld(said) : el("b", {}, shown(x))));
       });
-      return [el("tr", { class: "row" }, el("td", {}, el("span", { class: "allele" }, v.id), v.type ? el("small", {}, v.type) : null), el("td", { class: "tag" }, v.rsid || "–"), cell(v.all[0]), cell(v.all[1]), el("td", { class: "num" }, f === null ? withheld() : shown(f)), cell(v.all[2]), el("td", {}, pops))];
+      return [el("tr", { class: "row" }, el("td", {}, el("span", { class: "allele" }, v.id), el("small", {}, [v.rsid, v.type].filter(Boolean).join(" · "))), cell(v.all[0]), cell(v.all[1]), el("td", { class: "num" }, f === null ? withheld() : shown(f)), cell(v.all[2]), el("td", {}, pops))];
     },
   });
   function note() {

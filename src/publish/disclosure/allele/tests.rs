@@ -69,10 +69,12 @@ fn truth(people: impl Strategy<Value = i64>) -> impl Strategy<Value = Truth> {
 
 fn programme() -> impl Strategy<Value = Vec<Truth>> {
     let rest = prop_oneof![2 => Just(0i64), 1 => 1i64..300];
-    (proptest::collection::vec(truth(100i64..900), 1..6), truth(rest)).prop_map(|(mut groups, rest)| {
-        groups.push(rest);
-        groups
-    })
+    (proptest::collection::vec(truth(100i64..900), 1..6), truth(rest)).prop_map(
+        |(mut groups, rest)| {
+            groups.push(rest);
+            groups
+        },
+    )
 }
 
 /// Every sum that values from these ranges can have, up to `most`.
