@@ -122,9 +122,9 @@ fn describe<'a>(
         let value = if has(&samples, c) { name(c) } else { lit("") };
         datafusion::logical_expr::cast(value, DataType::Utf8).alias(format!("t_{c}"))
     };
-    let by = vec![column("ancestry"), column("karyotype")];
+    let by = vec![column("ancestry"), column("karyotype"), column("sex")];
     let plan = samples.clone().select(by).and_then(|s| {
-        let keys = vec![name("t_ancestry"), name("t_karyotype")];
+        let keys = ["t_ancestry", "t_karyotype", "t_sex"].map(name).to_vec();
         s.aggregate(keys, vec![count(lit(1i64)).alias("people")])
     });
     let mut total = People::default();
@@ -134,13 +134,16 @@ fn describe<'a>(
             cast(batch.column(i), &DataType::Utf8)
                 .map_err(|source| Error::Arrow { path: table.clone(), source })
         };
-        let (groups, karyotypes) = (text(0)?, text(1)?);
-        let (groups, karyotypes) = (groups.as_string::<i32>(), karyotypes.as_string::<i32>());
-        let people = batch.column(2).as_primitive::<Int64Type>();
+        let columns = [text(0)?, text(1)?, text(2)?];
+        let value = |i: usize, row: usize| {
+            let column = columns[i].as_string::<i32>();
+            if column.is_valid(row) { column.value(row) } else { "" }
+        };
+        let people = batch.column(3).as_primitive::<Int64Type>();
         for row in 0..batch.num_rows() {
             let n = people.value(row);
-            let male = karyotypes.is_valid(row) && karyotypes.value(row) == "XY";
-            let group = if groups.is_valid(row) { groups.value(row) } else { "" };
+            let (group, karyotype) = (value(0, row), value(1, row));
+            let male = karyotype == "XY" || (karyotype.is_empty() && value(2, row) == "male");
             for people in [&mut total, sizes.entry(group.to_owned()).or_default()] {
                 people.all += n;
                 people.males += if male { n } else { 0 };

@@ -248,7 +248,7 @@ fn callset(root: &Path, numbers: &mut Numbers) -> Vec<FileEntry> {
         vec![
             ("sample_idx", Arc::new((0..2_300).map(Some).collect::<Int32Array>())),
             ("person_id", ints(people.iter().copied())),
-            ("karyotype", texts(people.iter().map(|p| Some(["XX", "XY"][(p % 2) as usize])))),
+            ("sex", texts(people.iter().map(|p| Some(["female", "male"][(p % 2) as usize])))),
             ("ancestry", texts(people.iter().map(|&p| Some(GROUPS[group(p)])))),
         ],
     );

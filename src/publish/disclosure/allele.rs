@@ -59,7 +59,7 @@ impl Region {
 pub struct People {
     /// Samples.
     pub all: i64,
-    /// Samples with karyotype XY.
+    /// Samples with karyotype XY (or stated male, where the karyotype is not known).
     pub males: i64,
 }
 
