@@ -34,7 +34,7 @@ mod site;
 mod source;
 
 pub use audit::{AuditReport, audit};
-pub use disclosure::Prf;
+pub use disclosure::{Prf, prf_from_bits};
 
 /// What to publish.
 pub struct PublishRequest<'a> {
@@ -115,7 +115,9 @@ pub enum Error {
         message: String,
     },
     /// The self-check found something in the bytes that were to be published.
-    #[error("the public tier failed its own audit: {findings} finding(s), the first in {file}: {rule}")]
+    #[error(
+        "the public tier failed its own audit: {findings} finding(s), the first in {file}: {rule}"
+    )]
     Leak {
         /// Number of findings.
         findings: usize,

@@ -45,6 +45,21 @@ pub enum Method {
     AouCeil20,
 }
 
+/// What is published of the people without a call at a variant, and so of AN.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Missing {
+    /// AN is `2 * (people - missing)` with `missing` protected as any count of people, in every cell: AF is
+    /// off by less than `base` people, and exact where nobody is missing. Autosomes only: elsewhere as
+    /// `withhold`.
+    #[default]
+    Round,
+    /// AN is exact, or withheld (and AF with it) where 1 to `sensitive_max` people are missing.
+    Withhold,
+}
+
 /// Protection of counts of people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -70,6 +85,9 @@ pub struct AllelePolicy {
     /// Ancestry groups with fewer people than this are not published.
     #[serde(default = "hundred")]
     pub min_group: u32,
+    /// How AN is protected.
+    #[serde(default)]
+    pub missing: Missing,
     /// Ancestry groups that may appear in public tables, in the order of their columns.
     #[serde(default = "ancestry_groups")]
     pub groups: Vec<String>,
@@ -103,7 +121,9 @@ pub enum PolicyError {
         found: u32,
     },
     /// The base is smaller than the sensitive range.
-    #[error("disclosure.base is {base}: it must be at least disclosure.sensitive_max ({sensitive})")]
+    #[error(
+        "disclosure.base is {base}: it must be at least disclosure.sensitive_max ({sensitive})"
+    )]
     Base {
         /// The base.
         base: u32,
@@ -140,9 +160,8 @@ impl PublicPolicy {
         if self.alleles.min_group < 2 * (sensitive + 1) {
             return Err(PolicyError::MinGroup { found: self.alleles.min_group });
         }
-        let named = |g: &String| {
-            (2..=8).contains(&g.len()) && g.bytes().all(|b| b.is_ascii_lowercase())
-        };
+        let named =
+            |g: &String| (2..=8).contains(&g.len()) && g.bytes().all(|b| b.is_ascii_lowercase());
         if !self.alleles.groups.iter().all(named) {
             return Err(PolicyError::Group);
         }
@@ -158,7 +177,12 @@ impl Default for Disclosure {
 
 impl Default for AllelePolicy {
     fn default() -> Self {
-        Self { publish: true, min_group: hundred(), groups: ancestry_groups() }
+        Self {
+            publish: true,
+            min_group: hundred(),
+            missing: Missing::default(),
+            groups: ancestry_groups(),
+        }
     }
 }
 

@@ -20,10 +20,11 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use super::disclosure::allele::{
-    Layout, People, PublishedAllele, RawAllele, Region, Row, Withheld, protect,
+    Layout, People, PublishedAllele, RawAllele, Region, Rounding, Row, Withheld, protect,
 };
 use super::source::{Source, has, name};
 use super::{Error, PublishRequest, schema};
+use crate::config::disclosure::Missing;
 use crate::engine::parquet::{FileTags, TableFile, properties};
 use crate::engine::{FileEntry, Job, TableLedger};
 use crate::error::IoError;
@@ -58,6 +59,7 @@ pub(super) struct CallsetAlleles {
 /// What is known of a callset before its variants are read.
 struct Callset<'a> {
     request: &'a PublishRequest<'a>,
+    name: &'a str,
     groups: Vec<String>,
     /// Groups of the table that stay out for their size.
     small: u64,
@@ -111,7 +113,7 @@ fn chrom_rank(chrom: &str) -> u32 {
 fn describe<'a>(
     request: &'a PublishRequest<'a>,
     source: &Source,
-    callset: &str,
+    callset: &'a str,
     variants: &SchemaRef,
 ) -> Result<Callset<'a>, Error> {
     let table = format!("genomics/{callset}/samples");
@@ -120,14 +122,11 @@ fn describe<'a>(
         let value = if has(&samples, c) { name(c) } else { lit("") };
         datafusion::logical_expr::cast(value, DataType::Utf8).alias(format!("t_{c}"))
     };
-    let by = vec![column("ancestry"), column("karyotype")];
-    let plan = samples
-        .clone()
-        .select(by)
-        .and_then(|s| {
-            let keys = vec![name("t_ancestry"), name("t_karyotype")];
-            s.aggregate(keys, vec![count(lit(1i64)).alias("people")])
-        });
+    let by = vec![column("ancestry"), column("karyotype"), column("sex")];
+    let plan = samples.clone().select(by).and_then(|s| {
+        let keys = ["t_ancestry", "t_karyotype", "t_sex"].map(name).to_vec();
+        s.aggregate(keys, vec![count(lit(1i64)).alias("people")])
+    });
     let mut total = People::default();
     let mut sizes: BTreeMap<String, People> = BTreeMap::new();
     source.run(&table, plan, |batch| {
@@ -135,13 +134,16 @@ fn describe<'a>(
             cast(batch.column(i), &DataType::Utf8)
                 .map_err(|source| Error::Arrow { path: table.clone(), source })
         };
-        let (groups, karyotypes) = (text(0)?, text(1)?);
-        let (groups, karyotypes) = (groups.as_string::<i32>(), karyotypes.as_string::<i32>());
-        let people = batch.column(2).as_primitive::<Int64Type>();
+        let columns = [text(0)?, text(1)?, text(2)?];
+        let value = |i: usize, row: usize| {
+            let column = columns[i].as_string::<i32>();
+            if column.is_valid(row) { column.value(row) } else { "" }
+        };
+        let people = batch.column(3).as_primitive::<Int64Type>();
         for row in 0..batch.num_rows() {
             let n = people.value(row);
-            let male = karyotypes.is_valid(row) && karyotypes.value(row) == "XY";
-            let group = if groups.is_valid(row) { groups.value(row) } else { "" };
+            let (group, karyotype) = (value(0, row), value(1, row));
+            let male = karyotype == "XY" || (karyotype.is_empty() && value(2, row) == "male");
             for people in [&mut total, sizes.entry(group.to_owned()).or_default()] {
                 people.all += n;
                 people.males += if male { n } else { 0 };
@@ -154,13 +156,16 @@ fn describe<'a>(
         .alleles
         .groups
         .iter()
-        .filter(|g| ["ac", "an", "hom"].iter().all(|c| variants.index_of(&format!("{c}_{g}")).is_ok()))
+        .filter(|g| {
+            ["ac", "an", "hom"].iter().all(|c| variants.index_of(&format!("{c}_{g}")).is_ok())
+        })
         .collect();
     let size = |g: &str| sizes.get(g).copied().unwrap_or_default();
     let big_enough = |g: &&&String| size(g).all >= i64::from(request.policy.alleles.min_group);
     let groups: Vec<String> = in_table.iter().filter(big_enough).map(|g| (*g).clone()).collect();
     let layout = Layout::new(total, groups.iter().map(|g| size(g)).collect());
-    Ok(Callset { request, small: (in_table.len() - groups.len()) as u64, groups, layout })
+    let small = (in_table.len() - groups.len()) as u64;
+    Ok(Callset { request, name: callset, small, groups, layout })
 }
 
 fn open(
@@ -176,14 +181,19 @@ fn open(
 }
 
 /// Reads the columns that the rule needs, and nothing else.
-fn read(
-    source: &Source,
-    file: &str,
-    groups: &[String],
-) -> Result<ParquetRecordBatchReader, Error> {
+fn read(source: &Source, file: &str, groups: &[String]) -> Result<ParquetRecordBatchReader, Error> {
     let (builder, _) = open(source, file)?;
     let mut columns: Vec<String> = [
-        "vid", "pos", "ref", "alt", "rsid", "variant_type", "ac", "an", "n_hom_alt", "n_missing",
+        "vid",
+        "pos",
+        "ref",
+        "alt",
+        "rsid",
+        "variant_type",
+        "ac",
+        "an",
+        "n_hom_alt",
+        "n_missing",
         "n_half",
     ]
     .map(str::to_owned)
@@ -191,7 +201,8 @@ fn read(
     for group in groups {
         columns.extend(["ac", "an", "hom"].map(|c| format!("{c}_{group}")));
     }
-    let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().map(String::as_str));
+    let mask =
+        ProjectionMask::columns(builder.parquet_schema(), columns.iter().map(String::as_str));
     builder
         .with_projection(mask)
         .with_batch_size(8192)
@@ -267,7 +278,8 @@ fn protect_batch(
     let region = Region::of(chrom);
     let policy = &callset.request.policy.disclosure;
     let text = |column: &StringArray, row: usize| {
-        (column.is_valid(row) && !column.value(row).is_empty()).then(|| column.value(row).to_owned())
+        (column.is_valid(row) && !column.value(row).is_empty())
+            .then(|| column.value(row).to_owned())
     };
     let mut published = Vec::new();
     for row in 0..batch.num_rows() {
@@ -281,7 +293,15 @@ fn protect_batch(
             .iter()
             .map(|[ac, an, hom]| RawAllele::new(ac.value(row), an.value(row), hom.value(row), None))
             .collect();
-        let decided = protect(&total, &groups, &callset.layout, region, policy);
+        let rounding = Rounding {
+            prf: callset.request.prf,
+            callset: callset.name,
+            vid: vid.value(row),
+            groups: &callset.groups,
+        };
+        let rounding =
+            (callset.request.policy.alleles.missing == Missing::Round).then_some(&rounding);
+        let decided = protect(&total, &groups, &callset.layout, region, policy, rounding);
         account(decided.as_ref(), callset, ledger);
         let Some(decided) = decided else { continue };
         published.push(PublishedVariant {

@@ -115,8 +115,8 @@ fn count_domain(
     let key = format!("omop/{table}");
     let Some(events) = source.frame(&key)? else { return Ok(counts) };
     require(&events, &key, &["person_id", concept, date])?;
-    let people = source
-        .required("omop/person", &["person_id", "gender_concept_id", "year_of_birth"])?;
+    let people =
+        source.required("omop/person", &["person_id", "gender_concept_id", "year_of_birth"])?;
     source.run(&key, domain_plan(events, people, concept, date), |batch| {
         let column = |i: usize| batch.column(i).as_primitive::<Int64Type>();
         let (concepts, sexes, bands, people) = (column(0), column(1), column(2), column(3));
@@ -238,12 +238,8 @@ pub(super) fn describe(
 
 /// Writes the concepts as one row a cell.
 fn write(published: &[PublishedConcept], job: &Job) -> Result<FileEntry, Error> {
-    let tags = FileTags {
-        tier: "public".into(),
-        table: TABLE.into(),
-        callset: None,
-        date_basis: "none",
-    };
+    let tags =
+        FileTags { tier: "public".into(), table: TABLE.into(), callset: None, date_basis: "none" };
     let mut file = TableFile::create(
         &job.out,
         schema::PARTICIPANT_COUNTS,

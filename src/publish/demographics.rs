@@ -150,9 +150,9 @@ fn of_people(request: &PublishRequest<'_>, source: &Source) -> Result<Vec<RawCat
                 Some(8507) => 1,
                 _ => 2,
             }] += n;
-            let age = born.is_valid(row).then(|| {
-                i64::from(date.year()) - born.value(row) - i64::from(before_birthday)
-            });
+            let age = born
+                .is_valid(row)
+                .then(|| i64::from(date.year()) - born.value(row) - i64::from(before_birthday));
             bands[age_band_of(age)] += n;
             let concept = |c: &Int64Array| if c.is_valid(row) { c.value(row) } else { 0 };
             *races.entry(concept(race)).or_default() += n;
@@ -321,8 +321,7 @@ fn name_concepts(source: &Source, published: &mut [PublishedCategory]) -> Result
         cell.category = match about.get(&concept).and_then(|a| a.name.clone()) {
             Some(known) => known,
             None if concept == 0 => NOT_STATED.to_owned(),
-            None => well_known(concept)
-                .map_or_else(|| format!("concept {concept}"), str::to_owned),
+            None => well_known(concept).map_or_else(|| format!("concept {concept}"), str::to_owned),
         };
     }
     Ok(())
@@ -346,12 +345,8 @@ fn well_known(concept: i64) -> Option<&'static str> {
 }
 
 fn write(published: &[PublishedCategory], job: &Job) -> Result<FileEntry, Error> {
-    let tags = FileTags {
-        tier: "public".into(),
-        table: TABLE.into(),
-        callset: None,
-        date_basis: "none",
-    };
+    let tags =
+        FileTags { tier: "public".into(), table: TABLE.into(), callset: None, date_basis: "none" };
     let schema = schema::demographics();
     let columns: Vec<ArrayRef> = vec![
         Arc::new(published.iter().map(|c| Some(c.dimension)).collect::<StringArray>()),

@@ -43,6 +43,15 @@ impl<F: Fn(&str, &str, u32) -> u32 + Send + Sync> Prf for F {
     }
 }
 
+/// Makes a [`Prf`] of a keyed function from text to 64 bits, such as that of the disclosure key. The text is
+/// unambiguous: the table's length comes first.
+pub fn prf_from_bits(bits: impl Fn(&str) -> u64 + Send + Sync) -> impl Prf {
+    move |table: &str, cell: &str, base: u32| {
+        let number = bits(&format!("{}:{table}{cell}", table.len()));
+        u32::try_from(number % u64::from(base.max(1))).unwrap_or(0)
+    }
+}
+
 /// A number of people as counted. Not readable outside this module.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct RawCount(u64);
@@ -175,9 +184,7 @@ mod tests {
     #[test]
     fn the_interval_statement_of_the_reference_holds() {
         let seen = |target: u64| {
-            (0i64..100)
-                .filter(|&n| (0..20).any(|u| dithered(n, u) == target))
-                .collect::<Vec<_>>()
+            (0i64..100).filter(|&n| (0..20).any(|u| dithered(n, u) == target)).collect::<Vec<_>>()
         };
         assert_eq!(seen(0), (0..=19).collect::<Vec<_>>());
         assert_eq!(seen(20), (1..=39).collect::<Vec<_>>());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
-use crate::config::disclosure::{Method, PublicPolicy};
+use crate::config::disclosure::{Method, Missing, PublicPolicy};
 
 /// Path of the parameters of the protection.
 pub(super) const PROTECTION: &str = "public/protection.json";
@@ -85,6 +85,8 @@ pub(super) struct Protection {
     pub sensitive_max: u32,
     /// Smallest ancestry group that is published.
     pub min_group: u32,
+    /// Whether AN is rounded or exact.
+    pub missing: Missing,
     /// Groups that may be published.
     pub groups: Vec<String>,
 }
@@ -97,6 +99,7 @@ impl Protection {
             base: policy.disclosure.base,
             sensitive_max: policy.disclosure.sensitive_max,
             min_group: policy.alleles.min_group,
+            missing: policy.alleles.missing,
             groups: policy.alleles.groups.clone(),
         }
     }

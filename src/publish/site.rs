@@ -154,15 +154,10 @@ fn render(
 ) -> Result<String, Error> {
     let page = |e: minijinja::Error| Error::Page { path: PAGE.into(), message: e.to_string() };
     let mut environment = Environment::new();
-    environment
-        .add_template("index.html", include_str!("templates/index.html"))
-        .map_err(page)?;
+    environment.add_template("index.html", include_str!("templates/index.html")).map_err(page)?;
     // JSON inside a script element: without `<`, `>` and `&` it cannot end the element.
-    let summary = summary
-        .to_string()
-        .replace('<', "\\u003c")
-        .replace('>', "\\u003e")
-        .replace('&', "\\u0026");
+    let summary =
+        summary.to_string().replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
     environment
         .get_template("index.html")
         .and_then(|template| {
@@ -173,6 +168,8 @@ fn render(
                 base => request.policy.disclosure.base,
                 sensitive => request.policy.disclosure.sensitive_max,
                 min_group => request.policy.alleles.min_group,
+                rounded_an => request.policy.alleles.missing
+                    == crate::config::disclosure::Missing::Round,
                 dithered => request.policy.disclosure.method
                     == crate::config::disclosure::Method::Dithered,
                 scripts => scripts.to_vec(),
@@ -215,7 +212,9 @@ pub(super) fn audit(
         for row in rows {
             let counts = row.as_array().map_or(&[][..], |r| r.get(4..).unwrap_or(&[]));
             let whole = counts.len() == 1 + SEXES.len() + age_bands().len();
-            if !whole || !counts.iter().all(|n| n.as_i64().is_some_and(|n| is_rounded(n, protection))) {
+            if !whole
+                || !counts.iter().all(|n| n.as_i64().is_some_and(|n| is_rounded(n, protection)))
+            {
                 find(report, path, "not_a_multiple");
             }
             report.cells += counts.len() as u64;

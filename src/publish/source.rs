@@ -67,8 +67,10 @@ impl Source {
         for paths in tables.values_mut() {
             paths.sort();
         }
-        let query =
-            |source: DataFusionError| Error::Query { table: "session".into(), source: source.into() };
+        let query = |source: DataFusionError| Error::Query {
+            table: "session".into(),
+            source: source.into(),
+        };
         Ok(Self {
             context: session::session(job).map_err(query)?,
             runtime: session::runtime(job)
@@ -104,9 +106,8 @@ impl Source {
 
     /// A table as a frame, which must be there with these columns.
     pub fn required(&self, table: &str, columns: &[&str]) -> Result<DataFrame, Error> {
-        let frame = self
-            .frame(table)?
-            .ok_or_else(|| Error::MissingTable { table: table.to_owned() })?;
+        let frame =
+            self.frame(table)?.ok_or_else(|| Error::MissingTable { table: table.to_owned() })?;
         require(&frame, table, columns)?;
         Ok(frame)
     }
@@ -175,11 +176,8 @@ pub(super) fn age_at(date: Expr, year_of_birth: Expr) -> Result<Expr, DataFusion
     // ISO text, `yyyy-mm-dd`: plain string functions, so that the plan needs no date library.
     let text = cast(date, DataType::Utf8);
     let year = cast(substring(text.clone(), lit(1i64), lit(4i64)), DataType::Int64);
-    let before_birthday = when(
-        substring(text, lit(6i64), lit(5i64)).lt(lit("06-15")),
-        lit(1i64),
-    )
-    .otherwise(lit(0i64))?;
+    let before_birthday = when(substring(text, lit(6i64), lit(5i64)).lt(lit("06-15")), lit(1i64))
+        .otherwise(lit(0i64))?;
     Ok(year - year_of_birth - before_birthday)
 }
 
@@ -196,9 +194,8 @@ pub(super) fn age_band(age: Expr) -> Result<Expr, DataFusionError> {
 pub(super) fn age_band_of(age: Option<i64>) -> usize {
     match age {
         None => BANDS.len(),
-        Some(age) => BANDS
-            .iter()
-            .position(|(above, _)| age < i64::from(*above))
-            .unwrap_or(BANDS.len() - 1),
+        Some(age) => {
+            BANDS.iter().position(|(above, _)| age < i64::from(*above)).unwrap_or(BANDS.len() - 1)
+        }
     }
 }

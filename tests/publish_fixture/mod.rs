@@ -67,8 +67,7 @@ pub fn write(root: &Path, path: &str, tier: &str, columns: Vec<(&str, ArrayRef)>
 }
 
 pub fn write_batch(root: &Path, path: &str, tier: &str, batch: &RecordBatch) -> FileEntry {
-    let tags =
-        FileTags { tier: tier.into(), table: "t".into(), callset: None, date_basis: "true" };
+    let tags = FileTags { tier: tier.into(), table: "t".into(), callset: None, date_basis: "true" };
     let properties = properties(&tags, &[]).build();
     let mut file = TableFile::create(root, path, batch.schema(), tags, properties).unwrap();
     file.write(batch).unwrap();
@@ -87,16 +86,31 @@ pub fn person(root: &Path, people: i64) -> FileEntry {
         "controlled",
         vec![
             ("person_id", ints(each())),
-            ("gender_concept_id", ints(each().map(|p| [8507, 8532, 8532, 0][(p % 61 % 4) as usize]))),
+            (
+                "gender_concept_id",
+                ints(each().map(|p| [8507, 8532, 8532, 0][(p % 61 % 4) as usize])),
+            ),
             ("year_of_birth", ints(each().map(born))),
-            ("race_concept_id", ints(each().map(|p| [8527, 8527, 8516, 8515, 0][(p % 5) as usize]))),
-            ("ethnicity_concept_id", ints(each().map(|p| [38003564, 38003563][(p % 4 / 3) as usize]))),
+            (
+                "race_concept_id",
+                ints(each().map(|p| [8527, 8527, 8516, 8515, 0][(p % 5) as usize])),
+            ),
+            (
+                "ethnicity_concept_id",
+                ints(each().map(|p| [38003564, 38003563][(p % 4 / 3) as usize])),
+            ),
         ],
     )
 }
 
 /// `(person, concept, day)` rows as a domain table.
-pub fn events(root: &Path, table: &str, bucket: u32, columns: [&str; 2], rows: &[(i64, i64, i32)]) -> FileEntry {
+pub fn events(
+    root: &Path,
+    table: &str,
+    bucket: u32,
+    columns: [&str; 2],
+    rows: &[(i64, i64, i32)],
+) -> FileEntry {
     write(
         root,
         &format!("controlled/omop/{table}/person_bucket={bucket:03}/part-0000.parquet"),
@@ -110,21 +124,54 @@ pub fn events(root: &Path, table: &str, bucket: u32, columns: [&str; 2], rows: &
 }
 
 const CONDITIONS: [&str; 23] = [
-    "Essential hypertension", "Type 2 diabetes mellitus", "Hyperlipidemia", "Osteoarthritis",
-    "Asthma", "Gastroesophageal reflux disease", "Viral sinusitis", "Acute bronchitis",
-    "Otitis media", "Atrial fibrillation", "Coronary arteriosclerosis", "Chronic kidney disease",
-    "Major depressive disorder", "Anxiety disorder", "Migraine", "Hypothyroidism", "Obesity",
-    "Osteoporosis", "Gastrointestinal hemorrhage", "Concussion with no loss of consciousness",
-    "Psoriasis", "Rare disorder A", "Rare disorder B",
+    "Essential hypertension",
+    "Type 2 diabetes mellitus",
+    "Hyperlipidemia",
+    "Osteoarthritis",
+    "Asthma",
+    "Gastroesophageal reflux disease",
+    "Viral sinusitis",
+    "Acute bronchitis",
+    "Otitis media",
+    "Atrial fibrillation",
+    "Coronary arteriosclerosis",
+    "Chronic kidney disease",
+    "Major depressive disorder",
+    "Anxiety disorder",
+    "Migraine",
+    "Hypothyroidism",
+    "Obesity",
+    "Osteoporosis",
+    "Gastrointestinal hemorrhage",
+    "Concussion with no loss of consciousness",
+    "Psoriasis",
+    "Rare disorder A",
+    "Rare disorder B",
 ];
 const DRUGS: [&str; 23] = [
-    "Acetaminophen 325 MG Oral Tablet", "Aspirin 81 MG Oral Tablet", "Ibuprofen 200 MG Oral Tablet",
-    "Metformin 500 MG Oral Tablet", "Lisinopril 10 MG Oral Tablet", "Simvastatin 20 MG Oral Tablet",
-    "Celecoxib 200 MG Oral Capsule", "Diclofenac 75 MG Delayed Release Tablet", "Amoxicillin 250 MG",
-    "Penicillin V 250 MG", "Levothyroxine 50 MCG", "Albuterol inhaler", "Omeprazole 20 MG",
-    "Sertraline 50 MG", "Warfarin 5 MG", "Alendronate 70 MG", "Sumatriptan 50 MG",
-    "Clopidogrel 75 MG", "Hydrocodone / Acetaminophen", "Insulin glargine", "Doxycycline 100 MG",
-    "Rare drug A", "Rare drug B",
+    "Acetaminophen 325 MG Oral Tablet",
+    "Aspirin 81 MG Oral Tablet",
+    "Ibuprofen 200 MG Oral Tablet",
+    "Metformin 500 MG Oral Tablet",
+    "Lisinopril 10 MG Oral Tablet",
+    "Simvastatin 20 MG Oral Tablet",
+    "Celecoxib 200 MG Oral Capsule",
+    "Diclofenac 75 MG Delayed Release Tablet",
+    "Amoxicillin 250 MG",
+    "Penicillin V 250 MG",
+    "Levothyroxine 50 MCG",
+    "Albuterol inhaler",
+    "Omeprazole 20 MG",
+    "Sertraline 50 MG",
+    "Warfarin 5 MG",
+    "Alendronate 70 MG",
+    "Sumatriptan 50 MG",
+    "Clopidogrel 75 MG",
+    "Hydrocodone / Acetaminophen",
+    "Insulin glargine",
+    "Doxycycline 100 MG",
+    "Rare drug A",
+    "Rare drug B",
 ];
 
 /// The whole fixture; returns the controlled tier's files.
@@ -132,7 +179,12 @@ pub fn controlled(root: &Path) -> Vec<FileEntry> {
     let mut numbers = Numbers(7);
     let mut files = vec![person(root, PEOPLE)];
     for (table, columns, names, first) in [
-        ("condition_occurrence", ["condition_concept_id", "condition_start_date"], CONDITIONS, 320_000),
+        (
+            "condition_occurrence",
+            ["condition_concept_id", "condition_start_date"],
+            CONDITIONS,
+            320_000,
+        ),
         ("drug_exposure", ["drug_concept_id", "drug_exposure_start_date"], DRUGS, 1_110_000),
     ] {
         let mut buckets = [Vec::new(), Vec::new()];
@@ -164,8 +216,14 @@ pub fn controlled(root: &Path) -> Vec<FileEntry> {
         vec![
             ("concept_id", ints(ids())),
             ("concept_name", texts(CONDITIONS.iter().chain(&DRUGS).map(|n| Some(*n)))),
-            ("domain_id", texts(ids().map(|i| Some(if i < 1_000_000 { "Condition" } else { "Drug" })))),
-            ("vocabulary_id", texts(ids().map(|i| Some(if i < 1_000_000 { "SNOMED" } else { "RxNorm" })))),
+            (
+                "domain_id",
+                texts(ids().map(|i| Some(if i < 1_000_000 { "Condition" } else { "Drug" }))),
+            ),
+            (
+                "vocabulary_id",
+                texts(ids().map(|i| Some(if i < 1_000_000 { "SNOMED" } else { "RxNorm" }))),
+            ),
         ],
     ));
     files.extend(callset(root, &mut numbers));
@@ -190,7 +248,7 @@ fn callset(root: &Path, numbers: &mut Numbers) -> Vec<FileEntry> {
         vec![
             ("sample_idx", Arc::new((0..2_300).map(Some).collect::<Int32Array>())),
             ("person_id", ints(people.iter().copied())),
-            ("karyotype", texts(people.iter().map(|p| Some(["XX", "XY"][(p % 2) as usize])))),
+            ("sex", texts(people.iter().map(|p| Some(["female", "male"][(p % 2) as usize])))),
             ("ancestry", texts(people.iter().map(|&p| Some(GROUPS[group(p)])))),
         ],
     );
@@ -198,8 +256,9 @@ fn callset(root: &Path, numbers: &mut Numbers) -> Vec<FileEntry> {
     for v in 0..400 {
         let mut counts = [[0i64; 4]; 6]; // ac, an, hom, missing; all first
         let common = (numbers.below(1000) as f64 / 1000.0).powi(4);
-        let shares: Vec<f64> =
-            (0..5).map(|_| (common * (0.4 + numbers.below(160) as f64 / 100.0)).min(0.99)).collect();
+        let shares: Vec<f64> = (0..5)
+            .map(|_| (common * (0.4 + numbers.below(160) as f64 / 100.0)).min(0.99))
+            .collect();
         let miss = if v % 3 == 0 { 0.02 } else { 0.0 };
         for &p in &people {
             let g = group(p);

@@ -12,6 +12,8 @@
 //!    reference homozygotes would be above S for *every* `hom` in 1..S, so that nothing narrows it. The
 //!    decision depends on public numbers only.
 //! 3. **Missing people** in 1..S: `an` (and so `af`) is withheld, under the same condition.
+//!    With a [`Rounding`] (policy `missing = "round"`), AN on autosomes is published in every such cell as
+//!    `2 * (people - missing)` with `missing` through [`super::protect`]: "0" means 0 to 19 people missing.
 //! 4. **Total.** When the total's cell fails, the whole variant is left out: not even its existence shows.
 //! 5. **Complement.** `total - sum(published groups)` must not reveal a withheld group (2.7). Where k of the
 //!    withheld groups are sensitive in a class, the others must have room, within what is known of them and
@@ -24,7 +26,7 @@
 //! Haploid regions: AN is compared with every ploidy that the region allows (2n, 2n less the males, ...)
 //! and withheld when any of them gives a sensitive number of missing people.
 
-use super::{PublishedCount, is_sensitive};
+use super::{Cell, Prf, PublishedCount, RawCount, is_sensitive};
 use crate::config::disclosure::Disclosure;
 
 /// What the chromosome says about ploidy.
@@ -57,7 +59,7 @@ impl Region {
 pub struct People {
     /// Samples.
     pub all: i64,
-    /// Samples with karyotype XY.
+    /// Samples with karyotype XY (or stated male, where the karyotype is not known).
     pub males: i64,
 }
 
@@ -214,14 +216,42 @@ fn judge(ac: i64, classes: &Classes, policy: &Disclosure) -> Shown {
     let bad = |n: i64| is_sensitive(n, policy);
     // A withheld number may be anything in 1..=limit: the others must be safe for all of it.
     let (hom_low, hom_high) = if hom { (classes.hom, classes.hom) } else { (1, limit) };
-    let lowest_hom_ref = classes.hom_ref + classes.missing - if an { classes.missing } else { limit }
+    let lowest_hom_ref = classes.hom_ref + classes.missing
+        - if an { classes.missing } else { limit }
         + (hom_low - classes.hom);
     let carriers_safe = !bad(classes.carriers) && (hom || ac - hom_high > limit);
     let het_safe = if hom { !bad(classes.het) } else { ac - 2 * hom_high > limit };
     let hom_ref_safe = if hom && an {
         !bad(classes.hom_ref) && !bad(classes.hom_ref_by_an)
-    } else { lowest_hom_ref > limit };
+    } else {
+        lowest_hom_ref > limit
+    };
     Shown { cell: carriers_safe && het_safe && hom_ref_safe, hom, an }
+}
+
+/// How people without a call are rounded: the key and the address of the variant's cells.
+#[derive(Clone, Copy)]
+pub struct Rounding<'a> {
+    /// The keyed function.
+    pub prf: &'a dyn Prf,
+    /// Callset; `vid` is unique in it.
+    pub callset: &'a str,
+    /// The variant.
+    pub vid: &'a str,
+    /// Names of the layout's groups.
+    pub groups: &'a [String],
+}
+
+impl Rounding<'_> {
+    /// AN without `missing` people, rounded; none where it would be at odds with the carriers.
+    fn an(&self, group: &str, cell: &Classes, policy: &Disclosure) -> Option<PublishedCount> {
+        let id = format!("{}/{}/{group}/missing", self.callset, self.vid);
+        let address = Cell { table: "allele_frequencies", id: &id };
+        let missing = super::protect(RawCount::new(cell.missing), address, policy, self.prf);
+        let called = cell.people - i64::try_from(missing.0).ok()?;
+        let fits = !is_sensitive(called - cell.carriers, policy);
+        fits.then(|| PublishedCount(u64::try_from(2 * called).unwrap_or(0)))
+    }
 }
 
 /// Decides what of a variant may be published; none when the variant is left out.
@@ -231,6 +261,7 @@ pub fn protect(
     layout: &Layout,
     region: Region,
     policy: &Disclosure,
+    rounding: Option<&Rounding<'_>>,
 ) -> Option<Row> {
     let whole = classes(total, layout.total, region, policy);
     let shown = judge(total.ac, &whole, policy);
@@ -256,9 +287,16 @@ pub fn protect(
     let homs = column(|s| s.hom, HOM, shown.hom);
     let ans = column(|s| s.an, MISSING, shown.an);
 
+    let rounding = rounding.filter(|_| region == Region::Autosome);
+    let an = |group: Option<usize>, classes: &Classes, exact: bool, raw: &RawAllele| match rounding
+    {
+        None => exact.then(|| PublishedCount(u64::try_from(raw.an).unwrap_or(0))),
+        Some(r) => r.an(group.and_then(|g| r.groups.get(g)).map_or("all", |g| g), classes, policy),
+    };
     let row = (0..groups.len())
         .map(|g| {
-            let published = publish(&groups[g], cells[g], homs[g], ans[g]);
+            let an = an(Some(g), &of_groups[g], ans[g], &groups[g]);
+            let published = publish(&groups[g], cells[g], homs[g], an);
             let reason = match (cells[g], own[g]) {
                 (true, _) => None,
                 (false, true) => Some(Withheld::Complement),
@@ -267,14 +305,15 @@ pub fn protect(
             (published, reason)
         })
         .collect();
-    Some(Row { total: publish(total, true, shown.hom, shown.an), groups: row })
+    let an = an(None, &whole, shown.an, total);
+    Some(Row { total: publish(total, true, shown.hom, an), groups: row })
 }
 
-fn publish(raw: &RawAllele, cell: bool, hom: bool, an: bool) -> PublishedAllele {
+fn publish(raw: &RawAllele, cell: bool, hom: bool, an: Option<PublishedCount>) -> PublishedAllele {
     let count = |shown: bool, n: i64| {
         (cell && shown).then(|| PublishedCount(u64::try_from(n).unwrap_or(0)))
     };
-    PublishedAllele { ac: count(true, raw.ac), an: count(an, raw.an), hom: count(hom, raw.hom) }
+    PublishedAllele { ac: count(true, raw.ac), an: an.filter(|_| cell), hom: count(hom, raw.hom) }
 }
 
 fn remainder(whole: &Classes, groups: &[Classes]) -> Classes {

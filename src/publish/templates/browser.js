@@ -65,7 +65,7 @@
   for (const d of S.dimensions) {
     if (d.dimension === "participants" || !d.cells.length) continue;
     const shown = d.cells.map((c) => ({ name: label(c.name), n: c.n }));
-    if (d.dimension === "data") shown.sort((a, b) => b.n - a.n || (a.name < b.name ? -1 : 1));
+    if (["data", "race", "ethnicity"].includes(d.dimension)) shown.sort((a, b) => (a.name === "Not stated") - (b.name === "Not stated") || b.n - a.n || (a.name < b.name ? -1 : 1));
     $("charts").append(el("section", { class: "card", "aria-label": titles[d.dimension] }, el("h3", {}, titles[d.dimension]), bars(shown)));
   }
 
@@ -83,7 +83,7 @@
       }
       const turn = (text, by, off) => { const b = el("button", { type: "button", onclick: () => { page += by; draw(); } }, text); b.disabled = off; return b; };
       $(o.id + "-pager").replaceChildren(turn("Previous", -1, page === 0), el("span", {}, "Page " + number.format(page + 1) + " of " + number.format(pages)), turn("Next", 1, page >= pages - 1));
-      $(o.id + "-status").textContent = number.format(found.length) + (found.length === 1 ? " match" : " matches");
+      $(o.id + "-status").textContent = number.format(found.length) + " " + o.what + (found.length === 1 ? "" : "s");
     }
     function select() {
       found = rows.filter(o.filter($(o.id + "-search").value.trim().toLowerCase()));
@@ -126,7 +126,7 @@
   }
   let domain = -1;
   const concepts = table({
-    id: "concept", key: "total", down: true, numeric: ["total"], none: "No concept matches. A concept with fewer people than can be shown is not listed.",
+    id: "concept", what: "concept", key: "total", down: true, numeric: ["total"], none: "No concept matches. A concept with fewer people than can be shown is not listed.",
     keys: { name: (c) => c.sort, domain: (c) => words[S.domains[c.domain]], total: (c) => c.total },
     tie: (a, b) => b.total - a.total || a.id - b.id || a.domain - b.domain,
     filter: (q) => { const parts = q.split(/\s+/); return (c) => (domain < 0 || c.domain === domain) && parts.every((p) => c.text.includes(p)); },
@@ -155,7 +155,7 @@
   const shown = (f) => (f === 0 ? "0" : f >= 0.001 ? f.toFixed(4) : f.toExponential(2));
   const rank = (c) => { const n = c.replace(/^chr/, ""); return n === "X" ? 23 : n === "Y" ? 24 : n === "M" || n === "MT" ? 25 : Number(n) || 26; };
   const variants = table({
-    id: "variant", key: "pos", down: false, numeric: ["ac", "an", "af"], none: "No variant matches. A variant that is not listed may or may not exist.",
+    id: "variant", what: "variant", key: "pos", down: false, numeric: ["ac", "an", "af"], none: "No variant matches. A variant that is not listed may or may not exist.",
     keys: { pos: (v) => v.order, ac: (v) => v.all[0], an: (v) => v.all[1], af: (v) => af(v.all) },
     tie: (a, b) => a.order - b.order || (a.id < b.id ? -1 : 1),
     filter(q) {
@@ -167,19 +167,22 @@
     row(v) {
       const cell = (n) => el("td", { class: "num" }, n === null ? withheld() : number.format(n));
       const f = af(v.all), pops = el("div", { class: "pops" });
+      const none = v.groups.every((c) => c[0] === null);
+      if (none && v.groups.length) pops.append(el("span", { class: "na" }, "withheld in each group"));
       sets[callset].about.groups.forEach((g, i) => {
+        if (none) return;
         const x = af(v.groups[i]), fill = el("span", { class: "fill" });
         fill.style.width = x === null ? "0" : 100 * x + "%";
         const said = label(g) + ": " + (x === null ? "withheld" : shown(x) + " (" + number.format(v.groups[i][0]) + " of " + number.format(v.groups[i][1]) + ")");
         pops.append(el("div", { class: "pop", title: said }, g.toUpperCase(), el("div", { class: "track" }, fill), x === null ? withheld(said) : el("b", {}, shown(x))));
       });
-      return [el("tr", { class: "row" }, el("td", {}, el("span", { class: "allele" }, v.id), v.type ? el("small", {}, v.type) : null), el("td", { class: "tag" }, v.rsid || "–"), cell(v.all[0]), cell(v.all[1]), el("td", { class: "num" }, f === null ? withheld() : shown(f)), cell(v.all[2]), el("td", {}, pops))];
+      return [el("tr", { class: "row" }, el("td", {}, el("span", { class: "allele" }, v.id), el("small", {}, [v.rsid, v.type].filter(Boolean).join(" · "))), cell(v.all[0]), cell(v.all[1]), el("td", { class: "num" }, f === null ? withheld() : shown(f)), cell(v.all[2]), el("td", {}, pops))];
     },
   });
   function note() {
     if (!callset) { $("variants-note").textContent = "This release has no allele frequencies."; return; }
     const a = sets[callset].about;
-    $("variants-note").textContent = "Allele counts and frequencies in all and by predicted genetic ancestry; a bar spans 0 to 1." + (a.shown < a.published ? " This page has the first " + number.format(S.variants_per_chromosome) + " variants with a carrier of each chromosome (" + number.format(a.shown) + " of " + number.format(a.published) + " listed); the tables have all." : "");
+    $("variants-note").textContent = "Allele counts and frequencies in all and by predicted genetic ancestry; a bar spans 0 to 1." + (a.shown < a.published ? " This page has variants that someone carries, the first " + number.format(S.variants_per_chromosome) + " of each chromosome: " + number.format(a.shown) + " of " + number.format(a.published) + " listed. The tables have all." : "");
   }
   chips("callsets", S.callsets.map((c) => [c.name, "Callset " + c.name]), (c) => { callset = c; note(); variants.set(sets[c].rows); });
   note();

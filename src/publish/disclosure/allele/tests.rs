@@ -40,12 +40,16 @@ fn total(truths: &[Truth]) -> (Truth, RawAllele) {
 
 /// `truths`, the last of which is in no published group.
 fn decide(truths: &[Truth]) -> Option<Row> {
+    decide_with(truths, None)
+}
+
+fn decide_with(truths: &[Truth], rounding: Option<&Rounding<'_>>) -> Option<Row> {
     let (all, raw) = total(truths);
     let people = |t: &Truth| People { all: t.people, males: 0 };
     let groups = &truths[..truths.len() - 1];
     let layout = Layout::new(people(&all), groups.iter().map(people).collect());
     let raws: Vec<RawAllele> = groups.iter().map(Truth::raw).collect();
-    protect(&raw, &raws, &layout, Region::Autosome, &Disclosure::default())
+    protect(&raw, &raws, &layout, Region::Autosome, &Disclosure::default(), rounding)
 }
 
 /// Small numbers, zeros and big ones alike.
@@ -65,10 +69,12 @@ fn truth(people: impl Strategy<Value = i64>) -> impl Strategy<Value = Truth> {
 
 fn programme() -> impl Strategy<Value = Vec<Truth>> {
     let rest = prop_oneof![2 => Just(0i64), 1 => 1i64..300];
-    (proptest::collection::vec(truth(100i64..900), 1..6), truth(rest)).prop_map(|(mut groups, rest)| {
-        groups.push(rest);
-        groups
-    })
+    (proptest::collection::vec(truth(100i64..900), 1..6), truth(rest)).prop_map(
+        |(mut groups, rest)| {
+            groups.push(rest);
+            groups
+        },
+    )
 }
 
 /// Every sum that values from these ranges can have, up to `most`.
@@ -178,6 +184,31 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn rounded_allele_numbers_say_no_more_than_a_rounded_count(
+        truths in programme(), offset in 0u32..20,
+    ) {
+        let at = |_: &str, _: &str, _: u32| offset;
+        let names: Vec<String> = (0..truths.len()).map(|g| format!("g{g}")).collect();
+        let rounding = Rounding { prf: &at, callset: "wgs", vid: "1-1-A-C", groups: &names };
+        let Some(row) = decide_with(&truths, Some(&rounding)) else { return Ok(()) };
+        let (all, _) = total(&truths);
+        let shown = row.groups.iter().map(|g| g.0).zip(truths.iter().copied());
+        for (cell, truth) in shown.chain([(row.total, all)]) {
+            let Some(an) = cell.an else { continue };
+            let (an, ac) = (an.get() as i64, cell.ac.map_or(0, |ac| ac.get() as i64));
+            let missing = truth.people - an / 2;
+            prop_assert!(an % 2 == 0 && missing % 20 == 0 && ac <= an);
+            prop_assert!((missing - truth.missing).abs() < 20);
+            prop_assert!(truth.missing != 0 || missing == 0);
+            // What the reader knows from the carriers leaves room for the whole of the marker.
+            let room = truth.people - truth.carriers();
+            prop_assert!(!(1..=LIMIT).contains(&truth.missing) || room >= missing + 19);
+        }
+    }
+}
+
 fn group(people: i64, het: i64, hom: i64, missing: i64) -> Truth {
     Truth { people, het, hom, missing }
 }
@@ -241,7 +272,7 @@ fn haploid_regions_compare_with_every_ploidy() {
     let layout = Layout::new(people, vec![]);
     let an = |an: i64| {
         let raw = RawAllele::new(90, an, 0, None);
-        let row = protect(&raw, &[], &layout, Region::X, &Disclosure::default()).unwrap();
+        let row = protect(&raw, &[], &layout, Region::X, &Disclosure::default(), None).unwrap();
         row.total.an.is_some()
     };
     assert!(an(300) && an(400));
