@@ -1,6 +1,8 @@
 //! Tiers built from small extracts: each kind of rule, dates, ids, people and determinism.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
+#[path = "tier/shared_data.rs"]
+mod shared_data;
 #[path = "tier/support.rs"]
 mod support;
 
