@@ -149,7 +149,11 @@ fn everything_wrong_is_said_at_once_with_the_nearest_name() {
         assert!(found.iter().any(|p| p.contains(expected)), "{expected}: {found:?}");
     }
     let many = rule("Bad id", "kind = \"null_columns\"\ncolumns = [\"a.b\", \"note.note_txt\"]");
-    assert_eq!(problems(TRUE, &many).len(), 3);
+    let text = rule("text", "kind = \"null_free_text\"");
+    assert_eq!(problems(TRUE, &format!("{many}{text}")).len(), 3);
+    assert_eq!(problems(TRUE, &text), [""; 0]);
+    let kept = rule("text", "kind = \"null_free_text\"\nexcept = [\"*.*_source_*\"]");
+    assert_eq!(problems(TRUE, &kept).len(), 2, "original ids stay");
 }
 
 #[test]

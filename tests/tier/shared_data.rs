@@ -8,6 +8,7 @@ use strata::omop::CdmVersion;
 
 use crate::support::{Built, Fixture};
 
+#[expect(clippy::print_stdout, reason = "a skipped test says so")]
 fn data() -> Option<PathBuf> {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
     if data.exists() {

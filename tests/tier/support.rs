@@ -34,7 +34,9 @@ pub fn policy(tier: &str, rules: &str) -> TierPolicy {
     let dates = if tier == "controlled" { "true" } else { "shifted" };
     let text = format!(
         "[policy]\nname = \"{tier}\"\ntier = \"{tier}\"\ndescription = \"d\"\ndates = \"{dates}\"\n\
-         genomics = false\n{rules}"
+         genomics = false\n{rules}\n[[rule]]\nid = \"ids\"\ndescription = \"d\"\n\
+         kind = \"null_columns\"\n\
+         columns = [\"person.person_source_value\", \"specimen.specimen_source_id\"]\n"
     );
     TierPolicy::parse(&text, Path::new("policy.toml")).unwrap()
 }
