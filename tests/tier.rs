@@ -510,3 +510,14 @@ fn no_true_date_raw_id_or_word_reaches_a_tier() {
         }
     }
 }
+
+#[test]
+fn a_stopped_run_writes_no_table() {
+    let mut fixture = Fixture::new(&[("person", PERSON, &person(1, "1990", "1", "1", ""))]);
+    fixture.roster([(1, takes_part())]);
+    let job = fixture.job(1);
+    job.cancel.store(true, std::sync::atomic::Ordering::Relaxed);
+    let error = strata::tier::build(&fixture.request(&policy("controlled", "")), &job).unwrap_err();
+    assert_eq!(error.code(), "tier::cancelled");
+    assert!(!job.out.join("controlled").exists());
+}
