@@ -11,8 +11,9 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::Int64Type;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use strata::engine::{Job, TableLedger};
-use strata::omop::{CdmVersion, Extract, ExtractRequest, Scope, ingest};
+use strata::omop::{CdmVersion, Extract, ExtractRequest, Scope, cdm, ingest};
 
+#[expect(clippy::print_stdout, reason = "says why the test did nothing")]
 fn shared(folder: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/omop").join(folder);
     if !path.is_dir() {
@@ -41,7 +42,10 @@ fn books<'a>(extract: &'a Extract, table: &str) -> &'a TableLedger {
 fn assert_books_balance(extract: &Extract, root: &Path) {
     assert!(extract.output.ledger.unbalanced().is_empty());
     for table in &extract.tables {
-        let rows = read(&root.join(&table.path)).num_rows() as u64;
+        let typed = read(&root.join(&table.path));
+        let rows = typed.num_rows() as u64;
+        let spec = cdm(extract.cdm).table(&table.name).unwrap();
+        assert_eq!(typed.schema().fields(), spec.schema().fields(), "{}", table.name);
         assert_eq!(rows, table.rows, "{}", table.name);
         assert_eq!(books(extract, &table.name).rows_out, table.rows, "{}", table.name);
     }

@@ -264,7 +264,7 @@ fn gzip_is_told_by_its_bytes_and_a_cut_file_is_refused() {
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     for i in 0..5000 {
         let header = if i == 0 { NOTE } else { "" };
-        write!(gz, "{header}{i},1,2020-01-01,note number {}\n", i * 7919 % 5003).unwrap();
+        writeln!(gz, "{header}{i},1,2020-01-01,note number {}", i * 7919 % 5003).unwrap();
     }
     let gz = gz.finish().unwrap();
     let case = Case::new().with("note.csv", &gz);
@@ -408,6 +408,30 @@ fn parquet_columns_of_other_types_are_read_by_the_same_rules() {
 }
 
 #[test]
+fn parquet_dates_beyond_the_calendar_are_quarantined() {
+    let days = arrow::array::Date32Array::from(vec![i32::MAX, 0, -719_163]);
+    let stamps = arrow::array::TimestampMicrosecondArray::from(vec![Some(0), Some(i64::MAX), None]);
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("person_id", Arc::new(arrow::array::UInt64Array::from(vec![1, 2, 3]))),
+        ("death_date", Arc::new(days)),
+        ("death_datetime", Arc::new(stamps)),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    let case = Case::new().with("death.parquet", writer.into_inner().unwrap());
+    case.run().unwrap();
+    assert_eq!(
+        case.rejects(),
+        [
+            "death.parquet:1 death death_date unparsable_date",
+            "death.parquet:2 death death_datetime unparsable_datetime",
+            "death.parquet:3 death death_date unparsable_date",
+        ]
+    );
+}
+
+#[test]
 fn parquet_that_cannot_be_the_table_is_refused() {
     assert_eq!(Case::new().with("death.parquet", "PAR1 not").code(), "omop::parquet");
     let columns: Vec<(&str, ArrayRef)> = vec![
@@ -437,4 +461,31 @@ fn athena_files_keep_their_raw_quotes() {
     assert_eq!(column(&concepts, "valid_end_date"), ["2099-12-31"]);
     assert_eq!(case.rejects(), ["DOMAIN.csv:3 domain domain_id duplicate_key"]);
     assert_eq!(books(&extract, "domain").noted["duplicate_key_rows_involved"], 2);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(96))]
+
+    /// Whatever the file holds: no panic, books that balance, and no line told that does not exist.
+    #[test]
+    fn any_text_is_read_or_refused(
+        rows in proptest::collection::vec("[0-9]{0,3},[1-4]?,(2020-01-0[0-9])?,[a-z\",\r\né]{0,5}", 0..12),
+        ends in proptest::collection::vec("\r\n|\n|\r", 12),
+    ) {
+        let mut text = NOTE.to_owned();
+        for (row, end) in rows.iter().zip(&ends) {
+            text.push_str(row);
+            text.push_str(end);
+        }
+        let lines = text.replace("\r\n", "\n").split(['\n', '\r']).count();
+        let case = Case::new().with("note.csv", &text);
+        if let Ok(extract) = case.run() {
+            let books = books(&extract, "note");
+            proptest::prop_assert_eq!(books.rows_out, case.table("note").num_rows() as u64);
+            for reject in case.rejects() {
+                let line = reject.split([':', ' ']).nth(1).unwrap().parse::<usize>().unwrap();
+                proptest::prop_assert!((2..=lines).contains(&line));
+            }
+        }
+    }
 }

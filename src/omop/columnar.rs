@@ -22,7 +22,7 @@ use super::error::Error;
 use super::folder::Source;
 use super::header::Columns;
 use super::loader::Loader;
-use super::value::{Cell, DAY_US, Leniency, Reason, parse};
+use super::value::{Cell, DAY_US, DAYS, Leniency, Reason, parse};
 
 /// A column in one of the few forms that rows are read from.
 enum Column {
@@ -89,10 +89,7 @@ impl Rows {
                     empty &= cell == Cell::Null;
                     self.cells[ordinal] = cell;
                 }
-                Err(reason) => {
-                    loader.reject(line, Some(ordinal), reason);
-                    return Ok(());
-                }
+                Err(reason) => return loader.reject(line, Some(ordinal), reason),
             }
         }
         if empty {
@@ -120,9 +117,9 @@ impl Column {
                 Cell::Text(start, text.len() as u32)
             }
             Self::Float(a) if a.is_valid(row) => return float_cell(a.value(row), kind),
-            Self::Date(a) if a.is_valid(row) => Cell::Date(a.value(row)),
+            Self::Date(a) if a.is_valid(row) => return date_cell(a.value(row)),
             Self::Timestamp(a) if a.is_valid(row) => {
-                return Ok(timestamp_cell(a.value(row), kind, leniency));
+                return timestamp_cell(a.value(row), kind, leniency);
             }
             Self::Text(a) if a.is_valid(row) => {
                 let value = a.value(row);
@@ -154,12 +151,19 @@ fn float_cell(value: f64, kind: FieldKind) -> Result<Cell, Reason> {
     }
 }
 
-fn timestamp_cell(value: i64, kind: FieldKind, leniency: &mut Leniency) -> Cell {
+/// Days outside the calendar's four-digit years are not dates (some engines write `infinity` so).
+fn date_cell(days: i32) -> Result<Cell, Reason> {
+    DAYS.contains(&days).then_some(Cell::Date(days)).ok_or(Reason::UnparsableDate)
+}
+
+fn timestamp_cell(value: i64, kind: FieldKind, leniency: &mut Leniency) -> Result<Cell, Reason> {
+    let days = i32::try_from(value.div_euclid(DAY_US)).unwrap_or(i32::MAX);
+    let date = date_cell(days);
     if kind == FieldKind::Timestamp {
-        return Cell::Timestamp(value);
+        return date.map(|_| Cell::Timestamp(value)).map_err(|_| Reason::UnparsableDatetime);
     }
     leniency.time_dropped += u64::from(value.rem_euclid(DAY_US) != 0);
-    Cell::Date(value.div_euclid(DAY_US) as i32)
+    date
 }
 
 fn arrays(
@@ -217,7 +221,12 @@ fn column(kind: FieldKind, array: &ArrayRef) -> Option<Column> {
         }
         _ => return None,
     };
+    let nulls = array.logical_null_count();
     let array = cast(&array, &to).ok()?;
+    if array.null_count() > nulls {
+        // A cast makes null of what does not fit; nothing may vanish so.
+        return None;
+    }
     Some(match to {
         DataType::Int64 => Column::Integer(array.as_primitive::<Int64Type>().clone()),
         DataType::Float64 => Column::Float(array.as_primitive::<Float64Type>().clone()),

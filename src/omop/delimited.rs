@@ -162,13 +162,11 @@ fn row(
         return Ok(());
     }
     if memchr::memchr(0, bytes).is_some() {
-        loader.reject(line, None, Reason::NulByte);
-        return Ok(());
+        return loader.reject(line, None, Reason::NulByte);
     }
     let Ok(utf8) = std::str::from_utf8(bytes) else {
         faults.not_utf8 += 1;
-        loader.reject(line, None, Reason::InvalidUtf8);
-        return Ok(());
+        return loader.reject(line, None, Reason::InvalidUtf8);
     };
     for (ordinal, source) in columns.sources.iter().enumerate() {
         let Some(source) = source else { continue };
@@ -177,10 +175,7 @@ fn row(
         let kind = loader.spec.fields[ordinal].kind;
         match parse(kind, value, from, &mut loader.leniency) {
             Ok(cell) => cells[ordinal] = cell,
-            Err(reason) => {
-                loader.reject(line, Some(ordinal), reason);
-                return Ok(());
-            }
+            Err(reason) => return loader.reject(line, Some(ordinal), reason),
         }
     }
     loader.accept(line, utf8, cells)

@@ -228,7 +228,8 @@ impl Coded for Error {
             }
             Self::DuplicateColumn { .. } => "drop or rename one of the two columns",
             Self::MissingColumn { .. } | Self::NoHeader { .. } => {
-                "the first line must name the columns as the CDM does, in any case and order"
+                "the first line must name the columns as the CDM does, in any case and order, with commas or \
+                 tabs between"
             }
             Self::UnclosedQuote { .. } | Self::RecordTooLong { .. } => {
                 "double every quote inside a quoted field, and close the field"

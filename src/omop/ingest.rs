@@ -38,8 +38,8 @@ impl Task {
 /// Reads the extract of `request` and writes its typed tables and rejects below `job.out`.
 ///
 /// `person` is read first, so that rows of persons it lacks can be told; then one table a worker, the
-/// largest first. Memory: a batch of rows and one compressed bitmap of keys per table at work, plus 24
-/// bytes per rejected row.
+/// largest first. Memory: a batch of rows, a row group being encoded and one compressed bitmap of keys
+/// per table at work; rejects beyond some thousands wait in the scratch folder.
 ///
 /// # Errors
 /// See [`Error`]; when several tables fail, the first by name is reported.
@@ -124,7 +124,7 @@ fn collect(
         tables.push(table.table);
         quarantine.push(table.rejects);
     }
-    let rejects = rejects::write(&job.out, &request.site, &quarantine)?;
+    let rejects = rejects::write(&job.out, &request.site, quarantine)?;
     Ok(Extract {
         site: request.site.clone(),
         cdm: request.cdm,

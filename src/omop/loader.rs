@@ -8,6 +8,9 @@ use arrow::array::{
     TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::SchemaRef;
+use parquet::basic::Encoding;
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
+use parquet::schema::types::ColumnPath;
 use roaring::RoaringTreemap;
 
 use crate::engine::parquet::properties;
@@ -134,6 +137,21 @@ impl Keys {
     }
 }
 
+/// Ids and dates rarely repeat enough for a dictionary to pay; as differences they are smaller and
+/// quicker to write.
+fn encodings(spec: &TableSpec, mut properties: WriterPropertiesBuilder) -> WriterProperties {
+    for field in &spec.fields {
+        let id = field.name == "person_id" || spec.row_id_table(field).is_some();
+        if id || matches!(field.kind, FieldKind::Date | FieldKind::Timestamp) {
+            let column = ColumnPath::from(field.name);
+            properties = properties
+                .set_column_dictionary_enabled(column.clone(), false)
+                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
+        }
+    }
+    properties.build()
+}
+
 /// Takes the rows of one table.
 pub struct Loader<'a> {
     /// The table.
@@ -173,7 +191,7 @@ impl<'a> Loader<'a> {
             callset: None,
             date_basis: "true",
         };
-        let properties = properties(&tags, &[]).build();
+        let properties = encodings(spec, properties(&tags, &[]));
         let schema = spec.schema();
         let file = TableFile::create(&context.job.out, &path, schema.clone(), tags, properties)?;
         let mut ledger = TableLedger::new(format!("omop/{}", spec.name));
@@ -198,7 +216,7 @@ impl<'a> Loader<'a> {
             path,
             excluded: [0; Reason::ALL.len()],
             empty_rows: 0,
-            rejects: TableRejects { spec, files: Vec::new(), rows: Vec::new() },
+            rejects: TableRejects::new(spec),
         })
     }
 
@@ -220,19 +238,18 @@ impl<'a> Loader<'a> {
     }
 
     /// Quarantines a row.
-    pub fn reject(&mut self, line: u64, field: Option<usize>, reason: Reason) {
+    pub fn reject(&mut self, line: u64, field: Option<usize>, reason: Reason) -> Result<(), Error> {
         self.ledger.rows_in += 1;
         self.excluded[reason as usize] += 1;
         let file = self.rejects.files.len().saturating_sub(1) as u32;
         let field = field.map(|f| f as u16);
-        self.rejects.rows.push(Reject { line, file, field, reason });
+        Ok(self.rejects.push(Reject { line, file, field, reason }, self.context.job)?)
     }
 
     /// Takes a row whose values could all be read. `cells` are by ordinal of the specification.
     pub fn accept(&mut self, line: u64, text: &str, cells: &mut [Cell]) -> Result<(), Error> {
         if let Err((field, reason)) = self.check(text, cells) {
-            self.reject(line, Some(field), reason);
-            return Ok(());
+            return self.reject(line, Some(field), reason);
         }
         self.ledger.rows_in += 1;
         self.ledger.rows_out += 1;

@@ -8,6 +8,9 @@ use super::cdm::FieldKind;
 /// Microseconds in a day.
 pub const DAY_US: i64 = 86_400_000_000;
 
+/// First and last day that can be written: 0001-01-01 and 9999-12-31.
+pub const DAYS: std::ops::RangeInclusive<i32> = -719_162..=2_932_896;
+
 /// One value of a row. Text is a range of the row's own text, so that a row needs no allocation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Cell {
@@ -92,7 +95,8 @@ pub struct Leniency {
 
 /// Reads `bytes` as a value of `kind`; `start` is where they stand in the row's text.
 ///
-/// Empty is null for every kind. Blanks around anything but text are ignored.
+/// Empty is null for every kind, text included, whether it stood in quotes or not (exporters differ, and
+/// OMOP has no empty text). `NA` is text in a text field and null in others. Blanks around anything but text are ignored.
 ///
 /// # Errors
 /// The reason code for the kind.
@@ -409,7 +413,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_day_comes_back(days in -719_162i32..=2_932_896) {
+        fn every_day_comes_back(days in DAYS) {
             let (year, month, day) = civil_from_days(days);
             prop_assert_eq!(days_from_civil(year as u32, month, day), Some(days));
             let padded = format!("{year:04}-{month:02}-{day:02}");
@@ -421,7 +425,7 @@ mod tests {
         }
 
         #[test]
-        fn every_time_comes_back(days in -719_162i32..=2_932_896, time in 0..DAY_US) {
+        fn every_time_comes_back(days in DAYS, time in 0..DAY_US) {
             let (year, month, day) = civil_from_days(days);
             let (second, micros) = (time / 1_000_000, time % 1_000_000);
             let (hour, minute) = (second / 3600, second / 60 % 60);
