@@ -1,5 +1,4 @@
 //! Keys on disk, rosters, sample maps and their links.
-
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::collections::BTreeSet;

@@ -31,6 +31,8 @@ pub fn session(job: &Job) -> Result<SessionContext, DataFusionError> {
     options.execution.parquet.schema_force_view_types = false;
     options.execution.parquet.pushdown_filters = true;
     options.execution.collect_statistics = true;
+    // A join never writes what it finds on one side (raw ids, for one) into the plan of the other.
+    options.optimizer.enable_join_dynamic_filter_pushdown = false;
     Ok(SessionContext::new_with_config_rt(config, runtime))
 }
 

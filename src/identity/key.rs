@@ -133,7 +133,11 @@ impl Key {
         text.push('\n');
         let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
         text.zeroize();
-        written.map_err(IoError::at("writing", path))?;
+        if let Err(error) = written {
+            // Half a key would stop every later run. That it cannot be removed is the lesser news.
+            drop(std::fs::remove_file(path));
+            return Err(IoError::at("writing", path)(error).into());
+        }
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
         File::open(folder).and_then(|d| d.sync_all()).map_err(IoError::at("syncing", folder))?;

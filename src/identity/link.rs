@@ -51,7 +51,7 @@ pub enum Unmapped {
 }
 
 /// A sample that goes into a callset.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct LinkedSample {
     /// Name in the callset's header.
     pub sample: String,
@@ -60,7 +60,7 @@ pub struct LinkedSample {
 }
 
 /// A callset's samples after linking.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct CallsetLinks {
     /// Samples that go in, in the order of the header.
     pub included: Vec<LinkedSample>,
@@ -71,6 +71,19 @@ pub struct CallsetLinks {
     pub mapped_without_sample: u64,
     /// People with genomics consent who have no sample in the callset.
     pub people_without_sample: u64,
+}
+
+impl std::fmt::Debug for LinkedSample {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LinkedSample(…)")
+    }
+}
+
+impl std::fmt::Debug for CallsetLinks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (inside, outside) = (self.included.len(), self.excluded.len());
+        write!(f, "CallsetLinks({inside} samples, {outside} left out)")
+    }
 }
 
 /// Links a callset's samples (`samples`: names in header order) with people.

@@ -24,8 +24,9 @@ impl Exclusion {
     }
 }
 
-/// A person who takes part, as one tier sees them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A person who takes part, as one tier sees them. `Debug` shows nothing of the person: research id and
+/// shift side by side undo the tier.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TierPerson {
     /// Raw id.
     pub person_id: PersonId,
@@ -39,6 +40,12 @@ pub struct TierPerson {
     pub genomics: bool,
 }
 
+impl std::fmt::Debug for TierPerson {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TierPerson(…)")
+    }
+}
+
 /// A person of the roster who has no row in the tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExcludedPerson {
@@ -49,7 +56,7 @@ pub struct ExcludedPerson {
 }
 
 /// Everybody on the roster, as one tier sees them; both lists sorted by raw id.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct TierPeople {
     /// The tier.
     pub tier: Tier,
@@ -57,6 +64,13 @@ pub struct TierPeople {
     pub people: Vec<TierPerson>,
     /// Who does not.
     pub excluded: Vec<ExcludedPerson>,
+}
+
+impl std::fmt::Debug for TierPeople {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (tier, people, left_out) = (self.tier.name(), self.people.len(), self.excluded.len());
+        write!(f, "TierPeople({tier}, {people} people, {left_out} left out)")
+    }
 }
 
 impl ControlledKeys {

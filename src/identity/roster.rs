@@ -35,9 +35,15 @@ pub enum Standing {
 }
 
 /// Everybody the programme knows, by person id.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Roster {
     people: BTreeMap<PersonId, Standing>,
+}
+
+impl std::fmt::Debug for Roster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Roster({} people)", self.people.len())
+    }
 }
 
 impl Roster {

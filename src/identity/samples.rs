@@ -58,10 +58,16 @@ impl SampleMap {
 }
 
 /// Predicted ancestry group by sample, lower case.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct AncestryTable {
     /// Group (`afr`, `eur` ...) by sample name.
     pub groups: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for AncestryTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "AncestryTable({} samples)", self.groups.len())
+    }
 }
 
 impl AncestryTable {
@@ -99,10 +105,16 @@ pub enum SampleSex {
 }
 
 /// Stated sex by sample; a sample stated `unknown` is absent.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct SexTable {
     /// By sample name.
     pub sexes: BTreeMap<String, SampleSex>,
+}
+
+impl std::fmt::Debug for SexTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SexTable({} samples)", self.sexes.len())
+    }
 }
 
 impl SexTable {

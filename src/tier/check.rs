@@ -39,6 +39,7 @@ pub fn check(policy: &TierPolicy) -> Vec<Problem> {
     for rule in &policy.rules {
         check_action(rule, &mut problems);
     }
+    check_original_ids(policy, &mut problems);
     problems
 }
 
@@ -161,6 +162,27 @@ fn check_action(rule: &Rule, problems: &mut Vec<Problem>) {
             }
         }
         _ => {}
+    }
+}
+
+/// Columns in which extracts carry ids of their own (record numbers, tube labels).
+const ORIGINAL_IDS: [(&str, &str); 2] =
+    [("person", "person_source_value"), ("specimen", "specimen_source_id")];
+
+/// No original id reaches any output (contract section 6): some rule must null these columns.
+fn check_original_ids(policy: &TierPolicy, problems: &mut Vec<Problem>) {
+    for (table, column) in ORIGINAL_IDS {
+        let nulled = policy.rules.iter().any(|rule| match &rule.action {
+            Action::NullColumns { columns } => columns.iter().any(|p| matches(p, table, column)),
+            Action::NullFreeText { except } => !except.iter().any(|p| matches(p, table, column)),
+            Action::SuppressTables { tables } => tables.iter().any(|t| t == table),
+            _ => false,
+        });
+        if !nulled {
+            problems.push(head(format!(
+                "no rule nulls {table}.{column}, which holds ids of the source"
+            )));
+        }
     }
 }
 

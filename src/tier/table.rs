@@ -344,3 +344,104 @@ fn ordinals(spec: &TableSpec, columns: &[&str]) -> Vec<i32> {
     let places = columns.iter().filter_map(|c| spec.position(c));
     places.filter_map(|at| i32::try_from(at).ok()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch, new_null_array};
+    use datafusion::physical_plan::displayable;
+
+    use super::*;
+    use crate::engine::parquet::{FileTags, TableFile, properties};
+    use crate::engine::{Job, StageOutput, session};
+    use crate::identity::{IdScope, Key, PersonId, Roster, Standing};
+    use crate::omop::{CdmVersion, Extract, ExtractTable};
+
+    const RAW: i64 = 777_000_111_222;
+
+    /// One `visit_occurrence` and one `person` row whose only values are the raw id.
+    fn site(root: &Path) -> SiteExtract {
+        let mut tables = Vec::new();
+        for name in ["person", "visit_occurrence"] {
+            let spec = cdm(CdmVersion::V5_4).table(name).unwrap();
+            let column = |f: &FieldSpec| -> ArrayRef {
+                match f.name {
+                    "person_id" | "visit_occurrence_id" => Arc::new(Int64Array::from(vec![RAW])),
+                    _ => new_null_array(&f.kind.data_type(), 1),
+                }
+            };
+            let columns = spec.fields.iter().map(column).collect();
+            let batch = RecordBatch::try_new(spec.schema(), columns).unwrap();
+            let path = format!("typed/{name}.parquet");
+            let tags = FileTags {
+                tier: "internal".into(),
+                table: name.into(),
+                callset: None,
+                date_basis: "true",
+            };
+            let properties = properties(&tags, &[]).build();
+            let mut file = TableFile::create(root, &path, spec.schema(), tags, properties).unwrap();
+            file.write(&batch).unwrap();
+            file.finish().unwrap();
+            tables.push(ExtractTable { name: name.into(), path, rows: 1 });
+        }
+        let extract = Extract {
+            site: "a".into(),
+            cdm: CdmVersion::V5_4,
+            tables,
+            output: StageOutput::default(),
+        };
+        SiteExtract { extract, root: root.to_path_buf() }
+    }
+
+    /// A plan may be logged or sent to other machines: logical or physical, it names no raw id, no
+    /// research id, no shift and no key.
+    #[test]
+    fn plans_show_no_person_and_no_key() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let job = Job::quiet(dir.path(), 2);
+        crate::engine::parquet::create_private_dir(&job.scratch).unwrap();
+        let text = "[policy]\nname = \"r\"\ntier = \"registered\"\ndescription = \"d\"\n\
+                    dates = \"shifted\"\ngenomics = false\n[[rule]]\nid = \"s\"\n\
+                    kind = \"shift_dates\"\ndescription = \"d\"\n";
+        let policy = crate::config::policy::TierPolicy::parse(text, Path::new("p")).unwrap();
+        let root = *b"canary-canary-canary-canary-1234";
+        let keys = Key::from_bytes(root).unwrap().registered(IdScope::PerTier, rules::row_tables());
+        let takes_part = Standing::Participating { ehr: true, genomics: true };
+        let people = keys.people(&Roster::from_entries([(PersonId(RAW), takes_part)])).unwrap();
+        let research = people.people[0].research_id.0.to_string();
+        let request = TierRequest {
+            policy,
+            people,
+            rows: keys.rows().clone(),
+            extracts: vec![site(dir.path())],
+            vocabulary: None,
+            reference_date: jiff::civil::date(2026, 1, 1),
+            buckets: 8,
+        };
+        let runtime = session::runtime(&job).unwrap();
+        let shown = runtime.block_on(async {
+            let ctx = session::session(&job).unwrap();
+            let map = id_map::id_map(&ctx, &request).await.unwrap();
+            let sets = BTreeMap::new();
+            let plan = person_plan(&ctx, &request, &map, &sets, "visit_occurrence").await;
+            let rows = plan.unwrap().unwrap().rows;
+            let logical = format!(
+                "{:?} {}",
+                rows.logical_plan(),
+                rows.logical_plan().display_indent_schema()
+            );
+            let physical = rows.create_physical_plan().await.unwrap();
+            // Not `Debug`: the in-memory id map is data, and `Debug` of a physical plan prints data.
+            let before = displayable(physical.as_ref()).indent(true).to_string();
+            let batches =
+                datafusion::physical_plan::collect(physical.clone(), ctx.task_ctx()).await.unwrap();
+            assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
+            let after = displayable(physical.as_ref()).indent(true).to_string();
+            format!("{logical} {before} {after} {request:?}")
+        });
+        assert!(shown.contains("re_key_registered_visit_occurrence"), "the search sees the plan");
+        for secret in [RAW.to_string(), research, "canary".into(), "63616e617279".into()] {
+            assert!(!shown.contains(&secret), "a plan shows {secret}");
+        }
+    }
+}

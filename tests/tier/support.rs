@@ -11,7 +11,7 @@ use jiff::{Span, Unit};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use strata::config::policy::{DateBasis, TierPolicy};
 use strata::engine::{Job, StageOutput, TableLedger};
-use strata::identity::{IdScope, Key, PersonId, Roster, Standing, TierPeople};
+use strata::identity::{IdScope, Key, PersonId, Roster, RowKeys, Standing, TierPeople};
 use strata::omop::{self, CdmVersion, ExtractRequest, Scope};
 use strata::tier::{self, Error, SiteExtract, TierRequest};
 use tempfile::TempDir;
@@ -34,7 +34,9 @@ pub fn policy(tier: &str, rules: &str) -> TierPolicy {
     let dates = if tier == "controlled" { "true" } else { "shifted" };
     let text = format!(
         "[policy]\nname = \"{tier}\"\ntier = \"{tier}\"\ndescription = \"d\"\ndates = \"{dates}\"\n\
-         genomics = false\n{rules}"
+         genomics = false\n{rules}\n[[rule]]\nid = \"ids\"\ndescription = \"d\"\n\
+         kind = \"null_columns\"\n\
+         columns = [\"person.person_source_value\", \"specimen.specimen_source_id\"]\n"
     );
     TierPolicy::parse(&text, Path::new("policy.toml")).unwrap()
 }
@@ -165,6 +167,7 @@ impl Fixture {
             output,
             out: job.out,
             people: request.people,
+            rows: request.rows,
             policy_dates: policy.policy.dates,
         })
     }
@@ -175,6 +178,7 @@ pub struct Built {
     pub output: StageOutput,
     pub out: PathBuf,
     people: TierPeople,
+    rows: RowKeys,
     pub policy_dates: DateBasis,
 }
 
@@ -222,6 +226,22 @@ impl Built {
     pub fn file_dates(&self, path: &str, column: &str) -> Vec<Option<i32>> {
         let rows = self.file(path);
         rows.column_by_name(column).unwrap().as_primitive::<Date32Type>().iter().collect()
+    }
+
+    /// Raw row id, first date and research id of each row, by the tier's inverse row key.
+    pub fn raw_rows(&self, table: &str, key: &str, date: &str) -> BTreeMap<i64, (i32, i64)> {
+        let rows = self.table(table);
+        let people = ints(&rows, "person_id");
+        let dates = rows.column_by_name(date).unwrap().as_primitive::<Date32Type>();
+        let row_key = self.rows.get(table).unwrap();
+        let ids = ints(&rows, key).into_iter().map(|id| row_key.invert(id.unwrap()));
+        ids.enumerate().map(|(i, id)| (id, (dates.value(i), people[i].unwrap()))).collect()
+    }
+
+    /// Shift by research id.
+    pub fn shifts(&self) -> BTreeMap<i64, i32> {
+        let people = self.people.people.iter();
+        people.map(|p| (p.research_id.0, i32::from(p.shift.unwrap()))).collect()
     }
 
     pub fn research(&self, person: i64) -> i64 {

@@ -1,0 +1,168 @@
+//! Policies held against themselves and the CDM; the committed ones above all.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+use std::path::{Path, PathBuf};
+
+use strata::config::Tier;
+use strata::config::policy::{Action, DateBasis, TierPolicy};
+use strata::omop::{CdmVersion, cdm};
+use strata::tier::{check, explain};
+
+fn committed(tier: &str) -> (PathBuf, TierPolicy) {
+    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/tiers");
+    let path = configs.join(format!("{tier}.toml"));
+    let policy = TierPolicy::read(&path).unwrap();
+    (path, policy)
+}
+
+fn problems(head: &str, rules: &str) -> Vec<String> {
+    let text = format!("[policy]\nname = \"p\"\ndescription = \"d\"\n{head}\n{rules}");
+    let policy = TierPolicy::parse(&text, Path::new("p.toml")).unwrap();
+    check(&policy).iter().map(ToString::to_string).collect()
+}
+
+const TRUE: &str = "tier = \"controlled\"\ndates = \"true\"\ngenomics = true";
+const SHIFTED: &str = "tier = \"registered\"\ndates = \"shifted\"\ngenomics = false";
+
+fn rule(id: &str, body: &str) -> String {
+    format!("[[rule]]\nid = \"{id}\"\ndescription = \"d\"\n{body}\n")
+}
+
+#[test]
+fn committed_policies_pass() {
+    for (name, tier, dates, genomics) in [
+        ("controlled", Tier::Controlled, DateBasis::True, true),
+        ("registered", Tier::Registered, DateBasis::Shifted, false),
+    ] {
+        let (path, policy) = committed(name);
+        assert_eq!(check(&policy), [], "{name}");
+        let head = &policy.policy;
+        assert_eq!((head.tier, head.dates, head.genomics), (tier, dates, genomics));
+        let text = std::fs::read_to_string(path).unwrap();
+        assert_eq!(text.lines().next(), Some("#:schema ../schema/tier.json"));
+        for version in [CdmVersion::V5_3, CdmVersion::V5_4] {
+            for line in explain(&policy, cdm(version)) {
+                assert!(!line.tables.is_empty(), "{} touches nothing in {version:?}", line.id);
+            }
+        }
+    }
+}
+
+/// What is suppressed in the Controlled tier is suppressed in the Registered tier too.
+#[test]
+fn the_registered_policy_is_stricter() {
+    let (_, controlled) = committed("controlled");
+    let (_, registered) = committed("registered");
+    for rule in &controlled.rules {
+        let same = registered.rules.iter().any(|r| r.action == rule.action);
+        let birth = matches!(rule.action, Action::ReduceBirthDate { .. });
+        assert!(same || birth, "{} is not in the registered policy", rule.id);
+    }
+}
+
+#[test]
+fn explain_names_the_columns() {
+    let (_, policy) = committed("registered");
+    let lines = explain(&policy, cdm(CdmVersion::V5_4));
+    let columns = |id: &str, table: &str| {
+        let line = lines.iter().find(|l| l.id == id).unwrap();
+        line.tables.get(table).cloned().unwrap_or_default()
+    };
+    assert_eq!(
+        columns("birth_date", "person"),
+        ["month_of_birth", "day_of_birth", "birth_datetime"]
+    );
+    assert_eq!(columns("age_89", "drug_era"), ["*"]);
+    assert_eq!(columns("notes_and_places", "note"), ["*"]);
+    assert_eq!(columns("date_shift", "death"), ["death_date", "death_datetime"]);
+    assert!(columns("date_shift", "concept").is_empty());
+    assert!(columns("free_text", "measurement").contains(&"measurement_time".to_owned()));
+}
+
+#[test]
+fn everything_wrong_is_said_at_once_with_the_nearest_name() {
+    let shift = rule("s", "kind = \"shift_dates\"");
+    let cases: &[(&str, String, &str)] = &[
+        (TRUE, shift.clone(), "contradict"),
+        (SHIFTED, String::new(), "needs a shift_dates rule"),
+        (SHIFTED, format!("{shift}{}", rule("t", "kind = \"shift_dates\"")), "more than one"),
+        (&TRUE.replace("\"true\"", "\"shifted\""), shift.clone(), "never holds the shift key"),
+        (&SHIFTED.replace("shifted", "true"), String::new(), "needs dates = \"shifted\""),
+        (&SHIFTED.replace("false", "true"), shift.clone(), "only the controlled tier has genomics"),
+        (&TRUE.replace("controlled", "public"), String::new(), "controlled or registered"),
+        (TRUE, rule("n", "kind = \"suppress_tables\"\ntables = [\"notes\"]"), "did you mean note?"),
+        (
+            TRUE,
+            rule("n", "kind = \"suppress_tables\"\ntables = [\"person\"]"),
+            "cannot be left out",
+        ),
+        (
+            TRUE,
+            rule("n", "kind = \"null_columns\"\ncolumns = [\"person.provider_ids\"]"),
+            "did you mean provider_id?",
+        ),
+        (
+            TRUE,
+            rule("n", "kind = \"null_columns\"\ncolumns = [\"persn.provider_id\"]"),
+            "did you mean person?",
+        ),
+        (
+            TRUE,
+            rule("n", "kind = \"null_columns\"\ncolumns = [\"provider_id\"]"),
+            "write table.column",
+        ),
+        (TRUE, rule("n", "kind = \"null_columns\"\ncolumns = [\"death.person_id\"]"), "is a key"),
+        (TRUE, rule("n", "kind = \"null_columns\"\ncolumns = [\"note.note_id\"]"), "is a key"),
+        (
+            TRUE,
+            rule("n", "kind = \"null_columns\"\ncolumns = [\"concept.concept_name\"]"),
+            "as they are",
+        ),
+        (
+            TRUE,
+            rule("n", "kind = \"null_free_text\"\nexcept = [\"*.nothing_at_all\"]"),
+            "names no column",
+        ),
+        (TRUE, rule("n", "kind = \"suppress_concepts\"\nconcepts = []"), "concepts is empty"),
+        (
+            TRUE,
+            rule("n", "kind = \"suppress_concepts\"\nconcepts = [1]\ncolumns = [\"*.note_text\"]"),
+            "no concept-id column",
+        ),
+        (TRUE, rule("n", "kind = \"remove_people_by_age\"\nmin_age = 0"), "1 to 120"),
+        (TRUE, rule("withdrawn", "kind = \"null_free_text\""), "built-in reason"),
+        (TRUE, rule("Bad id", "kind = \"null_free_text\""), "a-z"),
+        (TRUE, rule("a", "kind = \"null_free_text\"").repeat(2), "another rule"),
+        (
+            SHIFTED,
+            format!("{shift}{}", rule("a", "kind = \"remove_people_by_age\"\nmin_age = 89")),
+            "before shift_dates",
+        ),
+        (
+            SHIFTED,
+            format!("{}{shift}", rule("a", "kind = \"reduce_birth_date\"\nto = \"year\"")),
+            "after shift_dates",
+        ),
+    ];
+    for (head, rules, expected) in cases {
+        let found = problems(head, rules);
+        assert!(found.iter().any(|p| p.contains(expected)), "{expected}: {found:?}");
+    }
+    let many = rule("Bad id", "kind = \"null_columns\"\ncolumns = [\"a.b\", \"note.note_txt\"]");
+    let text = rule("text", "kind = \"null_free_text\"");
+    assert_eq!(problems(TRUE, &format!("{many}{text}")).len(), 3);
+    assert_eq!(problems(TRUE, &text), [""; 0]);
+    let kept = rule("text", "kind = \"null_free_text\"\nexcept = [\"*.*_source_*\"]");
+    assert_eq!(problems(TRUE, &kept).len(), 2, "original ids stay");
+}
+
+#[test]
+fn the_schema_of_policies_knows_every_key() {
+    let schema = serde_json::to_string(&schemars::schema_for!(TierPolicy)).unwrap();
+    for key in
+        ["min_age", "allow_missing", "june_15", "shift_dates", "genomics", "suppress_concepts"]
+    {
+        assert!(schema.contains(&format!("\"{key}\"")), "{key}");
+    }
+    assert!(schema.contains("\"additionalProperties\":false"));
+}
