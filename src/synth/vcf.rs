@@ -91,7 +91,7 @@ pub fn planted_dosage(
     (here, dosage)
 }
 
-/// Writes `path` with the variants of `chromosome`, a wave of blocks at a time, in order.
+/// Writes `path` with the variants of one of the chromosomes, a wave of blocks at a time, in order.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -99,7 +99,7 @@ pub fn write(
     path: &Path,
     seed: u64,
     panel: &Panel,
-    chromosome: &Chromosome,
+    (chromosomes, chromosome): (&[Chromosome], &Chromosome),
     planted: Option<Planted>,
     threads: usize,
     progress: &dyn Progress,
@@ -107,7 +107,7 @@ pub fn write(
     let file = File::create(path).map_err(IoError::at("creating", path))?;
     let mut file = BufWriter::new(file);
     let mut put = |bytes: &[u8]| file.write_all(bytes).map_err(IoError::at("writing", path));
-    put(&bgzf::compress(header(std::slice::from_ref(chromosome), panel.samples()).as_bytes()))?;
+    put(&bgzf::compress(header(chromosomes, panel.samples()).as_bytes()))?;
     let mut counts = SiteCounts::default();
     let blocks: Vec<u32> = (0..chromosome.blocks()).collect();
     for wave in blocks.chunks(threads.max(1) * 8) {

@@ -59,7 +59,7 @@ class Checks:
             self.failed.append(what)
 
     def equal(self, left, right, what):
-        self.that(left == right, f"{what}: {left} is not {right}")
+        self.that(left == right, f"{what}: {str(left)[:120]} is not {str(right)[:120]}")
 
     def skip(self, what):
         self.skipped.append(what)
