@@ -7,7 +7,7 @@ cd "$here/.."
 strata=$(realpath "${STRATA:-target/release/strata}")
 work=${WORK:-out/bench}
 rounds=${ROUNDS:-5}
-persons=${PERSONS:-2500}
+persons=${PERSONS:-2631} # 2,500 of them have a sample
 variants=${VARIANTS:-200000}
 scale=${1:-}
 [[ -z $scale || $scale == --scale ]] || { echo "usage: benches/run.sh [--scale]" >&2; exit 2; }
