@@ -1,6 +1,23 @@
 //! Workflow and policy files: typed, checked all at once, with places and nearest names.
+//!
+//! One source of truth: the serde types here. Their JSON Schema (checked in under `configs/schema/`) is
+//! also what [`load`] checks a file against before it is deserialised, so that every problem is reported
+//! with its line and the nearest valid key, not only the first.
+
+pub mod disclosure;
+mod document;
+pub mod policy;
+mod workflow;
 
 use serde::{Deserialize, Serialize};
+
+pub use disclosure::PublicPolicy;
+pub use document::{Diagnostic, Document, Error, nearest};
+pub use policy::TierPolicy;
+pub use workflow::{
+    CallsetFeed, CdmVersion, CivilDate, DateBasis, EhrFeed, Engine, Genome, IdScope, Identity,
+    KeySource, Participants, PolicyFile, Programme, Tiers, Unmapped, Vocabulary, Workflow,
+};
 
 /// A tier of a release.
 #[derive(

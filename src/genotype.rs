@@ -1,20 +1,58 @@
 //! Genotypes: VCF and BCF in, the `variants`, `genotypes`, `carriers` and `samples` tables out.
+//!
+//! ```text
+//! source (bgzf, text, gzip, bcf) -> shard -> scan (gt kernels) -> split, trim, count -> ShardRows
+//!        -> assemble (sort, dedupe, row groups) -> encode (Parquet chunks, in parallel) -> write (in order)
+//! ```
+//!
+//! A shard is a pure function of its descriptor; what is written never depends on the number of threads.
+//! Nothing here keeps a sample name: columns of the file are mapped to `sample_idx`, the rank of the
+//! research id among the included samples, before the first genotype is looked at.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// Reference genome, for contig names and pseudo-autosomal regions.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
-)]
-pub enum Genome {
-    /// GRCh37 (hg19).
-    #[serde(rename = "GRCh37")]
-    Grch37,
-    /// GRCh38 (hg38).
-    #[serde(rename = "GRCh38")]
-    Grch38,
+mod allele;
+mod assemble;
+mod bcf;
+mod bgzf;
+mod carriers;
+mod cohort;
+mod encode;
+mod error;
+mod gt;
+mod header;
+mod info;
+mod ingest;
+mod line;
+mod region;
+mod samples;
+mod shard;
+mod source;
+mod stats;
+mod tables;
+mod tally;
+mod work;
+
+pub use error::Error;
+pub use ingest::ingest;
+
+/// The sample names of a VCF or BCF file, in file order; reads the header only.
+///
+/// # Errors
+/// When the file cannot be read, is no VCF or BCF, is a truncated BGZF, has no samples or has one twice.
+pub fn sample_names(path: &Path) -> Result<Vec<String>, Error> {
+    Ok(source::Source::open(path)?.header.samples)
 }
+
+/// Whether `name` can be a path component and part of a column name.
+fn is_name(name: &str) -> bool {
+    name.len() <= 64
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
+}
+
+pub use crate::config::Genome;
 
 /// Sex as the sample sheet states it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

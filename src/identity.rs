@@ -1,6 +1,29 @@
 //! Who is who: keys, research ids, row ids, date shifts, the roster and the sample map.
+//!
+//! One root key derives one key per purpose ([`key`]). The process that writes the Controlled tier is
+//! given [`ControlledKeys`], which hold no shift key; the one that writes the Registered tier is given
+//! [`RegisteredKeys`]. Raw ids ([`PersonId`]) never leave a run: their `Debug` shows nothing.
 
 use serde::{Deserialize, Serialize};
+
+pub mod error;
+pub mod key;
+pub mod link;
+pub mod people;
+pub mod roster;
+pub mod row_key;
+pub mod samples;
+mod sheet;
+mod shift_map;
+
+pub use error::Error;
+pub use key::{ControlledKeys, DisclosureKey, IdScope, Key, RegisteredKeys};
+pub use link::{CallsetLinks, LinkedSample, Unmapped};
+pub use people::{ExcludedPerson, Exclusion, TierPeople, TierPerson};
+pub use roster::{Roster, Standing};
+pub use row_key::{RowKey, RowKeys};
+pub use samples::{AncestryTable, SampleMap, SampleSex, SexTable};
+pub use shift_map::shift_map;
 
 /// A participant as the raw feeds name them. Never leaves the run.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,6 +35,6 @@ impl std::fmt::Debug for PersonId {
     }
 }
 
-/// A participant as a tier names them.
+/// A participant as a tier names them: 1..=2^63-1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ResearchId(pub i64);

@@ -1,1 +1,101 @@
-//! OMOP CDM extracts: CSV or Parquet in, typed tables and a quarantine out.
+//! Health records: OMOP CDM extracts in, typed tables out.
+//!
+//! [`ingest`] reads a folder of CSV (plain or gzip; comma or TAB) or Parquet files, one or more a table,
+//! checks every row against the CDM specification ([`cdm`]) and writes `typed/<site>/<table>.parquet`
+//! below the job's root: internal files with raw ids, the specification's columns in its order, rows in
+//! the order of the input. What cannot be used goes to `quality/rejects/ehr/<site>.parquet` by file,
+//! line and reason, never with a value.
+
+pub mod cdm;
+mod columnar;
+mod delimited;
+mod error;
+mod folder;
+mod header;
+mod ingest;
+mod loader;
+mod persons;
+mod records;
+mod rejects;
+mod unshift;
+pub mod value;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::StageOutput;
+
+pub use cdm::{Cdm, CdmVersion, FieldKind, FieldSpec, TableSpec, cdm, is_vocabulary};
+pub use error::Error;
+pub use ingest::ingest;
+pub use persons::PersonIds;
+
+/// Which tables of a folder to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything but the vocabulary; a `person` table is required.
+    Records,
+    /// The vocabulary tables only.
+    Vocabulary,
+    /// All tables; a `person` table is required.
+    Both,
+}
+
+impl Scope {
+    /// Whether `table` is read.
+    pub fn has(self, table: &str) -> bool {
+        match self {
+            Self::Records => !is_vocabulary(table),
+            Self::Vocabulary => is_vocabulary(table),
+            Self::Both => true,
+        }
+    }
+}
+
+/// What to ingest as one site's extract.
+#[derive(Clone)]
+pub struct ExtractRequest {
+    /// Name of the site, `[A-Za-z0-9_-]+`; a path component.
+    pub site: String,
+    /// Folder with the tables.
+    pub path: PathBuf,
+    /// Version of the CDM the feed follows.
+    pub cdm: CdmVersion,
+    /// Which tables to read.
+    pub scope: Scope,
+    /// For a feed whose dates arrive shifted: the days to add back, by raw person id.
+    pub shift_map: Option<BTreeMap<i64, i32>>,
+}
+
+/// One typed table of an extract.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExtractTable {
+    /// CDM table name.
+    pub name: String,
+    /// Path relative to the root the stage wrote below, with `/`.
+    pub path: String,
+    /// Rows in it.
+    pub rows: u64,
+}
+
+/// A finished ingest: which typed tables there are, and the books.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extract {
+    /// Name of the site.
+    pub site: String,
+    /// Version of the CDM.
+    pub cdm: CdmVersion,
+    /// The tables found, by name. A table of the CDM that the folder lacks is not here.
+    pub tables: Vec<ExtractTable>,
+    /// Books and release files (the rejects; typed tables are internal and not listed).
+    pub output: StageOutput,
+}
+
+impl Extract {
+    /// The typed table called `name`.
+    pub fn table(&self, name: &str) -> Option<&ExtractTable> {
+        self.tables.iter().find(|t| t.name == name)
+    }
+}

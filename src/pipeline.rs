@@ -1,1 +1,160 @@
-//! pipeline
+//! From a workflow file to a committed release: what to do, why, in what order, and what came of it.
+
+mod inputs;
+pub mod plan;
+mod project;
+pub mod record;
+mod run;
+mod stage;
+mod validate;
+mod verify;
+
+use std::path::PathBuf;
+
+pub use inputs::Inputs;
+pub use plan::{Action, Plan, Stage, Work};
+pub use project::Project;
+pub use run::{Listener, Options, Summary, run};
+pub use stage::{load_key, peek_key_id};
+pub use validate::{Problem, validate};
+pub use verify::verify;
+
+use crate::engine::Cancelled;
+use crate::error::{Coded, IoError};
+
+/// What stops a run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] crate::config::Error),
+    /// A file operation failed.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Release(#[from] crate::release::Error),
+    /// A key, the roster or the sample map cannot be used.
+    #[error(transparent)]
+    Identity(#[from] crate::identity::Error),
+    /// A callset cannot be read.
+    #[error(transparent)]
+    Genotype(#[from] crate::genotype::Error),
+    /// An extract cannot be read.
+    #[error(transparent)]
+    Omop(#[from] crate::omop::Error),
+    /// A tier cannot be made.
+    #[error(transparent)]
+    Tier(#[from] crate::tier::Error),
+    /// Aggregates cannot be published.
+    #[error(transparent)]
+    Publish(#[from] crate::publish::Error),
+    /// The user asked to stop.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// Which stage it was.
+    #[error("{stage}: {source}")]
+    Stage {
+        /// Stage id.
+        stage: String,
+        /// What went wrong in it.
+        source: Box<Error>,
+    },
+    /// A stage lost rows.
+    #[error("rows in of {table} are not rows out plus excluded; nothing was committed")]
+    Unbalanced {
+        /// The table.
+        table: String,
+    },
+    /// An input changed while the run was reading it.
+    #[error("{} changed during the run; nothing was committed", path.display())]
+    InputChanged {
+        /// The input.
+        path: PathBuf,
+    },
+    /// A run record is not what this program writes.
+    #[error("{} is not a run record: {why}", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A defect.
+    #[error("{what}")]
+    Internal {
+        /// What cannot be.
+        what: String,
+    },
+}
+
+impl Error {
+    fn at_stage(stage: &str, source: Self) -> Self {
+        Self::Stage { stage: stage.to_owned(), source: Box::new(source) }
+    }
+
+    /// Whether the user asked for it.
+    pub fn is_cancelled(&self) -> bool {
+        match self {
+            Self::Stage { source, .. } => source.is_cancelled(),
+            other => matches!(other.code().rsplit("::").next(), Some("stopped" | "cancelled")),
+        }
+    }
+
+    /// The problems of a configuration, for marked excerpts.
+    pub fn diagnostics(&self) -> Option<&[crate::config::Diagnostic]> {
+        match self {
+            Self::Config(crate::config::Error::Invalid(problems)) => Some(problems),
+            Self::Stage { source, .. } => source.diagnostics(),
+            _ => None,
+        }
+    }
+
+    fn inner(&self) -> Option<&dyn Coded> {
+        Some(match self {
+            Self::Config(e) => e,
+            Self::Io(e) => e,
+            Self::Release(e) => e,
+            Self::Identity(e) => e,
+            Self::Genotype(e) => e,
+            Self::Omop(e) => e,
+            Self::Tier(e) => e,
+            Self::Publish(e) => e,
+            Self::Stage { source, .. } => source.as_ref(),
+            _ => return None,
+        })
+    }
+}
+
+impl Coded for Error {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Cancelled(_) => "run::stopped",
+            Self::Unbalanced { .. } => "pipeline::unbalanced",
+            Self::InputChanged { .. } => "pipeline::input_changed",
+            Self::Record { .. } => "pipeline::record",
+            Self::Internal { .. } => "pipeline::internal",
+            other => other.inner().map_or("pipeline::internal", Coded::code),
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::Cancelled(_) => {
+                Some("the same command goes on where it stopped; CURRENT is as it was".into())
+            }
+            Self::InputChanged { .. } => {
+                Some("run again once the feed is complete; deliver feeds by renaming".into())
+            }
+            Self::Unbalanced { .. } => Some("this is a defect; please report it".into()),
+            other => other.inner().and_then(Coded::help),
+        }
+    }
+
+    fn is_unexpected(&self) -> bool {
+        match self {
+            Self::Internal { .. } => true,
+            other => other.inner().is_some_and(Coded::is_unexpected),
+        }
+    }
+}

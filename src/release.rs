@@ -1,1 +1,85 @@
-//! release
+//! Releases: where they live, how one becomes current, how anyone can check one.
+//!
+//! A reader opens `CURRENT`, then `MANIFEST.json`, never a directory listing. A writer makes everything
+//! in `staging/`, and one rename of `CURRENT` is the only moment at which a release begins to exist.
+
+mod commit;
+mod layout;
+mod lock;
+mod manifest;
+mod verify;
+
+pub use commit::{adopt, commit};
+pub use layout::{Layout, is_safe_path};
+pub use lock::StoreLock;
+pub use manifest::{Current, Input, MANIFEST_SCHEMA, Manifest, StageRecord};
+pub use verify::{Finding, Verification, digest_of, verify};
+
+use crate::error::{Coded, IoError};
+
+/// A store or release that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file operation failed.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// Another run holds the store.
+    #[error("another run is writing to this store ({holder})")]
+    Locked {
+        /// What the lock file says of the holder.
+        holder: String,
+    },
+    /// `CURRENT` or a manifest is not what this program writes.
+    #[error("{path} is not valid: {why}")]
+    Invalid {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A file changed between being written and being committed.
+    #[error("{path} is not as it was written; nothing was committed")]
+    Changed {
+        /// Release-relative path.
+        path: String,
+    },
+    /// There is no release yet.
+    #[error("{store} holds no release yet")]
+    Empty {
+        /// The store folder.
+        store: String,
+    },
+    /// The release named does not exist.
+    #[error("there is no release {id} in this store")]
+    Unknown {
+        /// The id asked for.
+        id: String,
+    },
+}
+
+impl Coded for Error {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Io(e) => e.code(),
+            Self::Locked { .. } => "release::locked",
+            Self::Invalid { .. } => "release::invalid",
+            Self::Changed { .. } => "release::changed",
+            Self::Empty { .. } => "release::empty",
+            Self::Unknown { .. } => "release::unknown",
+        }
+    }
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::Io(e) => e.help(),
+            Self::Locked { .. } => Some(
+                "wait for it to end; the lock goes away with its process, however it ends".into(),
+            ),
+            Self::Changed { .. } => Some("check the disk, then run again".into()),
+            Self::Empty { .. } => Some("make one with `strata run WORKFLOW`".into()),
+            Self::Invalid { .. } => {
+                Some("restore it from a copy, or run the workflow again".into())
+            }
+            Self::Unknown { .. } => None,
+        }
+    }
+}

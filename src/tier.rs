@@ -1,1 +1,72 @@
-//! tier
+//! Tiers of health records: typed extracts in, one tier's bucketed Parquet out, by a policy of rules.
+//!
+//! [`build`] runs one DataFusion plan a table. The plan joins the rows with the tier's id map, computes
+//! every released column and, in hidden columns, by which rule a row is removed and by which rules it is
+//! changed; the writer tallies and drops those, so rows in = rows out + rows excluded by construction.
+//! No key and no value of a person is a literal of a plan.
+//!
+//! What happens to a row, in order: it is removed because its person has withdrawn, has not consented or
+//! is removed by an age rule; or by the first row rule (in the policy's order) that its *input* values
+//! meet; or its columns are changed by the rules in the policy's order, and its ids re-keyed.
+
+use std::path::PathBuf;
+
+use crate::config::policy::TierPolicy;
+use crate::engine::{Job, StageOutput};
+use crate::identity::{RowKeys, TierPeople};
+use crate::omop::Extract;
+
+mod birth;
+pub mod check;
+mod concepts;
+mod error;
+mod functions;
+mod id_map;
+pub mod rules;
+mod sink;
+mod stage;
+mod table;
+
+pub use check::{Problem, check};
+pub use error::Error;
+pub use rules::{RuleLine, explain, row_tables};
+
+/// A site's ingested extract and where its typed tables are.
+#[derive(Debug, Clone)]
+pub struct SiteExtract {
+    /// What ingest found.
+    pub extract: Extract,
+    /// Folder to which the paths of the extract's tables are relative.
+    pub root: PathBuf,
+}
+
+/// What to build.
+#[derive(Debug, Clone)]
+pub struct TierRequest {
+    /// The rules.
+    pub policy: TierPolicy,
+    /// The roster as this tier sees it.
+    pub people: TierPeople,
+    /// Row keys of this tier, made for [`row_tables`].
+    pub rows: RowKeys,
+    /// The sites' extracts. With several, ids of site *n* (from 0) are first raised by n * 10^15.
+    pub extracts: Vec<SiteExtract>,
+    /// The extract whose vocabulary tables are released. Without one, vocabulary tables found among
+    /// `extracts` are left out as `site_vocabulary`.
+    pub vocabulary: Option<SiteExtract>,
+    /// Ages are as of this day.
+    pub reference_date: jiff::civil::Date,
+    /// Number of person buckets, 1 to 1000; a person's is research id modulo this.
+    pub buckets: u32,
+}
+
+/// Builds a tier below the job's root: `<tier>/omop/<table>/person_bucket=<nnn>/part-0000.parquet`,
+/// `person` and the vocabulary unbucketed, and `quality/rules/<tier>.parquet` with the rows each rule
+/// removed and changed a table.
+///
+/// # Errors
+/// A policy that does not pass [`check`], people of another tier, a row of a person who is not on the
+/// roster, an id that does not fit, a concept the vocabulary lacks, and failures of reading or writing.
+pub fn build(request: &TierRequest, job: &Job) -> Result<StageOutput, Error> {
+    stage::build(request, job)
+}

@@ -1,0 +1,254 @@
+//! What a user can type. `--help`, the man pages and the completions all come from here.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Turns a research programme's raw feeds into tiered, disclosure-controlled releases.
+#[derive(Debug, Parser)]
+#[command(
+    name = "strata",
+    version,
+    about,
+    max_term_width = 100,
+    after_help = "A first run:\n  strata synth --persons 300 --variants 2000 --seed 1 --out data\n  \
+                  strata init --out workflow.toml\n  strata plan workflow.toml\n  strata run workflow.toml\n\n\
+                  Exit codes: 0 done; 1 a stated problem with the data, the configuration or a check;\n\
+                  2 usage or an unexpected error; 130, 143 stopped by a signal."
+)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+    /// Say nothing but errors.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more; twice for everything.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// How to write logs and errors (stderr).
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// No progress bars, even on a terminal.
+    #[arg(long, global = true)]
+    pub no_progress: bool,
+}
+
+/// How to write logs and errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Write a commented workflow file to start from.
+    Init(Init),
+    /// Check a workflow and its inputs without running it; reports every problem at once.
+    Validate(Workflow),
+    /// Show the stages, which would run and why.
+    Plan(Plan),
+    /// Run a workflow to a committed release; goes on where an earlier run stopped.
+    Run(Run),
+    /// Show the current release of a store and its runs.
+    Status(Status),
+    /// Show the rules of each tier in order, with the columns they touch.
+    Explain(Explain),
+    /// Re-hash a release and re-check what can be checked from its bytes.
+    Verify(Verify),
+    /// Print a JSON Schema, or write all of them.
+    Schema(Schema),
+    /// Make a synthetic programme: VCF, OMOP, surveys, roster, maps and vocabulary.
+    Synth(Synth),
+    /// Print shell completions.
+    #[command(after_help = "Example:\n  strata completions bash > /etc/bash_completion.d/strata")]
+    Completions(Completions),
+    /// Write man pages, or print the command-line reference.
+    #[command(after_help = "Example:\n  strata man --out man/")]
+    Man(Man),
+}
+
+/// Arguments of `init`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  strata init --out workflows/nightly.toml")]
+pub struct Init {
+    /// File to write; must not exist.
+    #[arg(long, short, default_value = "workflow.toml")]
+    pub out: PathBuf,
+}
+
+/// A workflow file and how to answer.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  strata validate workflows/quickstart.toml")]
+pub struct Workflow {
+    /// Workflow file (TOML).
+    pub workflow: PathBuf,
+    /// Answer in JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  strata plan workflows/quickstart.toml\n  \
+                        strata plan workflows/quickstart.toml --dag | mmdc -i - -o plan.svg")]
+pub struct Plan {
+    /// Workflow file (TOML).
+    pub workflow: PathBuf,
+    /// Answer in JSON.
+    #[arg(long, conflicts_with = "dag")]
+    pub json: bool,
+    /// Draw the stages as a Mermaid flow chart.
+    #[arg(long)]
+    pub dag: bool,
+    /// Plan as if this stage had to run (may be given several times).
+    #[arg(long, value_name = "STAGE")]
+    pub force: Vec<String>,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  strata run workflows/quickstart.toml\n  \
+                        strata run workflows/nightly.toml --threads 8 --log-format json 2>> strata.log\n  \
+                        strata run workflows/quickstart.toml --force ingest.callset.wgs")]
+pub struct Run {
+    /// Workflow file (TOML).
+    pub workflow: PathBuf,
+    /// Worker threads; the workflow's own number or all processors by default. Changes no output.
+    #[arg(long, short = 'j', value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+    /// Run this stage even if nothing changed (may be given several times).
+    #[arg(long, value_name = "STAGE")]
+    pub force: Vec<String>,
+    /// Answer in JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Only show what would be done, as `plan` does.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  strata status out/quickstart")]
+pub struct Status {
+    /// Store folder, or a workflow file that names it.
+    pub store: PathBuf,
+    /// Answer in JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  strata explain workflows/quickstart.toml\n  \
+                        strata explain workflows/quickstart.toml --tier registered --json")]
+pub struct Explain {
+    /// Workflow file (TOML).
+    pub workflow: PathBuf,
+    /// Only this tier.
+    #[arg(long, value_enum)]
+    pub tier: Option<TierName>,
+    /// Answer in JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// An individual-level tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TierName {
+    /// The Controlled tier.
+    Controlled,
+    /// The Registered tier.
+    Registered,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  strata verify out/quickstart\n  \
+                        strata verify out/quickstart --release 2026q4r1-0123456789ab --json")]
+pub struct Verify {
+    /// Store folder, or a workflow file that names it.
+    pub store: PathBuf,
+    /// Release id; the current one by default.
+    #[arg(long)]
+    pub release: Option<String>,
+    /// Answer in JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `schema`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  strata schema workflow\n  strata schema --dir configs/schema\n  \
+                        strata schema --dir configs/schema --check"
+)]
+pub struct Schema {
+    /// Which schema to print.
+    #[arg(value_enum, required_unless_present = "dir")]
+    pub name: Option<SchemaName>,
+    /// Write all schemas into this folder.
+    #[arg(long, conflicts_with = "name")]
+    pub dir: Option<PathBuf>,
+    /// Write nothing; fail if a file there is not what would be written.
+    #[arg(long, requires = "dir")]
+    pub check: bool,
+}
+
+/// A schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaName {
+    /// Workflow files.
+    Workflow,
+    /// Policy files of the individual-level tiers.
+    Tier,
+    /// Policy files of the Public tier.
+    Public,
+}
+
+/// Arguments of `synth`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  strata synth --persons 2500 --variants 200000 --seed 7 --out data/synth"
+)]
+pub struct Synth {
+    /// Number of people.
+    #[arg(long)]
+    pub persons: u32,
+    /// Number of variant records.
+    #[arg(long)]
+    pub variants: u32,
+    /// Seed; the same seed gives the same bytes.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Folder to write; made if absent.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Worker threads; all processors by default. Changes no output.
+    #[arg(long, short = 'j', value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, clap::Args)]
+pub struct Completions {
+    /// Which shell.
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Debug, clap::Args)]
+pub struct Man {
+    /// Folder to write man pages into.
+    #[arg(long, required_unless_present = "markdown")]
+    pub out: Option<PathBuf>,
+    /// Print the whole command-line reference as Markdown instead.
+    #[arg(long, conflicts_with = "out")]
+    pub markdown: bool,
+}

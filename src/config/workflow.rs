@@ -1,0 +1,293 @@
+//! The workflow file: one a scheduled job (contract section 8).
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A whole workflow file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Workflow {
+    /// What is being released.
+    pub workflow: Programme,
+    /// Who takes part.
+    pub participants: Participants,
+    /// Keys and pseudonyms.
+    pub identity: Identity,
+    /// The OMOP vocabulary; without it the vocabulary tables of the extracts are used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vocabulary: Option<Vocabulary>,
+    /// EHR extracts by site name.
+    #[serde(default)]
+    pub ehr: BTreeMap<String, EhrFeed>,
+    /// Callsets by name (`wgs`, `array` ...).
+    #[serde(default)]
+    pub callset: BTreeMap<String, CallsetFeed>,
+    /// What to write.
+    pub tier: Tiers,
+    /// Threads, memory and layout.
+    #[serde(default)]
+    pub engine: Engine,
+}
+
+/// The release and where it goes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Programme {
+    /// Name of the programme, shown on the public page.
+    pub name: String,
+    /// Release tag, e.g. `2026q4r1`; the release id starts with it.
+    #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9._-]*$"))]
+    pub release: String,
+    /// Date that ages and cut-offs refer to; the wall clock is never used.
+    pub reference_date: CivilDate,
+    /// Store folder, made if absent.
+    pub store: PathBuf,
+}
+
+/// A civil date (`2026-01-01`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CivilDate(pub jiff::civil::Date);
+
+impl CivilDate {
+    /// Days since 1970-01-01.
+    pub fn epoch_days(self) -> i32 {
+        let epoch = jiff::civil::date(1970, 1, 1);
+        self.0.since(epoch).map_or(0, |span| span.get_days())
+    }
+}
+
+impl Serialize for CivilDate {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for CivilDate {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error as _;
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Toml(toml::value::Datetime),
+            Text(String),
+        }
+        let text = match Written::deserialize(deserializer)? {
+            Written::Toml(datetime) => datetime.to_string(),
+            Written::Text(text) => text,
+        };
+        text.parse().map(Self).map_err(|_| D::Error::custom("expected a date such as 2026-01-01"))
+    }
+}
+
+impl JsonSchema for CivilDate {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "CivilDate".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "format": "date" })
+    }
+}
+
+/// Roster and sample map.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Participants {
+    /// CSV: person_id, consent and withdrawal status and dates.
+    pub roster: PathBuf,
+    /// CSV: sample_id, person_id. Needed when there is a callset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<PathBuf>,
+    /// What to do with a sample that the map does not name.
+    #[serde(default)]
+    pub unmapped_samples: Unmapped,
+}
+
+/// What to do with a sample that the map does not name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Unmapped {
+    /// Stop.
+    #[default]
+    Error,
+    /// Leave it out and count it.
+    Exclude,
+}
+
+/// Keys and pseudonyms.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Where the root key is. Never the key itself.
+    pub key: KeySource,
+    /// Whether the two individual-level tiers name a person alike.
+    #[serde(default)]
+    pub ids: IdScope,
+}
+
+/// Where the root key comes from: a file or a file descriptor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeySource {
+    /// A file of mode 0600 with 64 hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// An open file descriptor to read the 64 hex digits from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fd: Option<i32>,
+    /// Make the file on the first run.
+    #[serde(default)]
+    pub create: bool,
+}
+
+/// Whether the two individual-level tiers name a person alike.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IdScope {
+    /// Each tier has its own research ids, which cannot be linked without the key.
+    #[default]
+    PerTier,
+    /// One research id for both tiers, as All of Us has.
+    Shared,
+}
+
+/// The OMOP vocabulary folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Vocabulary {
+    /// Folder with CONCEPT and its companions (Athena download, CSV or Parquet).
+    pub path: PathBuf,
+}
+
+/// Version of the OMOP Common Data Model.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub enum CdmVersion {
+    /// 5.3
+    #[serde(rename = "5.3")]
+    V5_3,
+    /// 5.4
+    #[serde(rename = "5.4")]
+    V5_4,
+}
+
+impl CdmVersion {
+    /// The version as written: `5.3`, `5.4`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V5_3 => "5.3",
+            Self::V5_4 => "5.4",
+        }
+    }
+}
+
+/// Whether a feed's dates are as recorded or already moved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DateBasis {
+    /// As recorded.
+    #[default]
+    True,
+    /// Moved back per person; un-shifted on ingest with the feed's own map.
+    Shifted,
+}
+
+/// One EHR extract.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EhrFeed {
+    /// Folder of OMOP tables (CSV, CSV.gz, TAB or Parquet).
+    pub path: PathBuf,
+    /// CDM version of the extract.
+    pub cdm: CdmVersion,
+    /// Whether its dates are true or shifted.
+    #[serde(default)]
+    pub dates: DateBasis,
+    /// CSV: person_id, shift (days the feed moved dates back). Needed when `dates = "shifted"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shift_map: Option<PathBuf>,
+}
+
+/// Reference genome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Genome {
+    /// GRCh37 (hg19).
+    #[serde(rename = "GRCh37")]
+    Grch37,
+    /// GRCh38 (hg38).
+    #[serde(rename = "GRCh38")]
+    Grch38,
+}
+
+/// One callset.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CallsetFeed {
+    /// Reference genome of the calls.
+    pub genome: Genome,
+    /// VCF, VCF.gz or BCF files; globs allowed.
+    pub vcf: Vec<String>,
+    /// TSV: sample_id, ancestry_pred.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ancestry: Option<PathBuf>,
+    /// TSV: sample_id, sex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sex: Option<PathBuf>,
+    /// INFO fields to keep in `variants.info`.
+    #[serde(default)]
+    pub info: Vec<String>,
+    /// Whether to write the `carriers` table.
+    #[serde(default = "yes")]
+    pub carriers: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Which tiers to write, by policy file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tiers {
+    /// The Controlled tier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controlled: Option<PolicyFile>,
+    /// The Registered tier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registered: Option<PolicyFile>,
+    /// The Public tier; made from the Controlled tier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public: Option<PolicyFile>,
+}
+
+/// A tier's policy file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyFile {
+    /// TOML file of rules.
+    pub policy: PathBuf,
+}
+
+/// Threads, memory and layout. Only `person_buckets` changes what is written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Engine {
+    /// Worker threads; all processors when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+    /// Memory a stage may use, in MiB.
+    #[schemars(range(min = 128))]
+    pub memory_mib: u64,
+    /// Number of `person_bucket` partitions of the record tables (1 to 999).
+    #[schemars(range(min = 1, max = 999))]
+    pub person_buckets: u32,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self { threads: None, memory_mib: 768, person_buckets: 16 }
+    }
+}

@@ -1,0 +1,240 @@
+//! Shard results in file order become row groups in table order.
+//!
+//! Trimming can move a row to the right of records that follow it, also into the next shard, so rows
+//! wait until no later record can come before them. Equal rows meet here and the first is kept.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::Error;
+use super::region::Chrom;
+use super::shard::{Segment, ShardRows, Tallies};
+use super::source::Source;
+use crate::engine::TableLedger;
+
+/// A shard's rows and where they came from.
+pub struct Placed {
+    /// The rows.
+    pub rows: ShardRows,
+    /// Index of the file.
+    pub file: usize,
+    /// Lines of the file before the shard's first.
+    pub base: u64,
+}
+
+/// A row of a shard.
+#[derive(Clone)]
+pub struct RowRef {
+    /// The shard.
+    pub shard: Arc<Placed>,
+    /// Index of the row.
+    pub row: u32,
+}
+
+impl RowRef {
+    fn key(&self) -> (i32, &[u8], &[u8]) {
+        self.shard.rows.key(self.row as usize)
+    }
+}
+
+/// The rows of a row group.
+pub struct Group {
+    /// Their chromosome.
+    pub chrom: Chrom,
+    /// `variant_idx` of the first.
+    pub first_idx: i32,
+    /// The rows in order.
+    pub rows: Vec<RowRef>,
+}
+
+/// A line of the rejects table.
+pub struct Rejected {
+    /// Index of the file.
+    pub file: usize,
+    /// 1-based line, or record number of a BCF.
+    pub line: u64,
+    /// Reason code.
+    pub reason: &'static str,
+}
+
+/// Puts shards together. Feed it in order.
+pub struct Assembler<'a> {
+    sources: &'a [Source],
+    group_rows: usize,
+    file: usize,
+    base: u64,
+    chrom: Option<Chrom>,
+    closed: HashSet<String>,
+    last_pos: i32,
+    pending: Vec<RowRef>,
+    group: Vec<RowRef>,
+    last: Option<RowRef>,
+    next_idx: u64,
+    groups: Vec<Group>,
+    rejected: Vec<Rejected>,
+    /// The callset's account.
+    pub ledger: TableLedger,
+}
+
+impl<'a> Assembler<'a> {
+    /// An empty one.
+    pub fn new(sources: &'a [Source], ledger: TableLedger, group_rows: usize) -> Self {
+        Self {
+            sources,
+            group_rows,
+            file: usize::MAX,
+            base: 0,
+            chrom: None,
+            closed: HashSet::new(),
+            last_pos: 0,
+            pending: Vec::new(),
+            group: Vec::new(),
+            last: None,
+            next_idx: 0,
+            groups: Vec::new(),
+            rejected: Vec::new(),
+            ledger,
+        }
+    }
+
+    /// Takes the next shard.
+    ///
+    /// # Errors
+    /// When records are out of order.
+    pub fn add(&mut self, file: usize, rows: ShardRows) -> Result<(), Error> {
+        if file != self.file {
+            self.file = file;
+            self.base = if self.sources[file].format == super::source::Format::Bcf {
+                0
+            } else {
+                self.sources[file].header.lines
+            };
+        }
+        if let Some(line) = rows.unsorted {
+            return Err(self.unsorted(line));
+        }
+        let lines = rows.lines;
+        self.book(&rows);
+        let shard = Arc::new(Placed { rows, file, base: self.base });
+        let segments = &shard.rows.segments;
+        for (i, segment) in segments.iter().enumerate() {
+            let end = segments.get(i + 1).map_or(shard.rows.rows.len(), |s| s.first_row);
+            self.segment(&shard, segment, end)?;
+        }
+        self.base += lines;
+        Ok(())
+    }
+
+    fn unsorted(&self, line: u32) -> Error {
+        let file = self.sources[self.file].path.clone();
+        Error::Unsorted { file, line: self.base + u64::from(line) + 1 }
+    }
+
+    fn book(&mut self, rows: &ShardRows) {
+        let Tallies { alleles, star, no_alt, non_ref, without_gt, unsupported_ploidy, half_calls } =
+            rows.tallies;
+        self.ledger.rows_in += alleles;
+        self.ledger.exclude("star_allele", star);
+        self.ledger.exclude("no_alt", no_alt);
+        self.ledger.exclude("non_ref_allele", non_ref);
+        self.ledger.note("record_without_gt", without_gt);
+        self.ledger.note("unsupported_ploidy", unsupported_ploidy);
+        self.ledger.note("half_call", half_calls);
+        for reject in &rows.rejects {
+            let line = self.base + u64::from(reject.line) + 1;
+            self.reject(self.file, line, reject.reason, u64::from(reject.alleles));
+        }
+    }
+
+    fn reject(&mut self, file: usize, line: u64, reason: &'static str, alleles: u64) {
+        let name = if reason == "duplicate_variant" {
+            reason.to_owned()
+        } else {
+            format!("bad_record:{reason}")
+        };
+        self.ledger.exclude(&name, alleles);
+        self.rejected.push(Rejected { file, line, reason });
+    }
+
+    fn segment(&mut self, shard: &Arc<Placed>, segment: &Segment, end: usize) -> Result<(), Error> {
+        if self.chrom.as_ref() != Some(&segment.chrom) {
+            if self.closed.contains(&segment.chrom.name) {
+                return Err(self.unsorted(segment.first_line));
+            }
+            self.close_chrom()?;
+            self.chrom = Some(segment.chrom.clone());
+        } else if segment.first_pos < self.last_pos {
+            return Err(self.unsorted(segment.first_line));
+        }
+        self.last_pos = segment.last_pos;
+        let rows = segment.first_row..end;
+        self.pending.extend(rows.map(|row| RowRef { shard: shard.clone(), row: row as u32 }));
+        // A later record starts at last_pos or behind it, and rows never move left of their record.
+        self.flush(Some(segment.last_pos))
+    }
+
+    fn flush(&mut self, before: Option<i32>) -> Result<(), Error> {
+        if !self.pending.is_sorted_by(|a, b| a.key() <= b.key()) {
+            self.pending.sort_by(|a, b| a.key().cmp(&b.key()));
+        }
+        let end = before
+            .map_or(self.pending.len(), |pos| self.pending.partition_point(|r| r.key().0 < pos));
+        let ready: Vec<RowRef> = self.pending.drain(..end).collect();
+        for row in ready {
+            if self.last.as_ref().is_some_and(|last| last.key() == row.key()) {
+                let line = u64::from(row.shard.rows.rows[row.row as usize].line);
+                let (file, line) = (row.shard.file, row.shard.base + line + 1);
+                self.reject(file, line, "duplicate_variant", 1);
+                continue;
+            }
+            self.last = Some(row.clone());
+            self.group.push(row);
+            if self.group.len() == self.group_rows {
+                self.close_group()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn close_group(&mut self) -> Result<(), Error> {
+        let rows = std::mem::take(&mut self.group);
+        let Some(chrom) = self.chrom.clone().filter(|_| !rows.is_empty()) else { return Ok(()) };
+        let first_idx = i32::try_from(self.next_idx)
+            .ok()
+            .filter(|i| i.checked_add(rows.len() as i32).is_some())
+            .ok_or(Error::TooLarge { what: "number of variants of a chromosome" })?;
+        self.next_idx += rows.len() as u64;
+        self.ledger.rows_out += rows.len() as u64;
+        self.groups.push(Group { chrom, first_idx, rows });
+        Ok(())
+    }
+
+    fn close_chrom(&mut self) -> Result<(), Error> {
+        self.flush(None)?;
+        self.close_group()?;
+        if let Some(chrom) = self.chrom.take() {
+            self.closed.insert(chrom.name);
+        }
+        self.last = None;
+        self.next_idx = 0;
+        self.last_pos = 0;
+        Ok(())
+    }
+
+    /// Ends the last chromosome.
+    pub fn finish(&mut self) -> Result<(), Error> {
+        self.close_chrom()
+    }
+
+    /// The row groups that are complete.
+    pub fn take_groups(&mut self) -> Vec<Group> {
+        std::mem::take(&mut self.groups)
+    }
+
+    /// The rejects since the last call, in order of file and line.
+    pub fn take_rejected(&mut self) -> Vec<Rejected> {
+        let mut rejected = std::mem::take(&mut self.rejected);
+        rejected.sort_by_key(|r| (r.file, r.line));
+        rejected
+    }
+}

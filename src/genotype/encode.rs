@@ -1,0 +1,317 @@
+//! A row group of variants into encoded column chunks of all tables. Runs on the workers.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, DictionaryArray, FixedSizeBinaryArray, Float32Array, Float64Array,
+    Int8Array, Int32Array, ListBuilder, StringArray, StringBuilder,
+};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
+use arrow::datatypes::Int8Type;
+use parquet::arrow::arrow_writer::ArrowColumnChunk;
+
+use super::Error;
+use super::allele::VariantType;
+use super::assemble::{Group, RowRef};
+use super::carriers::{self, NO_PHASE, PHASED, Rows};
+use super::info::{self, InfoField, InfoRow};
+use super::region::Kind;
+use super::shard::{Extra, Row};
+use super::stats::Memo;
+use super::tables::Tables;
+use super::tally::Tally;
+
+/// Most rows of a row group of `carriers`.
+const CARRIER_ROWS: usize = 1 << 20;
+
+/// What a worker keeps between row groups.
+#[derive(Default)]
+pub struct Worker {
+    /// Per-sample counters.
+    pub tally: Tally,
+    memo: Memo,
+    rows: Rows,
+}
+
+/// What encoding needs to know.
+pub struct Plan {
+    /// The tables.
+    pub tables: Tables,
+    /// Ancestry groups.
+    pub groups: Vec<String>,
+    /// Selected INFO fields.
+    pub info: Vec<InfoField>,
+    /// Included samples.
+    pub samples: usize,
+    /// Bytes of a plane.
+    pub stride: usize,
+}
+
+/// An encoded row group of each table.
+pub struct Encoded {
+    /// The chromosome's name.
+    pub chrom: String,
+    /// Variants in it.
+    pub rows: u64,
+    /// Chunks of `variants`.
+    pub variants: Vec<ArrowColumnChunk>,
+    /// Chunks of `genotypes`.
+    pub genotypes: Vec<ArrowColumnChunk>,
+    /// Row groups of `carriers` with their numbers of rows.
+    pub carriers: Vec<(u64, Vec<ArrowColumnChunk>)>,
+}
+
+/// Encodes `group`, and counts its samples into the worker's tally.
+pub fn encode(plan: &Plan, worker: &mut Worker, group: &Group) -> Result<Encoded, Error> {
+    let variants = plan.tables.variants.encode(&variants(plan, &mut worker.memo, group)?)?;
+    let genotypes = plan.tables.genotypes.encode(&genotypes(plan, group)?)?;
+    let part = if group.chrom.kind == Kind::Autosome {
+        &mut worker.tally.autosomes
+    } else {
+        &mut worker.tally.others
+    };
+    part.prepare(plan.samples);
+    let mut chunks = Vec::new();
+    worker.rows.clear();
+    for (i, at) in group.rows.iter().enumerate() {
+        let idx = group.first_idx + i as i32;
+        let rows = plan.tables.carriers.is_some().then_some(&mut worker.rows);
+        carriers::visit(&at.shard.rows, at.row as usize, idx, part, rows);
+        if worker.rows.sample.len() >= CARRIER_ROWS {
+            flush_carriers(plan, &mut worker.rows, &mut chunks)?;
+        }
+    }
+    flush_carriers(plan, &mut worker.rows, &mut chunks)?;
+    Ok(Encoded {
+        chrom: group.chrom.name.clone(),
+        rows: group.rows.len() as u64,
+        variants,
+        genotypes,
+        carriers: chunks,
+    })
+}
+
+fn flush_carriers(
+    plan: &Plan,
+    rows: &mut Rows,
+    chunks: &mut Vec<(u64, Vec<ArrowColumnChunk>)>,
+) -> Result<(), Error> {
+    if let Some(table) = plan.tables.carriers.as_ref().filter(|_| !rows.sample.is_empty()) {
+        chunks.push((rows.sample.len() as u64, table.encode(&carrier_arrays(rows))?));
+    }
+    rows.clear();
+    Ok(())
+}
+
+fn carrier_arrays(rows: &Rows) -> Vec<ArrayRef> {
+    let n = rows.sample.len();
+    let (mut idx, mut pos) = (Vec::with_capacity(n), Vec::with_capacity(n));
+    for &(variant, position, end) in &rows.runs {
+        idx.resize(end, variant);
+        pos.resize(end, position);
+    }
+    let phased = BooleanBuffer::from_iter(rows.phased.iter().map(|&p| p == PHASED));
+    let known = rows.phased.contains(&NO_PHASE).then(|| {
+        NullBuffer::new(BooleanBuffer::from_iter(rows.phased.iter().map(|&p| p != NO_PHASE)))
+    });
+    vec![
+        Arc::new(Int32Array::from(idx)),
+        Arc::new(Int32Array::from(pos)),
+        Arc::new(Int32Array::from_iter_values(rows.sample.iter().map(|&s| s as i32))),
+        Arc::new(Int8Array::from_iter_values(rows.gt.iter().map(|&g| g as i8))),
+        Arc::new(BooleanArray::new(phased, known)),
+    ]
+}
+
+fn genotypes(plan: &Plan, group: &Group) -> Result<Vec<ArrayRef>, Error> {
+    let (n, stride) = (group.rows.len(), plan.stride);
+    let mut het = Vec::with_capacity(n * stride);
+    let mut hom = Vec::with_capacity(n * stride);
+    let mut phase = Vec::new();
+    let mut phased = Vec::with_capacity(n);
+    for (i, at) in group.rows.iter().enumerate() {
+        let shard = &at.shard.rows;
+        let (h, m) = shard.planes(at.row as usize);
+        het.extend_from_slice(h);
+        hom.extend_from_slice(m);
+        let plane = shard.extra(&shard.rows[at.row as usize], Extra::Phase);
+        if let Some(plane) = plane {
+            phase.resize(i * stride, 0);
+            phase.extend_from_slice(plane);
+        }
+        phased.push(plane.is_some());
+    }
+    phase.resize(n * stride, 0);
+    let width = i32::try_from(stride).map_err(Error::internal("encoding planes"))?;
+    let plane = |bytes: Vec<u8>, nulls| -> Result<ArrayRef, Error> {
+        FixedSizeBinaryArray::try_new(width, Buffer::from_vec(bytes), nulls)
+            .map(|a| Arc::new(a) as ArrayRef)
+            .map_err(Error::internal("encoding planes"))
+    };
+    Ok(vec![
+        ordinals(group),
+        ints(group, |r| r.pos),
+        plane(het, None)?,
+        plane(hom, None)?,
+        plane(phase, Some(NullBuffer::from(phased)))?,
+    ])
+}
+
+fn ordinals(group: &Group) -> ArrayRef {
+    let first = group.first_idx;
+    Arc::new(Int32Array::from_iter_values(first..first + group.rows.len() as i32))
+}
+
+fn row(at: &RowRef) -> &Row {
+    &at.shard.rows.rows[at.row as usize]
+}
+
+fn ints(group: &Group, value: impl Fn(&Row) -> i32) -> ArrayRef {
+    Arc::new(Int32Array::from_iter_values(group.rows.iter().map(|at| value(row(at)))))
+}
+
+fn utf8(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}
+
+fn texts<'a>(group: &'a Group, value: impl Fn(&'a RowRef) -> &'a [u8]) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(group.rows.iter().map(|at| utf8(value(at)))))
+}
+
+fn variants(plan: &Plan, memo: &mut Memo, group: &Group) -> Result<Vec<ArrayRef>, Error> {
+    let text = |at: &'_ RowRef, span| -> Vec<u8> { at.shard.rows.text(span).to_vec() };
+    let rows = &group.rows;
+    let mut vids = StringBuilder::new();
+    let mut ids = StringBuilder::new();
+    let mut filters = ListBuilder::new(StringBuilder::new());
+    for at in rows {
+        let r = row(at);
+        let (reference, alt) = (text(at, r.reference), text(at, r.alt));
+        vids.append_value(format!(
+            "{}-{}-{}-{}",
+            group.chrom.name,
+            r.pos,
+            utf8(&reference),
+            utf8(&alt)
+        ));
+        let id = text(at, r.id);
+        ids.append_option((!id.is_empty()).then(|| utf8(&id)));
+        match at.shard.rows.text(r.filter) {
+            b"." => filters.append(false),
+            b"PASS" => filters.append(true),
+            list => {
+                for filter in list.split(|&b| b == b';') {
+                    filters.values().append_value(utf8(filter));
+                }
+                filters.append(true);
+            }
+        }
+    }
+    let kinds = Int8Array::from_iter_values(rows.iter().map(|at| row(at).kind as i8));
+    let names = Arc::new(StringArray::from_iter_values(VariantType::NAMES));
+    let kinds = DictionaryArray::<Int8Type>::try_new(kinds, names)
+        .map_err(Error::internal("encoding variant types"))?;
+    let span = |pick: fn(&Row) -> super::shard::Span| {
+        texts(group, move |at| at.shard.rows.text(pick(row(at))))
+    };
+    let quals: Float32Array = rows.iter().map(|at| row(at).qual).collect();
+    let splits: BooleanArray = rows.iter().map(|at| Some(row(at).was_split)).collect();
+    let mut arrays: Vec<ArrayRef> = vec![
+        Arc::new(vids.finish()),
+        ordinals(group),
+        ints(group, |r| r.pos),
+        ints(group, |r| r.end),
+        span(|r| r.reference),
+        span(|r| r.alt),
+        Arc::new(ids.finish()),
+        Arc::new(kinds),
+        Arc::new(quals),
+        Arc::new(filters.finish()),
+        Arc::new(splits),
+        ints(group, |r| r.orig_pos),
+        span(|r| r.orig_ref),
+        span(|r| r.orig_alt),
+        ints(group, |r| i32::from(r.allele)),
+        ints(group, |r| r.counts.called),
+        ints(group, |r| r.counts.missing),
+        ints(group, |r| r.counts.half),
+        ints(group, |r| r.counts.hom_ref),
+        ints(group, |r| r.counts.het),
+        ints(group, |r| r.counts.hom_alt),
+        ints(group, |r| r.counts.hemi_ref),
+        ints(group, |r| r.counts.hemi_alt),
+        ints(group, |r| r.counts.ac()),
+        ints(group, |r| r.counts.an()),
+    ];
+    rates(&mut arrays, memo, group);
+    populations(&mut arrays, plan, memo, group);
+    if !plan.info.is_empty() {
+        let infos: Vec<InfoRow<'_>> = rows
+            .iter()
+            .map(|at| {
+                let r = row(at);
+                InfoRow {
+                    text: at.shard.rows.text(r.info),
+                    allele: usize::from(r.allele),
+                    alleles: usize::from(r.alleles),
+                }
+            })
+            .collect();
+        arrays.push(info::column(&plan.info, &infos));
+    }
+    Ok(arrays)
+}
+
+fn ratio(a: i32, b: i32) -> Option<f64> {
+    (b > 0).then(|| f64::from(a) / f64::from(b))
+}
+
+fn rates(arrays: &mut Vec<ArrayRef>, memo: &mut Memo, group: &Group) {
+    let counts = || group.rows.iter().map(|at| &row(at).counts);
+    let af: Float64Array = counts().map(|c| ratio(c.ac(), c.an())).collect();
+    let call_rate: Float64Array = counts().map(|c| ratio(c.called, c.called + c.missing)).collect();
+    let (mut p, mut excess) = (Vec::new(), Vec::new());
+    for c in counts() {
+        let pair = memo.hwe(c.hom_ref as u32, c.het as u32, c.hom_alt as u32);
+        p.push(pair.0);
+        excess.push(pair.1);
+    }
+    arrays.push(Arc::new(af));
+    arrays.push(Arc::new(call_rate));
+    arrays.push(Arc::new(Float64Array::from(p)));
+    arrays.push(Arc::new(Float64Array::from(excess)));
+}
+
+/// Counts by ancestry group, the group of the highest frequency and `faf95`.
+///
+/// `grpmax` is over all groups of the callset with at least one copy, the first in sort order on a tie.
+/// `faf95` is of the callset as a whole: the 5 % quantile of Gamma(AC) over AN, 0 below two copies, null
+/// when AN is 0.
+fn populations(arrays: &mut Vec<ArrayRef>, plan: &Plan, memo: &mut Memo, group: &Group) {
+    let of = |at: &RowRef, g: usize, k: usize| at.shard.rows.groups(at.row as usize)[g][k];
+    for g in 0..plan.groups.len() {
+        for k in 0..4 {
+            let values = group.rows.iter().map(|at| of(at, g, k));
+            arrays.push(Arc::new(Int32Array::from_iter_values(values)));
+        }
+    }
+    let mut names = StringBuilder::new();
+    let (mut highest, mut faf) = (Vec::new(), Vec::new());
+    for at in &group.rows {
+        let mut best: Option<(usize, f64)> = None;
+        for g in 0..plan.groups.len() {
+            let (ac, an) = (of(at, g, 0), of(at, g, 1));
+            let af = ratio(ac, an).filter(|_| ac > 0);
+            if let Some(af) = af.filter(|&af| best.is_none_or(|(_, b)| af > b)) {
+                best = Some((g, af));
+            }
+        }
+        names.append_option(best.map(|(g, _)| &plan.groups[g]));
+        highest.push(best.map(|(_, af)| af));
+        let c = &row(at).counts;
+        faf.push((c.an() > 0).then(|| memo.faf95(c.ac() as u32, c.an() as u32)));
+    }
+    arrays.push(Arc::new(names.finish()));
+    arrays.push(Arc::new(Float64Array::from(highest)));
+    arrays.push(Arc::new(Float64Array::from(faf)));
+}

@@ -1,0 +1,256 @@
+//! What can go wrong with a callset.
+
+use std::path::PathBuf;
+
+use crate::engine::{Cancelled, parquet};
+use crate::error::{Coded, IoError};
+
+/// A callset that could not be ingested.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be opened, read or mapped.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// A table could not be written.
+    #[error(transparent)]
+    Write(#[from] parquet::Error),
+    /// The run was asked to stop.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// The file starts with none of the known magic bytes.
+    #[error("{}: neither VCF (plain, gzip, BGZF) nor BCF 2.2", file.display())]
+    UnknownFormat {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A BGZF block is damaged.
+    #[error("{}: damaged BGZF block at byte {offset}: {what}", file.display())]
+    Bgzf {
+        /// The file.
+        file: PathBuf,
+        /// Offset of the block in the compressed file.
+        offset: u64,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The BGZF file ends without the end-of-file block, or in the middle of a block.
+    #[error("{}: truncated BGZF at byte {offset}: {what}", file.display())]
+    Truncated {
+        /// The file.
+        file: PathBuf,
+        /// Offset at which the file stops making sense.
+        offset: u64,
+        /// What is missing.
+        what: &'static str,
+    },
+    /// A gzip stream is damaged or truncated.
+    #[error("{}: damaged or truncated gzip stream after {offset} bytes of text: {source}", file.display())]
+    Gzip {
+        /// The file.
+        file: PathBuf,
+        /// Bytes of text that could be read.
+        offset: u64,
+        /// The decoder's words.
+        source: std::io::Error,
+    },
+    /// The last line has no line end: the file was cut.
+    #[error("{}: the last line is cut short (no line end)", file.display())]
+    CutLine {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A BCF record is malformed; what follows it cannot be found.
+    #[error("{}: malformed BCF record {record}: {what}", file.display())]
+    BcfRecord {
+        /// The file.
+        file: PathBuf,
+        /// 1-based record number.
+        record: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The header is malformed.
+    #[error("{}: bad header, line {line}: {what}", file.display())]
+    Header {
+        /// The file.
+        file: PathBuf,
+        /// 1-based line.
+        line: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The header names no samples.
+    #[error("{}: the header has no samples", file.display())]
+    NoSamples {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The header names a sample twice.
+    #[error("{}: sample columns {first} and {second} have the same name", file.display())]
+    DuplicateSample {
+        /// The file.
+        file: PathBuf,
+        /// 1-based sample column.
+        first: usize,
+        /// 1-based sample column.
+        second: usize,
+    },
+    /// Files of one callset have different samples.
+    #[error("{} and {} do not have the same samples in the same order", file.display(), other.display())]
+    DifferentSamples {
+        /// The first file.
+        file: PathBuf,
+        /// The other file.
+        other: PathBuf,
+    },
+    /// A sample of the file is in neither list of the sheet.
+    #[error("{}: {count} samples are not in the sample map (first: sample column {first})", file.display())]
+    UnmappedSample {
+        /// The file.
+        file: PathBuf,
+        /// How many.
+        count: usize,
+        /// 1-based sample column of the first.
+        first: usize,
+    },
+    /// Two included samples of the callset belong to one person.
+    #[error("{}: {count} persons have more than one included sample in this callset", file.display())]
+    DuplicatePerson {
+        /// The file.
+        file: PathBuf,
+        /// How many persons.
+        count: usize,
+    },
+    /// No sample of the files is included.
+    #[error("{}: no sample is left to include", file.display())]
+    NobodyIncluded {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The records of a file are not sorted.
+    #[error("{}, line {line}: the record lies before the one above it or its chromosome came before", file.display())]
+    Unsorted {
+        /// The file.
+        file: PathBuf,
+        /// 1-based line (VCF) or record number (BCF).
+        line: u64,
+    },
+    /// An INFO field that the workflow selects is not in the header.
+    #[error("{}: INFO field `{field}`, selected by the workflow, is not in the header", file.display())]
+    UnknownInfo {
+        /// The file.
+        file: PathBuf,
+        /// The field, as the workflow writes it.
+        field: String,
+    },
+    /// Two files define a selected INFO field differently.
+    #[error("{}: INFO field `{field}` has another type than in the first file", file.display())]
+    InfoMismatch {
+        /// The file.
+        file: PathBuf,
+        /// The field, as the workflow writes it.
+        field: String,
+    },
+    /// The callset or an ancestry group has a name that cannot be a path or a column.
+    #[error("{what} must consist of 1 to 64 letters, digits, `_`, `-` or `.` and start with a letter or digit")]
+    BadName {
+        /// What is named.
+        what: &'static str,
+    },
+    /// The request lists no file.
+    #[error("callset `{callset}` has no files")]
+    NoFiles {
+        /// The callset.
+        callset: String,
+    },
+    /// A line is longer than any real record.
+    #[error("{}: a line is longer than {limit} bytes", file.display())]
+    LineTooLong {
+        /// The file.
+        file: PathBuf,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// More variants in a chromosome than `variant_idx` can count, or a similar limit.
+    #[error("{what}: more than this version can hold")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+    },
+    /// The encoder refused, or a worker thread could not be made.
+    #[error("{what}: {detail}")]
+    Internal {
+        /// What was being done.
+        what: &'static str,
+        /// The library's words.
+        detail: String,
+    },
+}
+
+impl Coded for Error {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Io(e) => e.code(),
+            Self::Write(e) => e.code(),
+            Self::Cancelled(_) => "run::stopped",
+            Self::UnknownFormat { .. } => "genotype::unknown_format",
+            Self::Bgzf { .. } => "genotype::bgzf_damaged",
+            Self::Truncated { .. } => "genotype::bgzf_truncated",
+            Self::Gzip { .. } => "genotype::gzip",
+            Self::CutLine { .. } => "genotype::cut_line",
+            Self::BcfRecord { .. } => "genotype::bcf_record",
+            Self::Header { .. } => "genotype::header",
+            Self::NoSamples { .. } => "genotype::no_samples",
+            Self::DuplicateSample { .. } => "genotype::duplicate_sample",
+            Self::DifferentSamples { .. } => "genotype::different_samples",
+            Self::UnmappedSample { .. } => "genotype::unmapped_sample",
+            Self::DuplicatePerson { .. } => "genotype::duplicate_person",
+            Self::NobodyIncluded { .. } => "genotype::nobody_included",
+            Self::Unsorted { .. } => "genotype::unsorted",
+            Self::UnknownInfo { .. } => "genotype::unknown_info",
+            Self::InfoMismatch { .. } => "genotype::info_mismatch",
+            Self::BadName { .. } => "genotype::bad_name",
+            Self::NoFiles { .. } => "genotype::no_files",
+            Self::LineTooLong { .. } => "genotype::line_too_long",
+            Self::TooLarge { .. } => "genotype::too_large",
+            Self::Internal { .. } => "genotype::internal",
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        let text = match self {
+            Self::Io(e) => return e.help(),
+            Self::Write(e) => return e.help(),
+            Self::UnknownFormat { .. } => "give a VCF 4.x or BCF 2.2 file; other compressions must be unpacked first",
+            Self::Bgzf { .. } | Self::Truncated { .. } | Self::Gzip { .. } | Self::CutLine { .. } => {
+                "fetch the file again and compare its checksum with the sender's"
+            }
+            Self::Unsorted { .. } => "sort it first: bcftools sort -Oz -o sorted.vcf.gz <file>",
+            Self::DifferentSamples { .. } => {
+                "files of a callset must have the same sample columns; make a callset for each sample set"
+            }
+            Self::UnmappedSample { .. } => {
+                "add them to the sample map, or set unmapped_samples = \"exclude\""
+            }
+            Self::DuplicatePerson { .. } => "map one sample a person, or split the callset",
+            Self::UnknownInfo { .. } => "remove it from the workflow's `info` list or correct its spelling",
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+
+    fn is_unexpected(&self) -> bool {
+        match self {
+            Self::Write(e) => e.is_unexpected(),
+            Self::Internal { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+impl Error {
+    /// For `map_err` on arrow and parquet results that cannot fail on valid data.
+    pub(crate) fn internal<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> Self {
+        move |e| Self::Internal { what, detail: e.to_string() }
+    }
+}

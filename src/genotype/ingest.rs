@@ -1,0 +1,426 @@
+//! The genotype stage: shards out to the workers, results back in order, row groups out to the
+//! workers, chunks back in order and to disk. What is in flight is bounded.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+
+use super::assemble::{Assembler, Group, Rejected};
+use super::cohort::Cohort;
+use super::encode::{self, Encoded, Plan, Worker};
+use super::gt::Kernel;
+use super::shard::{Context, ShardRows};
+use super::source::Source;
+use super::tables::{Parts, Tables};
+use super::tally::Tally;
+use super::work::{Feed, Shard, Tuning, scan};
+use super::{CallsetRequest, Error, info, samples};
+use crate::engine::{FileEntry, FileTags, Job, Ledger, StageOutput, TableFile, TableLedger};
+
+/// Variants a row group, unless planes are so long that it would hold more than [`GROUP_BYTES`].
+const GROUP_ROWS: usize = 8192;
+/// Bytes of het and hom-alt planes in a row group.
+const GROUP_BYTES: usize = 64 << 20;
+
+/// Ingests a callset: reads all files of the request and writes its tables below `job.out`.
+///
+/// Tables are those of the contract, section 4. What it leaves open is decided so:
+/// - `n_missing` counts half calls too, `call_rate` is `n_called / (n_called + n_missing)`, and samples
+///   stated female are in neither on Y outside the pseudo-autosomal regions;
+/// - counts of one ALT of a multiallelic record take the other ALTs, and `*`, as not this allele;
+/// - a call of more than two alleles is missing and noted as `unsupported_ploidy`;
+/// - of two equal variants after splitting and trimming the first in file order is kept;
+/// - `hwe_p` and `excess_het_p` are over diploid calls, 0.5 when there is one allele or no call;
+/// - `phase` is null in rows without a phased het; `carriers.phased` is null where the call is not
+///   diploid;
+/// - of `samples`: rates and counts are over rows of `variants`; `n_singleton` counts variants with one
+///   copy in the callset; `ti_tv` and `ins_del_ratio` count allele copies, as Hail does; `f_inbreeding`
+///   is over chromosomes 1 to 22; `karyotype`, `mean_dp` and `mean_gq` are null: FORMAT fields other than
+///   GT are not read.
+///
+/// Files may be listed in any order: they are taken in the order of their first records.
+///
+/// # Errors
+/// See [`Error`]. Single bad records do not stop it: they go to `quality/rejects/genomics/`.
+pub fn ingest(request: &CallsetRequest, job: &Job) -> Result<StageOutput, Error> {
+    ingest_tuned(request, job, Tuning::default(), Kernel::detect())
+}
+
+/// [`ingest`] with other unit sizes and instructions, which change nothing in the output.
+pub(super) fn ingest_tuned(
+    request: &CallsetRequest,
+    job: &Job,
+    tuning: Tuning,
+    kernel: Kernel,
+) -> Result<StageOutput, Error> {
+    if !super::is_name(&request.name) {
+        return Err(Error::BadName { what: "a callset" });
+    }
+    let mut sources = open(request)?;
+    let names = std::mem::take(&mut sources[0].header.samples);
+    let cohort = Cohort::new(&names, &request.samples, &sources[0].path)?;
+    sources[0].header.samples = names;
+    let (fields, info_skipped) = info::select(&request.info, &sources)?;
+    let mut ledger = TableLedger::new(format!("genomics/{}", request.name));
+    for (reason, count) in &cohort.excluded {
+        ledger.note(&format!("sample_excluded:{reason}"), *count);
+    }
+    ledger.note("sheet_sample_not_in_files", cohort.absent);
+    ledger.note("info_field_per_genotype_skipped", info_skipped);
+    let stride = cohort.stride();
+    let plan = Plan {
+        tables: Tables::new(&request.name, &cohort.groups, &fields, stride, request.carriers)?,
+        groups: cohort.groups.clone(),
+        info: fields,
+        samples: cohort.len(),
+        stride,
+    };
+    let context =
+        Context { cohort, genome: request.genome, kernel, keep_info: !request.info.is_empty() };
+    sort_files(&mut sources, &context)?;
+    let rejects = Rejects::create(request, job)?;
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(job.threads)
+        .build()
+        .map_err(Error::internal("starting workers"))?;
+    let workers: Vec<Mutex<Worker>> =
+        (0..job.threads).map(|_| Mutex::new(Worker::default())).collect();
+    let shared = Shared { sources: &sources, context: &context, plan: &plan, workers: &workers };
+    let (sender, receiver) = channel();
+    let assembler = Assembler::new(&sources, ledger, group_rows(stride));
+    let writer = Writer::new(&plan, &job.out, &request.name);
+    let done = pool.in_place_scope(|scope| {
+        let run = Run { shared: &shared, job, sender, receiver, assembler, rejects, writer };
+        run.drive(scope, tuning)
+    })?;
+    let mut tally = Tally::default();
+    for worker in &workers {
+        tally.merge(&worker.lock().unwrap_or_else(PoisonError::into_inner).tally);
+    }
+    let mut files = done.files;
+    files.push(samples::write(job, &request.name, &context.cohort, &tally)?);
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(StageOutput { ledger: Ledger(vec![done.ledger]), files })
+}
+
+fn open(request: &CallsetRequest) -> Result<Vec<Source>, Error> {
+    let mut sources: Vec<Source> = Vec::new();
+    for path in &request.files {
+        let source = Source::open(path)?;
+        if let Some(first) = sources.first()
+            && first.header.samples != source.header.samples
+        {
+            let (file, other) = (first.path.clone(), source.path);
+            return Err(Error::DifferentSamples { file, other });
+        }
+        sources.push(source);
+    }
+    if sources.is_empty() {
+        return Err(Error::NoFiles { callset: request.name.clone() });
+    }
+    Ok(sources)
+}
+
+/// Orders files by their first record, so that the order of the list does not matter.
+fn sort_files(sources: &mut Vec<Source>, context: &Context) -> Result<(), Error> {
+    if sources.len() < 2 {
+        return Ok(());
+    }
+    let mut keyed = Vec::new();
+    for source in sources.drain(..) {
+        let mut feed = Feed::new(&source, Tuning { blocks: 1, bytes: 1 << 16 })?;
+        let mut key = (u8::MAX, String::new(), i32::MAX);
+        while let Some(shard) = feed.next()? {
+            if let Some(s) = scan(context, &source, &shard)?.segments.first() {
+                key = (s.chrom.rank, s.chrom.name.clone(), s.first_pos);
+                break;
+            }
+        }
+        drop(feed);
+        keyed.push((key, source));
+    }
+    keyed.sort_by(|(a, s), (b, t)| {
+        a.cmp(b).then_with(|| s.bytes().len().cmp(&t.bytes().len())).then_with(|| s.path.cmp(&t.path))
+    });
+    sources.extend(keyed.into_iter().map(|(_, source)| source));
+    Ok(())
+}
+
+/// A power of two, for it must depend on nothing but the number of samples.
+fn group_rows(stride: usize) -> usize {
+    let fit = (GROUP_BYTES / (2 * stride)).max(1);
+    let power = 1 << (usize::BITS - 1 - fit.leading_zeros());
+    usize::clamp(power, 64, GROUP_ROWS)
+}
+
+struct Shared<'a> {
+    sources: &'a [Source],
+    context: &'a Context,
+    plan: &'a Plan,
+    workers: &'a [Mutex<Worker>],
+}
+
+enum Message {
+    Scanned(u64, usize, u64, Result<ShardRows, Error>),
+    Encoded(u64, Result<Encoded, Error>),
+}
+
+struct Run<'a> {
+    shared: &'a Shared<'a>,
+    job: &'a Job,
+    sender: Sender<Message>,
+    receiver: Receiver<Message>,
+    assembler: Assembler<'a>,
+    rejects: Rejects,
+    writer: Writer<'a>,
+}
+
+struct Done {
+    files: Vec<FileEntry>,
+    ledger: TableLedger,
+}
+
+/// Runs `work`; a panic becomes an error, so that the coordinator never waits for a dead worker.
+fn guarded<T>(what: &'static str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(Error::Internal { what, detail: "a worker panicked".to_owned() })
+    })
+}
+
+impl<'a> Run<'a> {
+    fn drive<'s>(mut self, scope: &rayon::Scope<'s>, tuning: Tuning) -> Result<Done, Error>
+    where
+        'a: 's,
+    {
+        let total = self.shared.sources.iter().map(|s| s.bytes().len() as u64).sum();
+        self.job.progress.expect(total);
+        let ahead = 2 * self.job.threads as u64 + 2;
+        let encoders = self.job.threads as u64 + 1;
+        let mut feeds = self.shared.sources.iter().enumerate();
+        let mut feed: Option<(usize, Feed<'a>)> = None;
+        let (mut started, mut assembled) = (0u64, 0u64);
+        let (mut encoding, mut written) = (0u64, 0u64);
+        let mut scanned = BTreeMap::new();
+        let mut encoded = BTreeMap::new();
+        let mut exhausted = false;
+        loop {
+            self.job.check()?;
+            while !exhausted && started - assembled < ahead && encoding - written < encoders {
+                match Self::next_shard(&mut feeds, &mut feed, tuning)? {
+                    Some((file, shard)) => {
+                        self.spawn_scan(scope, started, file, shard);
+                        started += 1;
+                    }
+                    None => exhausted = true,
+                }
+            }
+            if exhausted && started == assembled {
+                break;
+            }
+            self.receive(&mut scanned, &mut encoded)?;
+            while let Some((file, weight, rows)) = scanned.remove(&assembled) {
+                self.assembler.add(file, rows?)?;
+                self.job.progress.advance(weight);
+                assembled += 1;
+                for group in self.assembler.take_groups() {
+                    self.spawn_encode(scope, encoding, group);
+                    encoding += 1;
+                }
+                self.rejects.write(self.shared.sources, self.assembler.take_rejected())?;
+            }
+            self.write_ready(&mut encoded, &mut written)?;
+        }
+        self.assembler.finish()?;
+        for group in self.assembler.take_groups() {
+            self.spawn_encode(scope, encoding, group);
+            encoding += 1;
+        }
+        self.rejects.write(self.shared.sources, self.assembler.take_rejected())?;
+        while written < encoding {
+            self.write_ready(&mut encoded, &mut written)?;
+            if written < encoding {
+                self.receive(&mut scanned, &mut encoded)?;
+            }
+        }
+        let mut files = self.writer.finish()?;
+        files.push(self.rejects.file.finish()?);
+        Ok(Done { files, ledger: self.assembler.ledger })
+    }
+
+    fn next_shard(
+        feeds: &mut impl Iterator<Item = (usize, &'a Source)>,
+        feed: &mut Option<(usize, Feed<'a>)>,
+        tuning: Tuning,
+    ) -> Result<Option<(usize, Shard)>, Error> {
+        loop {
+            if let Some((file, current)) = feed
+                && let Some(shard) = current.next()?
+            {
+                return Ok(Some((*file, shard)));
+            }
+            match feeds.next() {
+                Some((file, source)) => *feed = Some((file, Feed::new(source, tuning)?)),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    fn spawn_scan<'s>(&self, scope: &rayon::Scope<'s>, number: u64, file: usize, shard: Shard)
+    where
+        'a: 's,
+    {
+        let (sender, shared) = (self.sender.clone(), self.shared);
+        scope.spawn(move |_| {
+            let weight = shard.weight();
+            let rows = guarded("scanning a shard", || {
+                scan(shared.context, &shared.sources[file], &shard)
+            });
+            // The receiver is gone only when the run has already failed.
+            let _ = sender.send(Message::Scanned(number, file, weight, rows));
+        });
+    }
+
+    fn spawn_encode<'s>(&self, scope: &rayon::Scope<'s>, number: u64, group: Group)
+    where
+        'a: 's,
+    {
+        let (sender, shared) = (self.sender.clone(), self.shared);
+        scope.spawn(move |_| {
+            let encoded = guarded("encoding a row group", || {
+                let index = rayon::current_thread_index().unwrap_or(0);
+                let mut worker =
+                    shared.workers[index].lock().unwrap_or_else(PoisonError::into_inner);
+                encode::encode(shared.plan, &mut worker, &group)
+            });
+            drop(group);
+            let _ = sender.send(Message::Encoded(number, encoded));
+        });
+    }
+
+    fn receive(
+        &self,
+        scanned: &mut BTreeMap<u64, (usize, u64, Result<ShardRows, Error>)>,
+        encoded: &mut BTreeMap<u64, Result<Encoded, Error>>,
+    ) -> Result<(), Error> {
+        match self.receiver.recv().map_err(Error::internal("waiting for workers"))? {
+            Message::Scanned(number, file, weight, rows) => {
+                scanned.insert(number, (file, weight, rows));
+            }
+            Message::Encoded(number, result) => {
+                encoded.insert(number, result);
+            }
+        }
+        Ok(())
+    }
+
+    fn write_ready(
+        &mut self,
+        encoded: &mut BTreeMap<u64, Result<Encoded, Error>>,
+        written: &mut u64,
+    ) -> Result<(), Error> {
+        while let Some(result) = encoded.remove(written) {
+            self.writer.write(result?)?;
+            *written += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Appends row groups to the part files of one chromosome after the other.
+struct Writer<'a> {
+    plan: &'a Plan,
+    root: &'a Path,
+    callset: &'a str,
+    chrom: Option<String>,
+    open: Vec<Parts<'a>>,
+    files: Vec<FileEntry>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(plan: &'a Plan, root: &'a Path, callset: &'a str) -> Self {
+        Self { plan, root, callset, chrom: None, open: Vec::new(), files: Vec::new() }
+    }
+
+    fn write(&mut self, encoded: Encoded) -> Result<(), Error> {
+        if self.chrom.as_ref() != Some(&encoded.chrom) {
+            self.close()?;
+            let tables = &self.plan.tables;
+            let tables = [Some(&tables.variants), Some(&tables.genotypes), tables.carriers.as_ref()];
+            for table in tables.into_iter().flatten() {
+                let folder = format!(
+                    "controlled/genomics/{}/{}/chrom={}",
+                    self.callset, table.name, encoded.chrom
+                );
+                self.open.push(Parts::new(self.root, folder, table));
+            }
+            self.chrom = Some(encoded.chrom);
+        }
+        let [variants, genotypes, rest @ ..] = &mut self.open[..] else { return Ok(()) };
+        variants.append(encoded.variants, encoded.rows)?;
+        genotypes.append(encoded.genotypes, encoded.rows)?;
+        if let [carriers] = rest {
+            for (rows, chunks) in encoded.carriers {
+                carriers.append(chunks, rows)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), Error> {
+        for parts in self.open.drain(..) {
+            self.files.extend(parts.finish()?);
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Vec<FileEntry>, Error> {
+        self.close()?;
+        Ok(self.files)
+    }
+}
+
+/// The table of records that could not be used.
+struct Rejects {
+    file: TableFile,
+    schema: Arc<Schema>,
+}
+
+impl Rejects {
+    fn create(request: &CallsetRequest, job: &Job) -> Result<Self, Error> {
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("file", DataType::Utf8, false),
+            Field::new("line", DataType::Int64, false),
+            Field::new("reason", DataType::Utf8, false),
+        ]));
+        let tags = FileTags {
+            tier: "quality".to_owned(),
+            table: "rejects".to_owned(),
+            callset: Some(request.name.clone()),
+            date_basis: "none",
+        };
+        let properties = crate::engine::parquet::properties(&tags, &[]).build();
+        let path = format!("quality/rejects/genomics/{}.parquet", request.name);
+        let file = TableFile::create(&job.out, &path, schema.clone(), tags, properties)?;
+        Ok(Self { file, schema })
+    }
+
+    fn write(&mut self, sources: &[Source], rejected: Vec<Rejected>) -> Result<(), Error> {
+        if rejected.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = sources.iter().map(Source::base_name).collect();
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from_iter_values(rejected.iter().map(|r| &names[r.file]))),
+            Arc::new(Int64Array::from_iter_values(rejected.iter().map(|r| r.line as i64))),
+            Arc::new(StringArray::from_iter_values(rejected.iter().map(|r| r.reason))),
+        ];
+        let batch = RecordBatch::try_new(self.schema.clone(), columns)
+            .map_err(Error::internal("writing rejects"))?;
+        Ok(self.file.write(&batch)?)
+    }
+}

@@ -1,0 +1,71 @@
+//! Chromosome names and the parts of them in which ploidy depends on sex.
+
+use super::Genome;
+
+/// What kind of chromosome a name denotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// 1 to 22.
+    Autosome,
+    /// X.
+    X,
+    /// Y.
+    Y,
+    /// Mitochondrial.
+    M,
+    /// Any other contig.
+    Other,
+}
+
+/// A chromosome, by the name that outputs use (`chr20`, `chrX`, `chrM`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chrom {
+    /// Output name; safe as a path component.
+    pub name: String,
+    /// Its kind.
+    pub kind: Kind,
+    /// Order among chromosomes: 1 to 22, X, Y, M, then others.
+    pub rank: u8,
+}
+
+/// Reads a CHROM value. `None` when it cannot be used in a path (other than letters, digits, `._-`).
+pub fn chrom(raw: &[u8]) -> Option<Chrom> {
+    let bare = match raw {
+        [c, h, r, rest @ ..] if [*c, *h, *r].eq_ignore_ascii_case(b"chr") => rest,
+        _ => raw,
+    };
+    let known = |name: String, kind, rank| Some(Chrom { name, kind, rank });
+    match bare {
+        b"X" => return known("chrX".into(), Kind::X, 23),
+        b"Y" => return known("chrY".into(), Kind::Y, 24),
+        b"M" | b"MT" => return known("chrM".into(), Kind::M, 25),
+        [d @ b'1'..=b'9'] => {
+            return known(format!("chr{}", d - b'0'), Kind::Autosome, d - b'0');
+        }
+        [t @ b'1'..=b'2', d @ b'0'..=b'9'] => {
+            let n = (t - b'0') * 10 + (d - b'0');
+            if n <= 22 {
+                return known(format!("chr{n}"), Kind::Autosome, n);
+            }
+        }
+        _ => {}
+    }
+    let safe = !raw.is_empty()
+        && raw.len() <= 128
+        && raw[0].is_ascii_alphanumeric()
+        && raw.iter().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(b));
+    let name = safe.then(|| String::from_utf8_lossy(raw).into_owned())?;
+    known(name, Kind::Other, 255)
+}
+
+/// Whether a 1-based position of chrX or chrY lies in a pseudo-autosomal region (GRC definitions).
+pub fn pseudo_autosomal(genome: Genome, kind: Kind, pos: i32) -> bool {
+    let regions: [(i32, i32); 2] = match (genome, kind) {
+        (Genome::Grch38, Kind::X) => [(10_001, 2_781_479), (155_701_383, 156_030_895)],
+        (Genome::Grch38, Kind::Y) => [(10_001, 2_781_479), (56_887_903, 57_217_415)],
+        (Genome::Grch37, Kind::X) => [(60_001, 2_699_520), (154_931_044, 155_260_560)],
+        (Genome::Grch37, Kind::Y) => [(10_001, 2_649_520), (59_034_050, 59_363_566)],
+        _ => return false,
+    };
+    regions.iter().any(|&(a, b)| (a..=b).contains(&pos))
+}

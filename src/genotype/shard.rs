@@ -1,0 +1,631 @@
+//! What a shard of input becomes: biallelic rows with counts and bit planes, in input order.
+
+use super::allele::{AltKind, Change, VariantType, alt_kind, trim};
+use super::cohort::Cohort;
+use super::gt::{ABSENT, Call, Kernel, MAX_ALLELES, MISSING, UNSUPPORTED};
+use super::region::{self, Chrom, Kind};
+use super::{Genome, allele};
+
+/// In both alleles: no call is expected of this sample here (XX on non-PAR Y).
+const NOT_EXPECTED: u16 = 0x7ffc;
+
+/// What a shard scan needs to know besides its bytes.
+pub struct Context {
+    /// Who is in.
+    pub cohort: Cohort,
+    /// Reference genome.
+    pub genome: Genome,
+    /// Instructions to use.
+    pub kernel: Kernel,
+    /// Whether INFO is kept for the encoder.
+    pub keep_info: bool,
+}
+
+/// A piece of the shard's text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Span {
+    start: u32,
+    end: u32,
+}
+
+/// Genotype counts of a row. Classes as in the `variants` table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Diploid and haploid calls.
+    pub called: i32,
+    /// Calls missing for any reason, half calls among them.
+    pub missing: i32,
+    /// One of two alleles missing.
+    pub half: i32,
+    /// Diploid without this ALT.
+    pub hom_ref: i32,
+    /// Diploid with one copy.
+    pub het: i32,
+    /// Diploid with two copies.
+    pub hom_alt: i32,
+    /// Haploid without this ALT.
+    pub hemi_ref: i32,
+    /// Haploid with it.
+    pub hemi_alt: i32,
+}
+
+impl Counts {
+    /// Copies of the ALT.
+    pub fn ac(&self) -> i32 {
+        self.het + 2 * self.hom_alt + self.hemi_alt
+    }
+
+    /// Called alleles.
+    pub fn an(&self) -> i32 {
+        2 * (self.hom_ref + self.het + self.hom_alt) + self.hemi_ref + self.hemi_alt
+    }
+
+    fn of(classes: &[i32; CLASSES], samples: i32) -> Self {
+        let seen: i32 = classes.iter().sum();
+        let hom_ref = samples - seen + classes[HOM_REF];
+        let [_, het, hom_alt, hemi_ref, hemi_alt, missing, half, _] = *classes;
+        let called = hom_ref + het + hom_alt + hemi_ref + hemi_alt;
+        Self {
+            called,
+            missing: missing + half,
+            half,
+            hom_ref,
+            het,
+            hom_alt,
+            hemi_ref,
+            hemi_alt,
+        }
+    }
+}
+
+const HOM_REF: usize = 0;
+const HET: usize = 1;
+const HOM_ALT: usize = 2;
+const HEMI_REF: usize = 3;
+const HEMI_ALT: usize = 4;
+const NO_CALL: usize = 5;
+const HALF: usize = 6;
+const NONE_EXPECTED: usize = 7;
+const CLASSES: usize = 8;
+
+/// Planes that only some rows have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extra {
+    /// ALT on the second haplotype of a phased het.
+    Phase,
+    /// Half calls.
+    Half,
+    /// Haploid calls.
+    Haploid,
+    /// No call expected.
+    NotExpected,
+    /// Phased calls, where a row has phased and unphased ones.
+    Phased,
+}
+
+/// Whether the non-reference diploid calls of a row are phased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phasing {
+    /// All of them, or there are none.
+    All,
+    /// None of them.
+    Never,
+    /// Some: see [`Extra::Phased`].
+    Mixed,
+}
+
+/// A biallelic row.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// Ordinal of the source line (or record) in the shard.
+    pub line: u32,
+    /// 1-based position after trimming.
+    pub pos: i32,
+    /// Last position, inclusive.
+    pub end: i32,
+    /// Trimmed REF, upper case.
+    pub reference: Span,
+    /// Trimmed ALT, upper case.
+    pub alt: Span,
+    /// POS of the source record.
+    pub orig_pos: i32,
+    /// REF of the source record.
+    pub orig_ref: Span,
+    /// ALT column of the source record.
+    pub orig_alt: Span,
+    /// ID column; empty for `.`.
+    pub id: Span,
+    /// FILTER column.
+    pub filter: Span,
+    /// INFO column, if kept.
+    pub info: Span,
+    /// QUAL.
+    pub qual: Option<f32>,
+    /// 1-based ordinal of the allele in the source record.
+    pub allele: u16,
+    /// ALT alleles of the source record.
+    pub alleles: u16,
+    /// Whether the source record had more than one ALT (`<NON_REF>` aside).
+    pub was_split: bool,
+    /// Variant type.
+    pub kind: VariantType,
+    /// What it counts as per sample.
+    pub change: Change,
+    /// Whether ploidy follows sex and the chromosome is not autosomal: Y outside PAR.
+    pub y_only: bool,
+    /// Genotype counts.
+    pub counts: Counts,
+    /// Phasing of the non-reference calls.
+    pub phasing: Phasing,
+    extra: [u32; 5],
+}
+
+/// A run of records of one chromosome.
+#[derive(Debug, Clone)]
+pub struct Segment {
+    /// The chromosome.
+    pub chrom: Chrom,
+    /// POS of the first record.
+    pub first_pos: i32,
+    /// POS of the last record.
+    pub last_pos: i32,
+    /// Line ordinal of the first record in the shard.
+    pub first_line: u32,
+    /// Index of the first row; the segment ends where the next begins.
+    pub first_row: usize,
+}
+
+/// A record, or an allele of one, that is not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reject {
+    /// Ordinal of the line in the shard.
+    pub line: u32,
+    /// Reason code.
+    pub reason: &'static str,
+    /// Alleles that are lost.
+    pub alleles: u32,
+}
+
+/// Things counted in passing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tallies {
+    /// ALT alleles read; a record without counts 1.
+    pub alleles: u64,
+    /// `*`.
+    pub star: u64,
+    /// Records without ALT.
+    pub no_alt: u64,
+    /// `<NON_REF>` and `<*>`.
+    pub non_ref: u64,
+    /// Records without a GT field.
+    pub without_gt: u64,
+    /// Calls of three and more alleles, taken as missing.
+    pub unsupported_ploidy: u64,
+    /// Half calls.
+    pub half_calls: u64,
+}
+
+/// The result of a shard.
+#[derive(Debug, Default)]
+pub struct ShardRows {
+    /// Rows in input order.
+    pub rows: Vec<Row>,
+    /// Chromosome runs.
+    pub segments: Vec<Segment>,
+    /// What could not be used.
+    pub rejects: Vec<Reject>,
+    /// Lines or records read.
+    pub lines: u64,
+    /// Line ordinal at which positions go back.
+    pub unsorted: Option<u32>,
+    /// Things counted.
+    pub tallies: Tallies,
+    text: Vec<u8>,
+    planes: Vec<u8>,
+    extras: Vec<u8>,
+    groups: Vec<[i32; 4]>,
+    group_count: usize,
+    stride: usize,
+}
+
+impl ShardRows {
+    /// The text of a span.
+    pub fn text(&self, span: Span) -> &[u8] {
+        &self.text[span.start as usize..span.end as usize]
+    }
+
+    /// The het and hom-alt planes of row `i`.
+    pub fn planes(&self, i: usize) -> (&[u8], &[u8]) {
+        self.planes[i * 2 * self.stride..(i + 1) * 2 * self.stride].split_at(self.stride)
+    }
+
+    /// An optional plane of a row.
+    pub fn extra(&self, row: &Row, which: Extra) -> Option<&[u8]> {
+        let at = row.extra[which as usize] as usize;
+        (at > 0).then(|| &self.extras[(at - 1) * self.stride..at * self.stride])
+    }
+
+    /// `[ac, an, hom, hemi]` by ancestry group of row `i`.
+    pub fn groups(&self, i: usize) -> &[[i32; 4]] {
+        &self.groups[i * self.group_count..(i + 1) * self.group_count]
+    }
+
+    /// What rows sort by.
+    pub fn key(&self, i: usize) -> (i32, &[u8], &[u8]) {
+        let row = &self.rows[i];
+        (row.pos, self.text(row.reference), self.text(row.alt))
+    }
+
+    fn keep(&mut self, text: &[u8]) -> Span {
+        let start = self.text.len() as u32;
+        self.text.extend_from_slice(text);
+        Span { start, end: self.text.len() as u32 }
+    }
+
+    fn keep_upper(&mut self, text: &[u8]) -> Span {
+        let start = self.text.len() as u32;
+        self.text.extend(text.iter().map(u8::to_ascii_uppercase));
+        Span { start, end: self.text.len() as u32 }
+    }
+}
+
+/// The fixed fields of a record, as VCF text.
+#[derive(Debug, Clone, Copy)]
+pub struct Site<'a> {
+    /// CHROM.
+    pub chrom: &'a [u8],
+    /// POS.
+    pub pos: i32,
+    /// ID.
+    pub id: &'a [u8],
+    /// REF.
+    pub reference: &'a [u8],
+    /// ALT, comma-joined.
+    pub alt: &'a [u8],
+    /// QUAL.
+    pub qual: Option<f32>,
+    /// FILTER.
+    pub filter: &'a [u8],
+    /// INFO.
+    pub info: &'a [u8],
+}
+
+/// Builds [`ShardRows`] record by record. Call [`Builder::begin`], fill `calls`, call [`Builder::add`].
+pub struct Builder<'a> {
+    /// What the scan needs to know.
+    pub context: &'a Context,
+    /// Calls of the record at hand that are not plain hom-ref.
+    pub calls: Vec<Call>,
+    out: ShardRows,
+    slots: Vec<[i32; CLASSES]>,
+    scratch: [Vec<u8>; 5],
+    chrom: Vec<u8>,
+}
+
+/// What one ALT of a record came to.
+struct Scatter {
+    used: [bool; 5],
+    phasing: Phasing,
+}
+
+impl<'a> Builder<'a> {
+    /// An empty shard.
+    pub fn new(context: &'a Context) -> Self {
+        let cohort = &context.cohort;
+        let stride = cohort.stride();
+        let group_count = cohort.groups.len();
+        Self {
+            context,
+            calls: Vec::new(),
+            out: ShardRows { stride, group_count, ..ShardRows::default() },
+            slots: vec![[0; CLASSES]; group_count + 1],
+            scratch: std::array::from_fn(|_| vec![0; stride]),
+            chrom: Vec::new(),
+        }
+    }
+
+    /// The finished shard.
+    pub fn finish(self) -> ShardRows {
+        self.out
+    }
+
+    /// Counts a line and forgets the calls of the one before.
+    pub fn begin(&mut self) {
+        self.out.lines += 1;
+        self.calls.clear();
+    }
+
+    /// Rejects the record at hand, `alleles` ALT alleles with it.
+    pub fn reject(&mut self, reason: &'static str, alleles: usize) {
+        let alleles = alleles.max(1) as u32;
+        self.out.tallies.alleles += u64::from(alleles);
+        let line = (self.out.lines - 1) as u32;
+        self.out.rejects.push(Reject { line, reason, alleles });
+    }
+
+    /// Takes every included sample as not called: the record has no GT.
+    pub fn no_calls(&mut self) {
+        self.out.tallies.without_gt += 1;
+        let missing = |sample| Call { sample, a: MISSING, b: MISSING, phased: false };
+        self.calls.clear();
+        self.calls.extend((0..self.context.cohort.len() as u32).map(missing));
+    }
+
+    /// Checks what does not depend on genotypes; a rejected record need not be scanned.
+    pub fn fault(site: &Site<'_>) -> Option<&'static str> {
+        if site.pos < 1 || site.pos > i32::MAX - (1 << 26) {
+            return Some("bad_pos");
+        }
+        if !allele::is_bases(site.reference) {
+            return Some("bad_ref");
+        }
+        if site.alt.is_empty() {
+            return Some("bad_alt");
+        }
+        if site.alt != b"."
+            && site.alt.split(|&b| b == b',').any(|alt| alt_kind(alt) == AltKind::Bad)
+        {
+            return Some("bad_alt");
+        }
+        None
+    }
+
+    /// Adds the record whose calls are in `calls`; `max` is the largest allele index that its
+    /// genotypes name.
+    pub fn add(&mut self, site: &Site<'_>, max: u16) {
+        let count = if site.alt == b"." { 0 } else { 1 + commas(site.alt) };
+        if count > MAX_ALLELES {
+            return self.reject("too_many_alleles", count);
+        }
+        if usize::from(max) > count {
+            return self.reject("gt_allele_out_of_range", count);
+        }
+        let Some(y_only) = self.locate(site) else {
+            return self.reject("bad_contig", count);
+        };
+        self.out.tallies.alleles += count.max(1) as u64;
+        if count == 0 {
+            self.out.tallies.no_alt += 1;
+            return;
+        }
+        if y_only && !self.context.cohort.females.is_empty() {
+            self.expect_none_of_females();
+        }
+        self.split(site, count, y_only);
+    }
+
+    /// Opens or continues the segment and says whether it is Y outside PAR; `None` for a name that cannot be used.
+    fn locate(&mut self, site: &Site<'_>) -> Option<bool> {
+        let line = (self.out.lines - 1) as u32;
+        if self.out.segments.is_empty() || self.chrom != site.chrom {
+            let chrom = region::chrom(site.chrom)?;
+            self.chrom = site.chrom.to_vec();
+            if self.out.segments.last().is_none_or(|s| s.chrom != chrom) {
+                self.out.segments.push(Segment {
+                    chrom,
+                    first_pos: site.pos,
+                    last_pos: site.pos,
+                    first_line: line,
+                    first_row: self.out.rows.len(),
+                });
+            }
+        }
+        let segment = self.out.segments.last_mut()?;
+        if site.pos < segment.last_pos {
+            self.out.unsorted.get_or_insert(line);
+        }
+        segment.last_pos = site.pos;
+        let kind = segment.chrom.kind;
+        let par = region::pseudo_autosomal(self.context.genome, kind, site.pos);
+        Some(kind == Kind::Y && !par)
+    }
+
+    /// XX on non-PAR Y: neither called nor missing, whatever the file says.
+    fn expect_none_of_females(&mut self) {
+        let females = &self.context.cohort.females;
+        self.calls.retain(|c| females.binary_search(&c.sample).is_err());
+        let none = |&sample| Call { sample, a: NOT_EXPECTED, b: NOT_EXPECTED, phased: false };
+        self.calls.extend(females.iter().map(none));
+    }
+
+    fn split(&mut self, site: &Site<'_>, count: usize, y_only: bool) {
+        let unsupported = self.calls.iter().filter(|c| c.a == UNSUPPORTED).count();
+        self.out.tallies.unsupported_ploidy += unsupported as u64;
+        let half = |c: &&Call| (c.a == MISSING) != (c.b == MISSING) && c.b != ABSENT;
+        self.out.tallies.half_calls += self.calls.iter().filter(half).count() as u64;
+        let kinds = || site.alt.split(|&b| b == b',').map(alt_kind);
+        let real = kinds().filter(|k| *k != AltKind::NonRef).count();
+        let empty = Span::default();
+        let id = if site.id == b"." { empty } else { self.out.keep(site.id) };
+        let orig_ref = self.out.keep(site.reference);
+        let orig_alt = self.out.keep(site.alt);
+        let filter = self.out.keep(site.filter);
+        let info = if self.context.keep_info { self.out.keep(site.info) } else { empty };
+        let base = Row {
+            line: (self.out.lines - 1) as u32,
+            pos: site.pos,
+            end: 0,
+            reference: empty,
+            alt: empty,
+            orig_pos: site.pos,
+            orig_ref,
+            orig_alt,
+            id,
+            filter,
+            info,
+            qual: site.qual,
+            allele: 0,
+            alleles: count as u16,
+            was_split: real > 1,
+            kind: VariantType::Symbolic,
+            change: Change::Other,
+            y_only,
+            counts: Counts::default(),
+            phasing: Phasing::All,
+            extra: [0; 5],
+        };
+        for (i, alt) in site.alt.split(|&b| b == b',').enumerate() {
+            let allele = (i + 1) as u16;
+            match alt_kind(alt) {
+                AltKind::Star => self.out.tallies.star += 1,
+                AltKind::NonRef => self.out.tallies.non_ref += 1,
+                AltKind::Symbolic => self.symbolic(site, alt, Row { allele, ..base.clone() }),
+                AltKind::Bases => self.bases(site, alt, Row { allele, ..base.clone() }),
+                AltKind::Bad => {}
+            }
+        }
+    }
+
+    fn symbolic(&mut self, site: &Site<'_>, alt: &[u8], mut row: Row) {
+        row.reference = self.out.keep_upper(site.reference);
+        row.alt = self.out.keep(alt);
+        let end = info_value(site.info, b"END")
+            .and_then(|v| std::str::from_utf8(v).ok()?.parse::<i32>().ok())
+            .filter(|&e| e >= site.pos);
+        row.end = end.unwrap_or(site.pos + site.reference.len() as i32 - 1);
+        self.push(row);
+    }
+
+    fn bases(&mut self, site: &Site<'_>, alt: &[u8], mut row: Row) {
+        if alt.eq_ignore_ascii_case(site.reference) {
+            let line = row.line;
+            self.out.rejects.push(Reject { line, reason: "alt_is_ref", alleles: 1 });
+            return;
+        }
+        let (front, back) = trim(site.reference, alt);
+        let reference = &site.reference[front..site.reference.len() - back];
+        row.pos += front as i32;
+        row.end = row.pos + reference.len() as i32 - 1;
+        row.reference = self.out.keep_upper(reference);
+        row.alt = self.out.keep_upper(&alt[front..alt.len() - back]);
+        let (reference, alt) = (self.out.text(row.reference), self.out.text(row.alt));
+        row.kind = VariantType::of(reference, alt);
+        row.change = Change::of(row.kind, reference, alt);
+        self.push(row);
+    }
+
+    /// Counts and scatters the calls for the row's allele and appends it.
+    fn push(&mut self, mut row: Row) {
+        let scatter = self.scatter(row.allele);
+        row.phasing = scatter.phasing;
+        for (i, used) in scatter.used.iter().enumerate() {
+            if *used {
+                self.out.extras.extend_from_slice(&self.scratch[i]);
+                row.extra[i] = (self.out.extras.len() / self.out.stride) as u32;
+                self.scratch[i].fill(0);
+            }
+        }
+        let cohort = &self.context.cohort;
+        let mut total = [0; CLASSES];
+        for classes in &self.slots {
+            for (t, c) in total.iter_mut().zip(classes) {
+                *t += c;
+            }
+        }
+        row.counts = Counts::of(&total, cohort.len() as i32);
+        for (classes, &size) in self.slots.iter().zip(&cohort.group_sizes).take(cohort.groups.len()) {
+            let c = Counts::of(classes, size);
+            self.out.groups.push([c.ac(), c.an(), c.hom_alt, c.hemi_alt]);
+        }
+        self.out.rows.push(row);
+    }
+
+    fn scatter(&mut self, allele: u16) -> Scatter {
+        let stride = self.out.stride;
+        let at = self.out.planes.len();
+        self.out.planes.resize(at + 2 * stride, 0);
+        let (het, hom) = self.out.planes[at..].split_at_mut(stride);
+        let [phase, half, haploid, not_expected, phased] = &mut self.scratch;
+        let mut used = [false; 5];
+        let mut unphased = false;
+        self.slots.fill([0; CLASSES]);
+        for call in &self.calls {
+            let sample = call.sample as usize;
+            let class = class(call, allele);
+            self.slots[usize::from(self.context.cohort.group_of[sample])][class] += 1;
+            let (byte, bit) = (sample >> 3, 1u8 << (sample & 7));
+            match class {
+                HET | HOM_ALT => {
+                    if class == HET { het[byte] |= bit } else { hom[byte] |= bit }
+                    if call.phased {
+                        phased[byte] |= bit;
+                        used[Extra::Phased as usize] = true;
+                        if class == HET && call.b == allele {
+                            phase[byte] |= bit;
+                            used[Extra::Phase as usize] = true;
+                        } else if class == HET {
+                            used[Extra::Phase as usize] = true;
+                        }
+                    } else {
+                        unphased = true;
+                    }
+                }
+                HOM_REF => {}
+                HEMI_REF => set(haploid, &mut used, Extra::Haploid, byte, bit),
+                HEMI_ALT => {
+                    hom[byte] |= bit;
+                    set(haploid, &mut used, Extra::Haploid, byte, bit);
+                }
+                _ => {
+                    het[byte] |= bit;
+                    hom[byte] |= bit;
+                    if class == HALF {
+                        set(half, &mut used, Extra::Half, byte, bit);
+                    } else if class == NONE_EXPECTED {
+                        set(not_expected, &mut used, Extra::NotExpected, byte, bit);
+                    }
+                }
+            }
+        }
+        let any_phased = used[Extra::Phased as usize];
+        let phasing = match (any_phased, unphased) {
+            (true, true) => Phasing::Mixed,
+            (false, true) => Phasing::Never,
+            _ => Phasing::All,
+        };
+        if any_phased && phasing != Phasing::Mixed {
+            used[Extra::Phased as usize] = false;
+            phased.fill(0);
+        }
+        Scatter { used, phasing }
+    }
+}
+
+fn set(plane: &mut [u8], used: &mut [bool; 5], which: Extra, byte: usize, bit: u8) {
+    plane[byte] |= bit;
+    used[which as usize] = true;
+}
+
+/// The class of a call with regard to one ALT; other ALT alleles count as not this one.
+#[inline(always)]
+fn class(call: &Call, allele: u16) -> usize {
+    if call.a < NOT_EXPECTED && call.b < NOT_EXPECTED {
+        return usize::from(call.a == allele) + usize::from(call.b == allele);
+    }
+    match (call.a, call.b) {
+        (NOT_EXPECTED, _) => NONE_EXPECTED,
+        (MISSING, MISSING | ABSENT) | (UNSUPPORTED, _) => NO_CALL,
+        (a, ABSENT) => {
+            if a == allele {
+                HEMI_ALT
+            } else {
+                HEMI_REF
+            }
+        }
+        _ => HALF,
+    }
+}
+
+/// Number of commas.
+pub fn commas(text: &[u8]) -> usize {
+    text.iter().filter(|&&b| b == b',').count()
+}
+
+/// The value of `key` in an INFO column; empty for a flag.
+pub fn info_value<'a>(info: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
+    info.split(|&b| b == b';').find_map(|field| match field.strip_prefix(key)? {
+        [] => Some(&b""[..]),
+        [b'=', value @ ..] => Some(value),
+        _ => None,
+    })
+}

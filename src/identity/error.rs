@@ -1,0 +1,215 @@
+//! What can go wrong with keys, rosters and maps. Messages name files, lines and columns; they never
+//! repeat an id, a date or a status word of the data.
+
+use std::path::PathBuf;
+
+use crate::error::{Coded, IoError};
+
+/// A failed identity operation.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file operation failed.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// Group or others can read or write the key file.
+    #[error("key file {} can be used by others than its owner", path.display())]
+    KeyReadableByOthers {
+        /// The key file.
+        path: PathBuf,
+    },
+    /// The key file belongs to someone else.
+    #[error("key file {} is not owned by the user who runs strata", path.display())]
+    KeyNotOwned {
+        /// The key file.
+        path: PathBuf,
+    },
+    /// The key file holds neither 64 hex digits nor 32 bytes.
+    #[error("key file {} holds no key: 64 hexadecimal digits or 32 bytes are expected", path.display())]
+    KeyMalformed {
+        /// The key file.
+        path: PathBuf,
+    },
+    /// The key has no entropy.
+    #[error("the key is all zeros{}", path.as_ref().map(|p| format!(" (file {})", p.display())).unwrap_or_default())]
+    KeyWeak {
+        /// The key file, if it came from one.
+        path: Option<PathBuf>,
+    },
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes for a new key: {source}")]
+    NoEntropy {
+        /// Its answer.
+        source: getrandom::Error,
+    },
+    /// A derived key was asked for a purpose it was not made for.
+    #[error("no row key for table {table} in tier {tier}")]
+    NoRowKey {
+        /// Tier name.
+        tier: &'static str,
+        /// Table name.
+        table: String,
+    },
+    /// Two participants got the same research id.
+    #[error("two participants of the roster have the same research id in tier {tier}")]
+    ResearchIdCollision {
+        /// Tier name.
+        tier: &'static str,
+    },
+    /// The file cannot be read as delimited text.
+    #[error("{}, line {line}: {what}", path.display())]
+    BadRow {
+        /// The file.
+        path: PathBuf,
+        /// 1-based line.
+        line: u64,
+        /// What is wrong: ragged row, wrong encoding, unclosed quote.
+        what: &'static str,
+    },
+    /// The header has a column nobody knows.
+    #[error("{}: unknown column {column}{}", path.display(), nearest.map(|n| format!("; did you mean {n}?")).unwrap_or_default())]
+    UnknownColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column as the header spells it.
+        column: String,
+        /// The nearest known column.
+        nearest: Option<&'static str>,
+    },
+    /// The header lacks a column that is needed.
+    #[error("{}: no column {column}", path.display())]
+    MissingColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: &'static str,
+    },
+    /// The header names a column twice.
+    #[error("{}: column {column} appears twice", path.display())]
+    RepeatedColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+    },
+    /// A value is not of its column's kind.
+    #[error("{}, line {line}, column {column}: the value is not one of {allowed}", path.display())]
+    BadValue {
+        /// The file.
+        path: PathBuf,
+        /// 1-based line.
+        line: u64,
+        /// The column.
+        column: &'static str,
+        /// What is allowed.
+        allowed: &'static str,
+    },
+    /// Two rows are about the same person or sample.
+    #[error("{}, line {line}: the {what} of line {first_line} again", path.display())]
+    Duplicate {
+        /// The file.
+        path: PathBuf,
+        /// 1-based line of the second row.
+        line: u64,
+        /// 1-based line of the first row.
+        first_line: u64,
+        /// `person` or `sample`.
+        what: &'static str,
+    },
+    /// An extract names people who are not on the roster.
+    #[error("{}: {count} person(s) are not on the roster", file.display())]
+    PersonNotInRoster {
+        /// The extract's person table, or the sample map.
+        file: PathBuf,
+        /// How many.
+        count: u64,
+    },
+    /// One person has two samples in one callset.
+    #[error("callset {callset}: {count} person(s) have more than one sample")]
+    PersonHasTwoSamples {
+        /// Callset name.
+        callset: String,
+        /// How many such persons.
+        count: u64,
+    },
+    /// The callset has samples the map does not know.
+    #[error("callset {callset}: {count} sample(s) are not in the sample map")]
+    UnmappedSample {
+        /// Callset name.
+        callset: String,
+        /// How many.
+        count: u64,
+    },
+    /// The callset names a sample twice.
+    #[error(
+        "callset {callset}: sample {first} and sample {second} of the header have the same name"
+    )]
+    RepeatedSample {
+        /// Callset name.
+        callset: String,
+        /// 1-based place of the first.
+        first: usize,
+        /// 1-based place of the second.
+        second: usize,
+    },
+}
+
+impl Coded for Error {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Io(e) => e.code(),
+            Self::KeyReadableByOthers { .. } => "identity::key_readable_by_others",
+            Self::KeyNotOwned { .. } => "identity::key_not_owned",
+            Self::KeyMalformed { .. } => "identity::key_malformed",
+            Self::KeyWeak { .. } => "identity::key_weak",
+            Self::NoEntropy { .. } => "identity::no_entropy",
+            Self::NoRowKey { .. } => "identity::no_row_key",
+            Self::ResearchIdCollision { .. } => "identity::research_id_collision",
+            Self::BadRow { .. } => "identity::bad_row",
+            Self::UnknownColumn { .. } => "identity::unknown_column",
+            Self::MissingColumn { .. } => "identity::missing_column",
+            Self::RepeatedColumn { .. } => "identity::repeated_column",
+            Self::BadValue { .. } => "identity::bad_value",
+            Self::Duplicate { .. } => "identity::duplicate",
+            Self::PersonNotInRoster { .. } => "identity::person_not_in_roster",
+            Self::PersonHasTwoSamples { .. } => "identity::person_has_two_samples",
+            Self::UnmappedSample { .. } => "identity::unmapped_sample",
+            Self::RepeatedSample { .. } => "identity::repeated_sample",
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::Io(e) => e.help(),
+            Self::KeyReadableByOthers { path } => Some(format!(
+                "chmod 600 {}; if others may have read it, treat the key as known to them",
+                path.display()
+            )),
+            Self::KeyNotOwned { .. } => Some("run as the owner of the key file".into()),
+            Self::KeyMalformed { .. } | Self::KeyWeak { .. } => Some(
+                "let strata make a key (`create = true`) or write 64 random hexadecimal digits".into(),
+            ),
+            Self::ResearchIdCollision { .. } => Some(
+                "start a new epoch with a new key: ids and shifts change for everybody".into(),
+            ),
+            Self::PersonNotInRoster { .. } => {
+                Some("add these people to the roster, or remove them from the feed".into())
+            }
+            Self::UnmappedSample { .. } => Some(
+                "add them to the sample map, or set unmapped_samples = \"exclude\" to leave them out"
+                    .into(),
+            ),
+            Self::PersonHasTwoSamples { .. } => {
+                Some("keep one sample a person in the map, or split the callset".into())
+            }
+            _ => None,
+        }
+    }
+
+    fn is_unexpected(&self) -> bool {
+        match self {
+            Self::Io(e) => e.is_unexpected(),
+            Self::NoEntropy { .. } | Self::NoRowKey { .. } => true,
+            _ => false,
+        }
+    }
+}

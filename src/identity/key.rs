@@ -1,0 +1,432 @@
+//! The root key and the keys derived from it, one per purpose (privacy reference 1.3).
+//!
+//! ```text
+//! K_shift = HKDF-SHA256(K, info = "strata/v1/shift")
+//! K_rid   = HKDF-SHA256(K, info = "strata/v1/rid/" + tier)     or "strata/v1/rid/shared"
+//! K_row   = HKDF-SHA256(K, info = "strata/v1/rowid/" + tier + "/" + table)
+//! K_sdc   = HKDF-SHA256(K, info = "strata/v1/sdc/" + programme)
+//! kid     = first 8 hex digits of SHA-256(HKDF-SHA256(K, info = "strata/v1/kid"))
+//! ```
+//!
+//! HKDF has no salt; keys are 32 bytes, row keys 16. The reference's BLAKE3 for `kid` is SHA-256 here,
+//! so that one hash serves the program. A key is never shown, logged or serialised, and is overwritten
+//! when dropped.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit, Mac};
+
+use sha2::{Digest, Sha256};
+use zeroize::Zeroize;
+
+pub use crate::config::IdScope;
+
+use super::row_key::RowKeys;
+use super::{Error, PersonId, ResearchId};
+use crate::engine::parquet::hex;
+use crate::error::IoError;
+
+/// Days of the longest shift: `MAX_DEID_DATE_SHIFT` of the All of Us curation code.
+pub const MAX_SHIFT_DAYS: u16 = 364;
+
+/// Key bytes that are overwritten when dropped and never shown.
+#[derive(Clone)]
+struct Secret([u8; 32]);
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl Secret {
+    /// HKDF-SHA256 without salt.
+    fn derive<const N: usize>(&self, info: &str) -> [u8; N] {
+        let mut out = [0; N];
+        // Only lengths over 255 * 32 bytes are refused; N is 16 or 32.
+        let refused = Hkdf::<Sha256>::new(None, &self.0).expand(info.as_bytes(), &mut out).is_err();
+        debug_assert!(!refused);
+        out
+    }
+
+    /// HMAC-SHA256 over the canonical form of a person id: `"v1"`, the length 8 as one byte, the id as
+    /// a big-endian 64-bit integer.
+    fn mac(&self, person: PersonId) -> [u8; 32] {
+        let mut mac = match Hmac::<Sha256>::new_from_slice(&self.0) {
+            Ok(mac) => mac,
+            Err(_) => unreachable!("HMAC takes keys of any length"),
+        };
+        mac.update(b"v1\x08");
+        mac.update(&person.0.to_be_bytes());
+        mac.finalize().into_bytes().into()
+    }
+}
+
+/// A programme's root key: 32 random bytes.
+pub struct Key {
+    root: Secret,
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(…)")
+    }
+}
+
+impl Key {
+    /// A key from its bytes.
+    ///
+    /// # Errors
+    /// [`Error::KeyWeak`] when all are zero.
+    pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, Error> {
+        if bytes == [0; 32] {
+            return Err(Error::KeyWeak { path: None });
+        }
+        Ok(Self { root: Secret(bytes) })
+    }
+
+    /// Reads a key file: 64 hexadecimal digits with or without a newline, or 32 raw bytes. A file
+    /// descriptor can be given as `/dev/fd/N`.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is not owned by the effective user, can be read or written by
+    /// others, holds no key, or holds zeros.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let mut file = File::open(path).map_err(IoError::at("opening", path))?;
+        // The open file is asked, not the path: nobody can swap it in between.
+        let metadata = file.metadata().map_err(IoError::at("reading", path))?;
+        if metadata.mode() & 0o077 != 0 {
+            return Err(Error::KeyReadableByOthers { path: path.to_path_buf() });
+        }
+        if metadata.uid() != effective_user() {
+            return Err(Error::KeyNotOwned { path: path.to_path_buf() });
+        }
+        let mut text = Vec::with_capacity(128);
+        let read = (&mut file).take(128).read_to_end(&mut text);
+        let bytes = read.map_err(IoError::at("reading", path)).map(|_| parse(&text));
+        text.zeroize();
+        let bytes = bytes?.ok_or_else(|| Error::KeyMalformed { path: path.to_path_buf() })?;
+        Self::from_bytes(bytes).map_err(|_| Error::KeyWeak { path: Some(path.to_path_buf()) })
+    }
+
+    /// Makes a new random key in a new file of mode 0600, synced to disk with its folder.
+    ///
+    /// # Errors
+    /// When the file exists already or cannot be written, or the system gives no random bytes.
+    pub fn create(path: &Path) -> Result<Self, Error> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(|source| Error::NoEntropy { source })?;
+        let key = Self::from_bytes(bytes)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(IoError::at("creating", path))?;
+        let mut text = hex(&bytes);
+        bytes.zeroize();
+        text.push('\n');
+        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+        text.zeroize();
+        written.map_err(IoError::at("writing", path))?;
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        File::open(folder).and_then(|d| d.sync_all()).map_err(IoError::at("syncing", folder))?;
+        Ok(key)
+    }
+
+    /// Name of the key for manifests and logs: 8 hex digits that say nothing of the key itself.
+    pub fn kid(&self) -> String {
+        let derived: [u8; 32] = self.root.derive("strata/v1/kid");
+        hex(&Sha256::digest(derived)[..4])
+    }
+
+    /// What the process that writes the Controlled tier needs: no shift key. `tables` are the tables
+    /// whose row ids it re-keys.
+    pub fn controlled<S: AsRef<str>>(
+        &self,
+        scope: IdScope,
+        tables: impl IntoIterator<Item = S>,
+    ) -> ControlledKeys {
+        ControlledKeys {
+            rid: self.rid("controlled", scope),
+            rows: self.rows("controlled", tables),
+            kid: self.kid(),
+        }
+    }
+
+    /// What the process that writes the Registered tier needs, with the shift key.
+    pub fn registered<S: AsRef<str>>(
+        &self,
+        scope: IdScope,
+        tables: impl IntoIterator<Item = S>,
+    ) -> RegisteredKeys {
+        RegisteredKeys {
+            rid: self.rid("registered", scope),
+            shift: Secret(self.root.derive("strata/v1/shift")),
+            rows: self.rows("registered", tables),
+            kid: self.kid(),
+        }
+    }
+
+    /// The key of disclosure control for `programme`, constant across releases.
+    pub fn disclosure(&self, programme: &str) -> DisclosureKey {
+        DisclosureKey(Secret(self.root.derive(&format!("strata/v1/sdc/{programme}"))))
+    }
+
+    fn rid(&self, tier: &str, scope: IdScope) -> Secret {
+        let name = match scope {
+            IdScope::PerTier => tier,
+            IdScope::Shared => "shared",
+        };
+        Secret(self.root.derive(&format!("strata/v1/rid/{name}")))
+    }
+
+    fn rows<S: AsRef<str>>(
+        &self,
+        tier: &'static str,
+        tables: impl IntoIterator<Item = S>,
+    ) -> RowKeys {
+        RowKeys::new(tier, tables, |table| {
+            self.root.derive(&format!("strata/v1/rowid/{tier}/{table}"))
+        })
+    }
+}
+
+/// Effective user of the process.
+fn effective_user() -> u32 {
+    // SAFETY: geteuid takes nothing, touches no memory and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// 32 raw bytes, or 64 hex digits with an optional line end.
+fn parse(text: &[u8]) -> Option<[u8; 32]> {
+    if let Ok(raw) = <[u8; 32]>::try_from(text) {
+        return Some(raw);
+    }
+    let digits = text.strip_suffix(b"\n").unwrap_or(text);
+    let digits = digits.strip_suffix(b"\r").unwrap_or(digits);
+    if digits.len() != 64 {
+        return None;
+    }
+    let mut out = [0; 32];
+    for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
+        let [high, low] = [pair[0], pair[1]].map(|c| (c as char).to_digit(16));
+        *byte = u8::try_from(high? * 16 + low?).ok()?;
+    }
+    Some(out)
+}
+
+/// The keys of the Controlled tier. There is no way from here to a shift.
+pub struct ControlledKeys {
+    rid: Secret,
+    rows: RowKeys,
+    kid: String,
+}
+
+/// The keys of the Registered tier.
+pub struct RegisteredKeys {
+    rid: Secret,
+    shift: Secret,
+    rows: RowKeys,
+    kid: String,
+}
+
+impl ControlledKeys {
+    /// The person's research id in this tier.
+    pub fn research_id(&self, person: PersonId) -> ResearchId {
+        research_id(&self.rid, person)
+    }
+    /// The row keys.
+    pub fn rows(&self) -> &RowKeys {
+        &self.rows
+    }
+    /// Name of the root key.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+}
+
+impl RegisteredKeys {
+    /// The person's research id in this tier.
+    pub fn research_id(&self, person: PersonId) -> ResearchId {
+        research_id(&self.rid, person)
+    }
+    /// Days, 1..=364, by which every date of the person moves back.
+    ///
+    /// `1 + (u mod 364)` with `u` the first 16 bytes of the MAC, big-endian: bias below 2^-119.
+    pub fn shift(&self, person: PersonId) -> u16 {
+        let mac = self.shift.mac(person);
+        let u = mac[..16].iter().fold(0u128, |u, b| (u << 8) | u128::from(*b));
+        // In 0..364, so the conversion keeps the value.
+        1 + (u % u128::from(MAX_SHIFT_DAYS)) as u16
+    }
+    /// The row keys.
+    pub fn rows(&self) -> &RowKeys {
+        &self.rows
+    }
+    /// Name of the root key.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+}
+
+/// First 63 bits of the MAC; 0 becomes 1. Collisions are caught where a map is made
+/// ([`super::people`]): at 1e6 people their chance is 5e-8.
+fn research_id(key: &Secret, person: PersonId) -> ResearchId {
+    let mac = key.mac(person);
+    let u = mac[..8].iter().fold(0u64, |u, b| (u << 8) | u64::from(*b)) >> 1;
+    ResearchId(i64::try_from(u).unwrap_or(1).max(1))
+}
+
+/// The key of disclosure control (privacy reference 2.5).
+pub struct DisclosureKey(Secret);
+
+impl DisclosureKey {
+    /// 64 keyed bits for a table's name, for its secret offset.
+    pub fn bits(&self, name: &str) -> u64 {
+        let derived: [u8; 32] = self.0.derive(name);
+        derived[..8].iter().fold(0u64, |u, b| (u << 8) | u64::from(*b))
+    }
+    /// A derived 32-byte key, for uses other than [`DisclosureKey::bits`].
+    pub fn subkey(&self, name: &str) -> [u8; 32] {
+        self.0.derive(name)
+    }
+}
+
+macro_rules! redacted {
+    ($($name:ident),*) => {$(
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "(…)"))
+            }
+        }
+    )*};
+}
+redacted!(Secret, ControlledKeys, RegisteredKeys, DisclosureKey);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> Key {
+        Key::from_bytes([byte; 32]).unwrap()
+    }
+
+    /// RFC 5869 A.1 and A.3 (no salt), through the crate as used here.
+    #[test]
+    fn hkdf_known_answers() {
+        let mut okm = [0; 42];
+        let salt: Vec<u8> = (0..=0x0c).collect();
+        let info: Vec<u8> = (0xf0..=0xf9).collect();
+        Hkdf::<Sha256>::new(Some(&salt), &[0x0b; 22]).expand(&info, &mut okm).unwrap();
+        assert_eq!(
+            hex(&okm),
+            "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865"
+        );
+        Hkdf::<Sha256>::new(None, &[0x0b; 22]).expand(&[], &mut okm).unwrap();
+        assert_eq!(
+            hex(&okm),
+            "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8"
+        );
+    }
+
+    /// RFC 4231 cases 1, 2 and 6 (key longer than a block).
+    #[test]
+    fn hmac_known_answers() {
+        let mac = |key: &[u8], data: &[u8]| {
+            let mut m = Hmac::<Sha256>::new_from_slice(key).unwrap();
+            m.update(data);
+            hex(&m.finalize().into_bytes())
+        };
+        assert_eq!(
+            mac(&[0x0b; 20], b"Hi There"),
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"
+        );
+        assert_eq!(
+            mac(b"Jefe", b"what do ya want for nothing?"),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        );
+        assert_eq!(
+            mac(&[0xaa; 131], b"Test Using Larger Than Block-Size Key - Hash Key First"),
+            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
+        );
+    }
+
+    /// The whole chain pinned (values recomputed with Python's hmac and hashlib): a change of derivation
+    /// would rename everybody.
+    #[test]
+    fn derived_values_are_pinned() {
+        let keys = key(7).registered(IdScope::PerTier, ["drug_exposure"]);
+        let people = [1, 2, -5, i64::MAX].map(PersonId);
+        let got = people.map(|p| (keys.research_id(p).0, keys.shift(p)));
+        assert_eq!(key(7).kid(), "9eb02449");
+        assert_eq!(
+            got,
+            [
+                (8_143_723_074_479_679_462, 272),
+                (4_333_728_143_630_200_988, 101),
+                (1_483_835_369_277_650_382, 215),
+                (1_701_422_193_505_482_602, 122),
+            ]
+        );
+    }
+
+    #[test]
+    fn shifts_are_uniform_over_1_to_364() {
+        let keys = key(3).registered(IdScope::PerTier, [""; 0]);
+        let mut cells = [0u32; 364];
+        for p in 0..100_000 {
+            cells[usize::from(keys.shift(PersonId(p))) - 1] += 1;
+        }
+        let expected = 100_000.0 / 364.0;
+        let chi2: f64 = cells.iter().map(|&n| (f64::from(n) - expected).powi(2) / expected).sum();
+        // 363 degrees of freedom: 0.0001 quantiles are about 269 and 471.
+        assert!((269.0..471.0).contains(&chi2), "chi-square {chi2}");
+    }
+
+    #[test]
+    fn tiers_have_their_own_ids_unless_shared() {
+        let p = PersonId(42);
+        let none = [""; 0];
+        let (c, r) =
+            (key(3).controlled(IdScope::PerTier, none), key(3).registered(IdScope::PerTier, none));
+        assert_ne!(c.research_id(p), r.research_id(p));
+        let (c, r) =
+            (key(3).controlled(IdScope::Shared, none), key(3).registered(IdScope::Shared, none));
+        assert_eq!(c.research_id(p), r.research_id(p));
+        assert_ne!(key(4).controlled(IdScope::Shared, none).research_id(p), c.research_id(p));
+        assert!(c.research_id(p).0 > 0);
+    }
+
+    #[test]
+    fn nothing_of_a_key_is_shown() {
+        let k = Key::from_bytes(*b"canary-canary-canary-canary-1234").unwrap();
+        let all = format!(
+            "{k:?} {:?} {:?} {:?}",
+            k.controlled(IdScope::PerTier, ["t"]),
+            k.registered(IdScope::PerTier, ["t"]),
+            k.disclosure("x")
+        );
+        assert_eq!(all, "Key(…) ControlledKeys(…) RegisteredKeys(…) DisclosureKey(…)");
+        assert!(!k.kid().contains("63616e61"));
+    }
+
+    #[test]
+    fn parses_hex_and_raw_only() {
+        assert_eq!(parse(&[5; 32]), Some([5; 32]));
+        assert_eq!(parse("0a".repeat(32).as_bytes()), Some([10; 32]));
+        assert_eq!(parse(format!("{}\n", "0A".repeat(32)).as_bytes()), Some([10; 32]));
+        for bad in
+            ["", "0a0a", &"0g".repeat(32), &"0a".repeat(33), &format!("{} \n", "0a".repeat(32))]
+        {
+            assert_eq!(parse(bad.as_bytes()), None);
+        }
+        assert!(matches!(Key::from_bytes([0; 32]), Err(Error::KeyWeak { .. })));
+    }
+}

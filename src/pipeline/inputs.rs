@@ -1,0 +1,141 @@
+//! What a run reads, by content.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rayon::prelude::*;
+
+use super::{Error, Project};
+use crate::error::IoError;
+use crate::release::{Input, digest_of};
+
+/// One input file and what it was when it was hashed.
+#[derive(Debug, Clone)]
+pub struct InputFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What the manifest says of it.
+    pub input: Input,
+    modified: Option<SystemTime>,
+}
+
+/// All inputs of a workflow, by feed name (`roster`, `ehr.site_a`, `callset.wgs`, `callset.wgs.sex` ...).
+#[derive(Debug, Clone, Default)]
+pub struct Inputs {
+    feeds: BTreeMap<String, Vec<InputFile>>,
+}
+
+impl Inputs {
+    /// Finds and hashes every input.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub fn gather(project: &Project) -> Result<Self, Error> {
+        let workflow = &project.workflow;
+        let mut paths: Vec<(String, PathBuf)> = Vec::new();
+        let mut add = |feed: String, path: PathBuf| paths.push((feed, path));
+        add("roster".into(), project.path(&workflow.participants.roster));
+        if let Some(samples) = &workflow.participants.samples {
+            add("samples".into(), project.path(samples));
+        }
+        if let Some(vocabulary) = &workflow.vocabulary {
+            for path in tables_in(&project.path(&vocabulary.path))? {
+                add("vocabulary".into(), path);
+            }
+        }
+        for (site, feed) in &workflow.ehr {
+            for path in tables_in(&project.path(&feed.path))? {
+                add(format!("ehr.{site}"), path);
+            }
+            if let Some(map) = &feed.shift_map {
+                add(format!("ehr.{site}.shift_map"), project.path(map));
+            }
+        }
+        for (name, callset) in &workflow.callset {
+            for path in project.callset_files(&callset.vcf) {
+                add(format!("callset.{name}"), path);
+            }
+            if let Some(path) = &callset.ancestry {
+                add(format!("callset.{name}.ancestry"), project.path(path));
+            }
+            if let Some(path) = &callset.sex {
+                add(format!("callset.{name}.sex"), project.path(path));
+            }
+        }
+        let files: Vec<InputFile> =
+            paths.into_par_iter().map(|(feed, path)| hash(feed, path)).collect::<Result<_, _>>()?;
+        let mut feeds: BTreeMap<String, Vec<InputFile>> = BTreeMap::new();
+        for file in files {
+            feeds.entry(file.input.feed.clone()).or_default().push(file);
+        }
+        // By name and content, not by folder: moving the inputs changes nothing.
+        for files in feeds.values_mut() {
+            files.sort_by(|a, b| a.input.cmp(&b.input));
+        }
+        Ok(Self { feeds })
+    }
+
+    /// Paths of a feed's files, by file name.
+    pub fn paths(&self, feed: &str) -> Vec<PathBuf> {
+        self.feeds.get(feed).into_iter().flatten().map(|f| f.path.clone()).collect()
+    }
+
+    /// One text that changes when a file of the feed does.
+    pub fn fingerprint(&self, feed: &str) -> String {
+        let lines = self.feeds.get(feed).into_iter().flatten();
+        lines.map(|f| format!("{} {}\n", f.input.sha256, f.input.file)).collect()
+    }
+
+    /// The manifest's list.
+    pub fn list(&self) -> Vec<Input> {
+        let mut inputs: Vec<Input> =
+            self.feeds.values().flatten().map(|f| f.input.clone()).collect();
+        inputs.sort();
+        inputs
+    }
+
+    /// Total size, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.feeds.values().flatten().map(|f| f.input.bytes).sum()
+    }
+
+    /// Fails when a file was changed after it was hashed: the release would not be of its inputs.
+    ///
+    /// # Errors
+    /// [`Error::InputChanged`].
+    pub fn check_unchanged(&self) -> Result<(), Error> {
+        for file in self.feeds.values().flatten() {
+            let meta = std::fs::metadata(&file.path).map_err(IoError::at("reading", &file.path))?;
+            if meta.len() != file.input.bytes || meta.modified().ok() != file.modified {
+                return Err(Error::InputChanged { path: file.path.clone() });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn hash(feed: String, path: PathBuf) -> Result<InputFile, Error> {
+    let meta = std::fs::metadata(&path).map_err(IoError::at("reading", &path))?;
+    let (bytes, sha256) = digest_of(&path)?;
+    let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(InputFile {
+        input: Input { feed, file, bytes, sha256 },
+        modified: meta.modified().ok(),
+        path,
+    })
+}
+
+/// The visible regular files of a folder, sorted.
+fn tables_in(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(IoError::at("listing", folder))? {
+        let path = entry.map_err(IoError::at("listing", folder))?.path();
+        let hidden = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
+        if path.is_file() && !hidden {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,348 @@
+//! The stages of a run, what each depends on, and which would run and why.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Error, Inputs, Project};
+use crate::config::Tier;
+use crate::engine::parquet::hex;
+use crate::release::{Current, Layout, Manifest};
+
+/// What a stage does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// Vocabulary tables in.
+    Vocabulary,
+    /// A site's EHR extract in.
+    Ehr(String),
+    /// Roster against extracts: who takes part.
+    Link,
+    /// A callset in.
+    Callset(String),
+    /// An individual-level tier out.
+    Tier(Tier),
+    /// Public aggregates out.
+    Publish,
+}
+
+impl Work {
+    /// Whether later stages read more of it than its release files.
+    fn is_intermediate(&self) -> bool {
+        matches!(self, Self::Vocabulary | Self::Ehr(_) | Self::Link)
+    }
+}
+
+/// What will be done about a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// It runs.
+    Run,
+    /// Its files are taken from the current release.
+    Reuse,
+    /// An interrupted run of the same content has finished it.
+    Resume,
+}
+
+/// One stage of a plan.
+#[derive(Debug, Clone, Serialize)]
+pub struct Stage {
+    /// Stable id, e.g. `ingest.callset.wgs`.
+    pub id: String,
+    /// Stages whose output it reads.
+    pub needs: Vec<String>,
+    /// Content key.
+    pub key: String,
+    /// What the key is made of, each by digest; what differs is the reason to run.
+    pub parts: BTreeMap<String, String>,
+    /// What will be done.
+    pub action: Action,
+    /// Why.
+    pub why: String,
+    /// What it does.
+    #[serde(skip)]
+    pub work: Work,
+}
+
+/// A whole run, before it starts.
+#[derive(Debug, Clone, Serialize)]
+pub struct Plan {
+    /// Id of the run; the same content has the same id, so that it can be resumed.
+    pub run_id: String,
+    /// Id of the release it makes.
+    pub release_id: String,
+    /// Full content key.
+    pub content_key: String,
+    /// The release that is current now, if any.
+    pub current: Option<String>,
+    /// Whether the current release already is this one.
+    pub done: bool,
+    /// Id of the root key; `new` before it is made.
+    pub key_id: String,
+    /// Size of all inputs, in bytes.
+    pub input_bytes: u64,
+    /// Stages in order.
+    pub stages: Vec<Stage>,
+}
+
+impl Plan {
+    /// Works out the stages of `project` and what must be done about each.
+    ///
+    /// # Errors
+    /// When the store's current release cannot be read.
+    pub fn make(
+        project: &Project,
+        inputs: &Inputs,
+        key_id: &str,
+        force: &BTreeSet<String>,
+    ) -> Result<Self, Error> {
+        let mut stages = Draft { project, inputs, key_id, stages: Vec::new() }.draw();
+        let content_key = content_key(project, key_id, &stages);
+        let release_id = format!("{}-{}", project.workflow.workflow.release, &content_key[..12]);
+        let current = Manifest::current(&project.store)?;
+        let done = current.as_ref().is_some_and(|m| m.content_key == content_key);
+        let run_id = format!("run-{}", &content_key[..12]);
+        decide(&mut stages, current.as_ref(), &finished(&project.store, &run_id), force);
+        Ok(Self {
+            run_id,
+            release_id,
+            content_key,
+            current: Current::read(&project.store)?.map(|c| c.release_id),
+            done: done && force.is_empty(),
+            key_id: key_id.to_owned(),
+            input_bytes: inputs.bytes(),
+            stages,
+        })
+    }
+
+    /// The plan as a Mermaid flow chart.
+    pub fn mermaid(&self) -> String {
+        let node = |id: &str| id.replace(['.', '-'], "_");
+        let mut chart = String::from("flowchart LR\n");
+        for stage in &self.stages {
+            let action = format!("{:?}", stage.action).to_lowercase();
+            chart += &format!("  {}[\"{}<br/>{action}\"]\n", node(&stage.id), stage.id);
+            for need in &stage.needs {
+                chart += &format!("  {} --> {}\n", node(need), node(&stage.id));
+            }
+        }
+        for stage in &self.stages {
+            chart += &format!("  {} --> commit\n", node(&stage.id));
+        }
+        chart
+    }
+}
+
+/// Lower-case hex SHA-256 of a text.
+fn digest(text: impl AsRef<[u8]>) -> String {
+    hex(&Sha256::digest(text))
+}
+
+fn content_key(project: &Project, key_id: &str, stages: &[Stage]) -> String {
+    let programme = &project.workflow.workflow;
+    let mut text = format!(
+        "{}\n{}\n{}\n{}\n{key_id}\n",
+        env!("CARGO_PKG_VERSION"),
+        programme.name,
+        programme.release,
+        programme.reference_date.0
+    );
+    for stage in stages {
+        text += &format!("{} {}\n", stage.id, stage.key);
+    }
+    digest(text)
+}
+
+/// Stages that an interrupted run of the same content has finished, with their keys.
+fn finished(store: &Layout, run_id: &str) -> BTreeMap<String, String> {
+    super::stage::Done::all(&store.staging_of(run_id))
+        .into_iter()
+        .map(|done| (done.stage, done.key))
+        .collect()
+}
+
+struct Draft<'a> {
+    project: &'a Project,
+    inputs: &'a Inputs,
+    key_id: &'a str,
+    stages: Vec<Stage>,
+}
+
+impl Draft<'_> {
+    fn draw(mut self) -> Vec<Stage> {
+        let workflow = &self.project.workflow;
+        let mut extracts: Vec<String> = Vec::new();
+        if workflow.vocabulary.is_some() {
+            let parts = [("inputs", self.inputs.fingerprint("vocabulary"))];
+            extracts.push(self.add("ingest.vocabulary", Work::Vocabulary, &[], parts));
+        }
+        for (site, feed) in &workflow.ehr {
+            let name = format!("ehr.{site}");
+            let parts = [
+                ("inputs", self.inputs.fingerprint(&name)),
+                ("shift map", self.inputs.fingerprint(&format!("{name}.shift_map"))),
+                ("config", format!("{:?} {:?}", feed.cdm, feed.dates)),
+            ];
+            extracts.push(self.add(&format!("ingest.{name}"), Work::Ehr(site.clone()), &[], parts));
+        }
+        let link = self.link(&extracts);
+        let callsets = self.callsets();
+        let tiers = self.tiers(&extracts, &link);
+        self.publish(&callsets, &tiers);
+        self.stages
+    }
+
+    fn link(&mut self, extracts: &[String]) -> String {
+        let parts = [("roster", self.inputs.fingerprint("roster"))];
+        self.add("link", Work::Link, extracts, parts)
+    }
+
+    fn callsets(&mut self) -> Vec<String> {
+        let workflow = &self.project.workflow;
+        let mut ids = Vec::new();
+        for (name, feed) in &workflow.callset {
+            let input = format!("callset.{name}");
+            let parts = [
+                ("inputs", self.inputs.fingerprint(&input)),
+                ("ancestry", self.inputs.fingerprint(&format!("{input}.ancestry"))),
+                ("sex", self.inputs.fingerprint(&format!("{input}.sex"))),
+                ("roster", self.inputs.fingerprint("roster")),
+                ("sample map", self.inputs.fingerprint("samples")),
+                ("key", self.key_id.to_owned()),
+                (
+                    "config",
+                    format!(
+                        "{:?} {:?} {} {:?} {:?}",
+                        feed.genome,
+                        feed.info,
+                        feed.carriers,
+                        workflow.participants.unmapped_samples,
+                        workflow.identity.ids
+                    ),
+                ),
+            ];
+            ids.push(self.add(&format!("ingest.{input}"), Work::Callset(name.clone()), &[], parts));
+        }
+        ids
+    }
+
+    fn tiers(&mut self, extracts: &[String], link: &str) -> Vec<String> {
+        let workflow = &self.project.workflow;
+        let policies = [
+            (Tier::Controlled, &self.project.controlled),
+            (Tier::Registered, &self.project.registered),
+        ];
+        let mut ids = Vec::new();
+        for (tier, policy) in policies {
+            let Some(policy) = policy else { continue };
+            let needs: Vec<String> = extracts.iter().cloned().chain([link.to_owned()]).collect();
+            let parts = [
+                ("policy", serde_json::to_string(policy).unwrap_or_default()),
+                ("key", self.key_id.to_owned()),
+                (
+                    "config",
+                    format!(
+                        "{} {:?} {}",
+                        workflow.workflow.reference_date.0,
+                        workflow.identity.ids,
+                        workflow.engine.person_buckets
+                    ),
+                ),
+            ];
+            ids.push(self.add(&format!("tier.{}", tier.name()), Work::Tier(tier), &needs, parts));
+        }
+        ids
+    }
+
+    fn publish(&mut self, callsets: &[String], tiers: &[String]) {
+        let Some(policy) = &self.project.public else { return };
+        let programme = &self.project.workflow.workflow;
+        let controlled = tiers.iter().filter(|id| *id == "tier.controlled");
+        let needs: Vec<String> = callsets.iter().chain(controlled).cloned().collect();
+        let parts = [
+            ("policy", serde_json::to_string(policy).unwrap_or_default()),
+            ("key", self.key_id.to_owned()),
+            (
+                "config",
+                format!(
+                    "{}\n{}\n{}",
+                    programme.name, programme.release, programme.reference_date.0
+                ),
+            ),
+        ];
+        self.add("publish", Work::Publish, &needs, parts);
+    }
+
+    fn add<const N: usize>(
+        &mut self,
+        id: &str,
+        work: Work,
+        needs: &[String],
+        parts: [(&str, String); N],
+    ) -> String {
+        let mut parts: BTreeMap<String, String> =
+            parts.into_iter().map(|(name, text)| (name.to_owned(), digest(text))).collect();
+        parts.insert("program version".into(), digest(env!("CARGO_PKG_VERSION")));
+        for need in needs {
+            let key = self.stages.iter().find(|s| s.id == *need).map(|s| s.key.clone());
+            parts.insert(need.clone(), key.unwrap_or_default());
+        }
+        let text: String = parts.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        self.stages.push(Stage {
+            id: id.to_owned(),
+            needs: needs.to_vec(),
+            key: digest(format!("{id}\n{text}")),
+            parts,
+            action: Action::Run,
+            why: String::new(),
+            work,
+        });
+        id.to_owned()
+    }
+}
+
+/// Later stages first: an intermediate stage is reused only if nothing that reads it must run.
+fn decide(
+    stages: &mut [Stage],
+    current: Option<&Manifest>,
+    finished: &BTreeMap<String, String>,
+    force: &BTreeSet<String>,
+) {
+    for index in (0..stages.len()).rev() {
+        let (head, tail) = stages.split_at_mut(index + 1);
+        let stage = &mut head[index];
+        let reader = tail.iter().find(|s| s.action == Action::Run && s.needs.contains(&stage.id));
+        let old = current.and_then(|m| m.stages.get(&stage.id));
+        let (action, why) = if force.contains(&stage.id) {
+            (Action::Run, "asked for with --force".to_owned())
+        } else if finished.get(&stage.id) == Some(&stage.key) {
+            (Action::Resume, "an interrupted run has finished it".to_owned())
+        } else if let Some(old) = old.filter(|old| old.key == stage.key) {
+            match reader.filter(|_| stage.work.is_intermediate()) {
+                Some(reader) => (Action::Run, format!("{} reads what it makes", reader.id)),
+                None => {
+                    let _ = old;
+                    (Action::Reuse, "unchanged since the current release".to_owned())
+                }
+            }
+        } else {
+            (Action::Run, reason(stage, old.map(|old| &old.parts)))
+        };
+        stage.action = action;
+        stage.why = why;
+    }
+}
+
+fn reason(stage: &Stage, old: Option<&BTreeMap<String, String>>) -> String {
+    let Some(old) = old else { return "there is no earlier result".into() };
+    let changed: Vec<&str> = stage
+        .parts
+        .iter()
+        .filter(|(name, value)| old.get(*name) != Some(value))
+        .map(|(name, _)| name.as_str())
+        .chain(old.keys().filter(|name| !stage.parts.contains_key(*name)).map(String::as_str))
+        .collect();
+    format!("changed: {}", changed.join(", "))
+}

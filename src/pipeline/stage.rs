@@ -1,0 +1,372 @@
+//! Each stage's work: from the workflow's words to the requests that the modules understand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::plan::Work;
+use super::{Error, Inputs, Project, record::write_private};
+use crate::config::{CallsetFeed, DateBasis, EhrFeed, Tier, TierPolicy, Unmapped};
+use crate::engine::{FileEntry, Job, Ledger, StageOutput, TableLedger};
+use crate::error::IoError;
+use crate::genotype::{self, CallsetRequest, SampleEntry, SampleSheet, Sex};
+use crate::identity::{
+    self, AncestryTable, IdScope, Key, PersonId, Roster, SampleMap, SampleSex, SexTable, Standing,
+};
+use crate::omop::{self, Extract, ExtractRequest, Scope};
+use crate::publish::{self, PublishRequest};
+use crate::tier::{self, SiteExtract, TierRequest};
+
+/// The root key, read from where the workflow says; made on the first run if it says so.
+///
+/// # Errors
+/// When there is no usable key.
+pub fn load_key(project: &Project) -> Result<Key, Error> {
+    let source = &project.workflow.identity.key;
+    if let Some(fd) = source.fd {
+        return Ok(Key::load(Path::new(&format!("/dev/fd/{fd}")))?);
+    }
+    let path = project.path(source.file.clone().unwrap_or_default());
+    if !source.create || path.exists() {
+        return Ok(Key::load(&path)?);
+    }
+    if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        std::fs::create_dir_all(parent).map_err(IoError::at("creating", parent))?;
+    }
+    Ok(Key::create(&path)?)
+}
+
+/// Id of the root key, without making one: `new` when the first run will.
+///
+/// # Errors
+/// When there is a key and it is not usable.
+pub fn peek_key_id(project: &Project) -> Result<String, Error> {
+    let source = &project.workflow.identity.key;
+    let absent = source.file.as_ref().is_some_and(|file| !project.path(file).exists());
+    if absent && source.create { Ok("new".into()) } else { Ok(load_key(project)?.kid()) }
+}
+
+/// A finished stage of an unfinished run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Done {
+    /// Stage id.
+    pub stage: String,
+    /// Its content key.
+    pub key: String,
+    /// Books and files.
+    pub output: StageOutput,
+    /// Typed tables, for ingests of records.
+    pub extract: Option<Extract>,
+}
+
+impl Done {
+    /// Where a run keeps these.
+    pub fn folder(staging: &Path) -> PathBuf {
+        staging.join("done")
+    }
+
+    /// All of a run; what cannot be read counts as not finished.
+    pub fn all(staging: &Path) -> Vec<Self> {
+        let entries = std::fs::read_dir(Self::folder(staging)).into_iter().flatten().flatten();
+        let paths =
+            entries.map(|e| e.path()).filter(|p| p.extension().is_some_and(|x| x == "json"));
+        let mut all: Vec<Self> = paths
+            .filter_map(|path| serde_json::from_slice(&std::fs::read(path).ok()?).ok())
+            .collect();
+        all.sort_by(|a, b| a.stage.cmp(&b.stage));
+        all
+    }
+
+    /// One.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn read(staging: &Path, stage: &str) -> Result<Self, Error> {
+        let found = Self::all(staging).into_iter().find(|done| done.stage == stage);
+        found.ok_or_else(|| Error::Internal { what: format!("{stage} has not been finished") })
+    }
+
+    /// Marks the stage as finished.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, staging: &Path) -> Result<(), Error> {
+        let bytes = serde_json::to_vec(self)
+            .map_err(|e| Error::Internal { what: format!("a stage cannot be recorded: {e}") })?;
+        write_private(&Self::folder(staging).join(format!("{}.json", self.stage)), &bytes)
+    }
+}
+
+/// What a stage has made.
+#[derive(Default)]
+pub struct Made {
+    /// Books and release files.
+    pub output: StageOutput,
+    /// Typed tables, for ingests of records.
+    pub extract: Option<Extract>,
+}
+
+impl From<StageOutput> for Made {
+    fn from(output: StageOutput) -> Self {
+        Self { output, extract: None }
+    }
+}
+
+/// Typed tables and the folder they are in.
+struct Typed {
+    extract: Extract,
+    root: PathBuf,
+}
+
+/// What is on the bench while a run works: what earlier stages left for later ones.
+pub struct Bench<'a> {
+    project: &'a Project,
+    inputs: &'a Inputs,
+    key: &'a Key,
+    vocabulary: Option<Typed>,
+    extracts: BTreeMap<String, Typed>,
+}
+
+impl<'a> Bench<'a> {
+    /// An empty bench.
+    pub fn new(project: &'a Project, inputs: &'a Inputs, key: &'a Key) -> Self {
+        Self { project, inputs, key, vocabulary: None, extracts: BTreeMap::new() }
+    }
+
+    /// Does a stage's work below `job.out`. `tree` holds the release files that earlier stages made,
+    /// `files` those that this one reads.
+    ///
+    /// # Errors
+    /// Whatever stops it.
+    pub fn make(
+        &mut self,
+        work: &Work,
+        job: &Job,
+        tree: &Path,
+        files: Vec<FileEntry>,
+    ) -> Result<Made, Error> {
+        match work {
+            Work::Vocabulary => self.vocabulary(job),
+            Work::Ehr(site) => self.extract(site, job),
+            Work::Link => self.link().map(Made::from),
+            Work::Callset(name) => self.callset(name, job).map(Made::from),
+            Work::Tier(tier) => self.tier(*tier, job).map(Made::from),
+            Work::Publish => self.publish(job, tree, files).map(Made::from),
+        }
+    }
+
+    /// Puts back what a finished stage of an interrupted run left for later ones.
+    pub fn restore(&mut self, work: &Work, extract: Option<Extract>, root: PathBuf) {
+        if let Some(extract) = extract {
+            self.keep(work, extract, root);
+        }
+    }
+
+    fn keep(&mut self, work: &Work, extract: Extract, root: PathBuf) {
+        match work {
+            Work::Vocabulary => self.vocabulary = Some(Typed { extract, root }),
+            Work::Ehr(site) => drop(self.extracts.insert(site.clone(), Typed { extract, root })),
+            _ => {}
+        }
+    }
+
+    fn vocabulary(&mut self, job: &Job) -> Result<Made, Error> {
+        let Some(vocabulary) = &self.project.workflow.vocabulary else {
+            return Ok(Made::default());
+        };
+        let request = ExtractRequest {
+            site: "vocabulary".into(),
+            path: self.project.path(&vocabulary.path),
+            cdm: self.project.cdm(),
+            scope: Scope::Vocabulary,
+            shift_map: None,
+        };
+        self.ingest(&Work::Vocabulary, &request, job)
+    }
+
+    fn extract(&mut self, site: &str, job: &Job) -> Result<Made, Error> {
+        let feed = &self.project.workflow.ehr[site];
+        let whole = self.project.workflow.vocabulary.is_none();
+        let request = ExtractRequest {
+            site: site.to_owned(),
+            path: self.project.path(&feed.path),
+            cdm: feed.cdm,
+            scope: if whole { Scope::Both } else { Scope::Records },
+            shift_map: self.shift_map(feed)?,
+        };
+        self.ingest(&Work::Ehr(site.to_owned()), &request, job)
+    }
+
+    fn ingest(&mut self, work: &Work, request: &ExtractRequest, job: &Job) -> Result<Made, Error> {
+        let extract = omop::ingest(request, job)?;
+        let output = extract.output.clone();
+        self.keep(work, extract.clone(), job.out.clone());
+        Ok(Made { output, extract: Some(extract) })
+    }
+
+    fn shift_map(&self, feed: &EhrFeed) -> Result<Option<BTreeMap<i64, i32>>, Error> {
+        match (feed.dates, &feed.shift_map) {
+            (DateBasis::Shifted, Some(path)) => {
+                Ok(Some(identity::shift_map(&self.project.path(path))?))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn roster(&self) -> Result<Roster, Error> {
+        Ok(Roster::read(&self.project.path(&self.project.workflow.participants.roster))?)
+    }
+
+    fn scope(&self) -> IdScope {
+        self.project.workflow.identity.ids
+    }
+
+    /// Everybody in a person table is on the roster; the books say who takes part.
+    fn link(&self) -> Result<StageOutput, Error> {
+        let roster = self.roster()?;
+        let mut persons: BTreeSet<PersonId> = BTreeSet::new();
+        for (site, typed) in &self.extracts {
+            let found = typed.extract.persons(&typed.root)?;
+            let file = self.project.path(&self.project.workflow.ehr[site].path);
+            persons.extend(found.into_iter().map(PersonId));
+            identity::link::check_persons(&roster, &file, persons.iter().copied())?;
+        }
+        let mut books = TableLedger::new("participants");
+        for (_, standing) in roster.iter() {
+            books.rows_in += 1;
+            match standing {
+                Standing::Participating { ehr, genomics } => {
+                    books.rows_out += 1;
+                    books.note("no_ehr_consent", u64::from(!ehr));
+                    books.note("no_genomics_consent", u64::from(!genomics));
+                }
+                Standing::Withdrawn => books.exclude("withdrawn", 1),
+                Standing::NoConsent => books.exclude("no_primary_consent", 1),
+            }
+        }
+        if !self.extracts.is_empty() {
+            books.note("no_ehr_record", identity::link::count_without_ehr(&roster, &persons));
+        }
+        Ok(StageOutput { ledger: Ledger(vec![books]), files: Vec::new() })
+    }
+
+    fn callset(&self, name: &str, job: &Job) -> Result<StageOutput, Error> {
+        let feed = &self.project.workflow.callset[name];
+        let request = CallsetRequest {
+            name: name.to_owned(),
+            genome: feed.genome,
+            files: self.inputs.paths(&format!("callset.{name}")),
+            samples: self.sample_sheet(name, feed)?,
+            info: feed.info.clone(),
+            carriers: feed.carriers,
+        };
+        Ok(genotype::ingest(&request, job)?)
+    }
+
+    fn sample_sheet(&self, name: &str, feed: &CallsetFeed) -> Result<SampleSheet, Error> {
+        let participants = &self.project.workflow.participants;
+        let roster = self.roster()?;
+        let map_file = self.project.path(participants.samples.clone().unwrap_or_default());
+        let map = SampleMap::read(&map_file)?;
+        let ancestry = feed.ancestry.as_ref().map(|p| AncestryTable::read(&self.project.path(p)));
+        let ancestry = ancestry.transpose()?.unwrap_or_default();
+        let sex = feed.sex.as_ref().map(|p| SexTable::read(&self.project.path(p)));
+        let sex = sex.transpose()?.unwrap_or_default();
+        let files = self.inputs.paths(&format!("callset.{name}"));
+        let names = match files.first() {
+            Some(file) => genotype::sample_names(file)?,
+            None => Vec::new(),
+        };
+        let unmapped = match participants.unmapped_samples {
+            Unmapped::Error => identity::Unmapped::Error,
+            Unmapped::Exclude => identity::Unmapped::Exclude,
+        };
+        let links = identity::link::callset(name, &names, &map, &map_file, &roster, unmapped)?;
+        let keys = self.key.controlled(self.scope(), tier::row_tables());
+        let included = links.included.into_iter().map(|linked| {
+            let entry = SampleEntry {
+                research_id: keys.research_id(linked.person_id).0,
+                sex: sex.sexes.get(&linked.sample).map(|sex| match sex {
+                    SampleSex::Female => Sex::Female,
+                    SampleSex::Male => Sex::Male,
+                }),
+                ancestry: ancestry.groups.get(&linked.sample).cloned(),
+            };
+            (linked.sample, entry)
+        });
+        Ok(SampleSheet {
+            included: included.collect(),
+            excluded: links.excluded.into_iter().map(|(s, why)| (s, why.to_owned())).collect(),
+            exclude_unmapped: participants.unmapped_samples == Unmapped::Exclude,
+        })
+    }
+
+    /// Each tier is made from identified data with its own keys; the Controlled one has no shift key.
+    fn tier(&self, tier: Tier, job: &Job) -> Result<StageOutput, Error> {
+        let roster = self.roster()?;
+        let tables = tier::row_tables();
+        let policy = match tier {
+            Tier::Controlled => self.project.controlled.as_ref(),
+            _ => self.project.registered.as_ref(),
+        };
+        let policy: &TierPolicy =
+            policy.ok_or_else(|| Error::Internal { what: "a tier without a policy".into() })?;
+        let (people, rows) = if tier == Tier::Controlled {
+            let keys = self.key.controlled(self.scope(), tables);
+            (keys.people(&roster)?, keys.rows().clone())
+        } else {
+            let keys = self.key.registered(self.scope(), tables);
+            (keys.people(&roster)?, keys.rows().clone())
+        };
+        let (extracts, vocabulary) = self.sites();
+        let request = TierRequest {
+            policy: policy.clone(),
+            people,
+            rows,
+            extracts,
+            vocabulary,
+            reference_date: self.project.workflow.workflow.reference_date.0,
+            buckets: self.project.workflow.engine.person_buckets,
+        };
+        Ok(tier::build(&request, job)?)
+    }
+
+    /// The sites' extracts and the vocabulary: its own folder's, or the first site's.
+    fn sites(&self) -> (Vec<SiteExtract>, Option<SiteExtract>) {
+        let of = |typed: &Typed, wanted: fn(&str) -> bool| {
+            let mut extract = typed.extract.clone();
+            extract.tables.retain(|table| wanted(&table.name));
+            SiteExtract { extract, root: typed.root.clone() }
+        };
+        if let Some(vocabulary) = &self.vocabulary {
+            let sites = self.extracts.values().map(|site| of(site, |_| true)).collect();
+            return (sites, Some(of(vocabulary, |_| true)));
+        }
+        let sites = self.extracts.values().map(|site| of(site, |t| !omop::is_vocabulary(t)));
+        let vocabulary = self.extracts.values().next().map(|site| of(site, omop::is_vocabulary));
+        (sites.collect(), vocabulary.filter(|v| !v.extract.tables.is_empty()))
+    }
+
+    fn publish(&self, job: &Job, tree: &Path, files: Vec<FileEntry>) -> Result<StageOutput, Error> {
+        let programme = &self.project.workflow.workflow;
+        let policy = self.project.public.as_ref();
+        let policy = policy
+            .ok_or_else(|| Error::Internal { what: "a public tier without a policy".into() })?;
+        let key = self.key.disclosure(&programme.name);
+        let prf = move |table: &str, cell: &str, base: u32| {
+            (key.bits(&format!("{table}\n{cell}")) % u64::from(base.max(1))) as u32
+        };
+        let request = PublishRequest {
+            root: tree.to_owned(),
+            files,
+            callsets: self.project.workflow.callset.keys().cloned().collect(),
+            policy: policy.clone(),
+            prf: &prf,
+            programme: programme.name.clone(),
+            release: programme.release.clone(),
+            reference_date: programme.reference_date.0,
+        };
+        Ok(publish::build(&request, job)?)
+    }
+}

@@ -1,0 +1,79 @@
+//! Everything that can be wrong with a workflow's inputs, found without running it.
+
+use serde::Serialize;
+
+use super::{Project, peek_key_id};
+use crate::error::Coded;
+use crate::genotype;
+use crate::identity::{AncestryTable, Roster, SampleMap, SexTable, link};
+
+/// One problem with an input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// Stable code.
+    pub code: String,
+    /// In words, with the place.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+impl Problem {
+    fn of(error: &dyn Coded) -> Self {
+        Self { code: error.code().into(), message: error.to_string(), help: error.help() }
+    }
+}
+
+/// Checks the inputs of an opened project: key, roster, sample map, callset headers, sheets, policies.
+///
+/// Reads headers and small tables only. Problems come in the order of the workflow file.
+pub fn validate(project: &Project) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let workflow = &project.workflow;
+    note(&mut problems, peek_key_id(project));
+    let roster_path = project.path(&workflow.participants.roster);
+    let roster = note(&mut problems, Roster::read(&roster_path));
+    let map_path = workflow.participants.samples.as_ref().map(|p| project.path(p));
+    let map = map_path.as_ref().and_then(|p| note(&mut problems, SampleMap::read(p)));
+    if let (Some(roster), Some(map), Some(path)) = (&roster, &map, &map_path) {
+        note(&mut problems, link::check_samples(roster, path, map));
+    }
+    for (name, feed) in &workflow.callset {
+        if let Some(path) = &feed.ancestry {
+            note(&mut problems, AncestryTable::read(&project.path(path)));
+        }
+        if let Some(path) = &feed.sex {
+            note(&mut problems, SexTable::read(&project.path(path)));
+        }
+        let files = project.callset_files(&feed.vcf);
+        let names: Vec<Option<Vec<String>>> =
+            files.iter().map(|file| note(&mut problems, genotype::sample_names(file))).collect();
+        let (Some(roster), Some(map), Some(path)) = (&roster, &map, &map_path) else { continue };
+        if let Some(Some(samples)) = names.first() {
+            let unmapped = match workflow.participants.unmapped_samples {
+                crate::config::Unmapped::Error => crate::identity::Unmapped::Error,
+                crate::config::Unmapped::Exclude => crate::identity::Unmapped::Exclude,
+            };
+            note(&mut problems, link::callset(name, samples, map, path, roster, unmapped));
+        }
+    }
+    for policy in [&project.controlled, &project.registered].into_iter().flatten() {
+        problems.extend(crate::tier::check(policy).into_iter().map(|problem| Problem {
+            code: "tier::policy".into(),
+            message: format!("policy {}: {problem}", policy.policy.name),
+            help: Some("correct the policy file".into()),
+        }));
+    }
+    problems.dedup();
+    problems
+}
+
+fn note<T, E: Coded>(problems: &mut Vec<Problem>, result: Result<T, E>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(error) => {
+            problems.push(Problem::of(&error));
+            None
+        }
+    }
+}

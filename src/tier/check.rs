@@ -1,0 +1,215 @@
+//! A policy held against itself and the CDM before anything runs; everything wrong at once.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::rules::{VERSIONS, matches, reason};
+use crate::config::Tier;
+use crate::config::policy::{Action, DateBasis, Rule, TierPolicy};
+use crate::omop::{FieldSpec, TableSpec, cdm, is_vocabulary};
+
+/// Something wrong with a policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The rule, when it is one rule's.
+    pub rule: Option<String>,
+    /// What is wrong and what would do.
+    pub what: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.rule {
+            Some(rule) => write!(f, "rule {rule}: {}", self.what),
+            None => f.write_str(&self.what),
+        }
+    }
+}
+
+/// Everything wrong with `policy`; empty when it can be used.
+///
+/// Names must be of a table or column of CDM 5.3 or 5.4. Rules that read true dates or remove rows come
+/// before `shift_dates`, which comes before `reduce_birth_date`: rules then read top to bottom as what
+/// happens to a row.
+pub fn check(policy: &TierPolicy) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    check_head(policy, &mut problems);
+    check_ids(policy, &mut problems);
+    check_order(policy, &mut problems);
+    for rule in &policy.rules {
+        check_action(rule, &mut problems);
+    }
+    problems
+}
+
+fn head(what: impl Into<String>) -> Problem {
+    Problem { rule: None, what: what.into() }
+}
+
+fn of(rule: &Rule, what: impl Into<String>) -> Problem {
+    Problem { rule: Some(rule.id.clone()), what: what.into() }
+}
+
+fn check_head(policy: &TierPolicy, problems: &mut Vec<Problem>) {
+    let shifts = policy.rules.iter().filter(|r| r.action == Action::ShiftDates).count();
+    let p = &policy.policy;
+    match (p.dates, shifts) {
+        (DateBasis::Shifted, 0) => {
+            problems.push(head("dates = \"shifted\" needs a shift_dates rule"));
+        }
+        (DateBasis::True, 1..) => {
+            problems.push(head("dates = \"true\" and a shift_dates rule contradict each other"));
+        }
+        (DateBasis::Shifted, 2..) => problems.push(head("there is more than one shift_dates rule")),
+        _ => {}
+    }
+    match (p.tier, p.dates) {
+        (Tier::Controlled, DateBasis::Shifted) => problems.push(head(
+            "the controlled tier has true dates: its process never holds the shift key",
+        )),
+        (Tier::Registered, DateBasis::True) => {
+            problems.push(head("the registered tier needs dates = \"shifted\""));
+        }
+        (Tier::Public, _) => {
+            problems.push(head("a tier of rows is controlled or registered, not public"));
+        }
+        _ => {}
+    }
+    if p.genomics && p.tier != Tier::Controlled {
+        problems.push(head("only the controlled tier has genomics"));
+    }
+}
+
+fn check_ids(policy: &TierPolicy, problems: &mut Vec<Problem>) {
+    let mut seen = BTreeSet::new();
+    for rule in &policy.rules {
+        let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if rule.id.is_empty() || !rule.id.chars().all(word) {
+            problems.push(of(rule, "a rule id is made of a-z, 0-9 and _"));
+        }
+        if reason::ALL.contains(&rule.id.as_str()) {
+            problems.push(of(rule, "this id is a built-in reason"));
+        }
+        if !seen.insert(&rule.id) {
+            problems.push(of(rule, "another rule has this id"));
+        }
+        if rule.description.trim().is_empty() {
+            problems.push(of(rule, "the description is empty"));
+        }
+    }
+}
+
+fn check_order(policy: &TierPolicy, problems: &mut Vec<Problem>) {
+    let shift = policy.rules.iter().position(|r| r.action == Action::ShiftDates);
+    let Some(shift) = shift else { return };
+    for (at, rule) in policy.rules.iter().enumerate() {
+        let (before, after) = (at < shift, at > shift);
+        match rule.action {
+            Action::RemovePeopleByAge { .. }
+            | Action::SuppressTables { .. }
+            | Action::SuppressConcepts { .. }
+                if after =>
+            {
+                problems.push(of(rule, "must come before shift_dates: it goes by true values"));
+            }
+            Action::ReduceBirthDate { .. } if before => {
+                problems.push(of(rule, "must come after shift_dates: it reduces the shifted date"));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn check_action(rule: &Rule, problems: &mut Vec<Problem>) {
+    match &rule.action {
+        Action::RemovePeopleByAge { min_age } if !(1..=120).contains(min_age) => {
+            problems.push(of(rule, "min_age must be 1 to 120"));
+        }
+        Action::SuppressTables { tables } => {
+            for table in tables {
+                problems.extend(unknown_table(table).map(|what| of(rule, what)));
+                if table == "person" {
+                    problems.push(of(rule, "the person table cannot be left out"));
+                }
+            }
+        }
+        Action::NullColumns { columns } => {
+            for pattern in columns {
+                problems.extend(bad_pattern(pattern, |_| true).map(|what| of(rule, what)));
+                let key = |t: &TableSpec, f: &FieldSpec| {
+                    !pattern.contains('*')
+                        && f.name == named(pattern).1
+                        && t.name == named(pattern).0
+                };
+                if fields().any(|(t, f)| key(t, f) && (f.primary_key || f.name == "person_id")) {
+                    problems.push(of(rule, format!("{pattern} is a key and cannot be null")));
+                }
+            }
+        }
+        Action::NullFreeText { except } => {
+            for pattern in except {
+                problems.extend(bad_pattern(pattern, |_| true).map(|what| of(rule, what)));
+            }
+        }
+        Action::SuppressConcepts { concepts, columns, .. } => {
+            if concepts.is_empty() {
+                problems.push(of(rule, "concepts is empty"));
+            }
+            for pattern in columns {
+                let bad = bad_pattern(pattern, FieldSpec::is_concept_id);
+                problems.extend(bad.map(|what| of(rule, what)));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn named(pattern: &str) -> (&str, &str) {
+    pattern.split_once('.').unwrap_or((pattern, ""))
+}
+
+/// Every field of every version; a field of both comes twice.
+fn fields() -> impl Iterator<Item = (&'static TableSpec, &'static FieldSpec)> {
+    let tables = VERSIONS.into_iter().flat_map(|v| cdm(v).tables());
+    tables.flat_map(|t| t.fields.iter().map(move |f| (t, f)))
+}
+
+fn unknown_table(table: &str) -> Option<String> {
+    if VERSIONS.iter().any(|v| cdm(*v).table(table).is_some()) {
+        return None;
+    }
+    let nearest = VERSIONS.iter().find_map(|v| cdm(*v).nearest(table));
+    Some(format!("the CDM has no table {table}{}", hint(nearest)))
+}
+
+fn hint(nearest: Option<&str>) -> String {
+    nearest.map(|n| format!("; did you mean {n}?")).unwrap_or_default()
+}
+
+/// What is wrong with a column pattern, if it names no column that is `wanted`.
+fn bad_pattern(pattern: &str, wanted: impl Fn(&FieldSpec) -> bool) -> Option<String> {
+    let Some((table, column)) = pattern.split_once('.') else {
+        return Some(format!("{pattern} is no column pattern: write table.column"));
+    };
+    if !table.contains('*') && !column.contains('*') && is_vocabulary(table) {
+        return Some(format!("{pattern}: vocabulary tables are released as they are"));
+    }
+    let hits: Vec<_> = fields().filter(|(t, f)| matches(pattern, t.name, f.name)).collect();
+    if hits.iter().any(|(_, f)| wanted(f)) {
+        return None;
+    }
+    if !hits.is_empty() {
+        return Some(format!("{pattern} names no concept-id column"));
+    }
+    if !table.contains('*')
+        && let Some(what) = unknown_table(table)
+    {
+        return Some(what);
+    }
+    let near = fields()
+        .filter(|(t, _)| table.contains('*') || t.name == table)
+        .map(|(_, f)| (strsim::damerau_levenshtein(column, f.name), f.name))
+        .filter(|(distance, name)| distance * 3 <= name.len())
+        .min();
+    Some(format!("{pattern} names no column of the CDM{}", hint(near.map(|(_, name)| name))))
+}

@@ -1,0 +1,284 @@
+//! The scalar functions of tier plans. Their names, `Debug` and equality show tier, table, column or
+//! rule only: a plan that is printed or logged shows no key and no value of a person.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Date32Array, Int64Array};
+use arrow::array::{PrimitiveArray, TimestampMicrosecondArray};
+use arrow::datatypes::TimestampMicrosecondType;
+use arrow::datatypes::{DataType, Date32Type, Int32Type, Int64Type, TimeUnit};
+use datafusion::common::{Result, internal_err};
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+
+use super::birth;
+use super::error::RowError;
+use crate::config::policy::BirthDate;
+use crate::identity::RowKey;
+
+/// First id of the second site: ids of site n are raised by n times this (as All of Us does for rows
+/// of its own making, `1e15`).
+pub(super) const SITE_STEP: i64 = 1_000_000_000_000_000;
+
+const DAY_MICROS: i64 = 86_400_000_000;
+
+/// What a function computes; the only part that differs between them.
+trait Compute: Send + Sync {
+    fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef>;
+}
+
+/// A scalar function known by its name alone.
+struct Function<C> {
+    name: String,
+    signature: Signature,
+    returns: DataType,
+    compute: C,
+}
+
+impl<C> fmt::Debug for Function<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+// Within a plan the name says all: it carries tier, table, column or rule.
+impl<C> PartialEq for Function<C> {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+impl<C> Eq for Function<C> {}
+impl<C> Hash for Function<C> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl<C: Compute + 'static> ScalarUDFImpl for Function<C> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.returns.clone())
+    }
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        // Constant arguments come as arrays of one row; the engine checks the length of what goes back.
+        let arrays = if args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_))) {
+            args.args.iter().map(|a| a.to_array(args.number_rows)).collect::<Result<_>>()?
+        } else {
+            arrays
+        };
+        self.compute.compute(&arrays).map(ColumnarValue::Array)
+    }
+}
+
+fn call(
+    name: String,
+    takes: Vec<DataType>,
+    returns: DataType,
+    compute: impl Compute + 'static,
+    args: Vec<Expr>,
+) -> Expr {
+    let signature = Signature::exact(takes, Volatility::Immutable);
+    ScalarUDF::new_from_impl(Function { name, signature, returns, compute }).call(args)
+}
+
+/// The id raised by the site's number times 10^15; an id outside 0..10^15 fails.
+pub(super) fn site_id(table: &str, column: &str, site: usize, id: Expr) -> Expr {
+    struct SiteId {
+        table: String,
+        column: String,
+        site: usize,
+        offset: Option<i64>,
+    }
+    impl Compute for SiteId {
+        fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
+            let raise = |id: i64| match self.offset {
+                Some(offset) if (0..SITE_STEP).contains(&id) => id.checked_add(offset),
+                _ => None,
+            };
+            let ids = args[0].as_primitive::<Int64Type>();
+            let out = ids.iter().map(|id| id.map(|id| raise(id).ok_or(())).transpose());
+            let out: std::result::Result<Int64Array, ()> = out.collect();
+            let (table, column) = (self.table.clone(), self.column.clone());
+            let error = RowError::RowIdTooLarge { table, column, site: self.site + 1 };
+            Ok(Arc::new(out.map_err(|()| DataFusionError::External(Box::new(error)))?))
+        }
+    }
+    let offset = i64::try_from(site).ok().and_then(|s| s.checked_mul(SITE_STEP));
+    let compute = SiteId { table: table.into(), column: column.into(), site, offset };
+    let name = format!("site_{site}_{table}_{column}");
+    call(name, vec![DataType::Int64], DataType::Int64, compute, vec![id])
+}
+
+/// The tier's id for a row id of `table`.
+pub(super) fn re_key(tier: &str, table: &str, key: &RowKey, id: Expr) -> Expr {
+    struct ReKey(RowKey);
+    impl Compute for ReKey {
+        fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
+            let ids = args[0].as_primitive::<Int64Type>();
+            let out: Int64Array = ids.unary(|id| self.0.permute(id));
+            Ok(Arc::new(out))
+        }
+    }
+    let name = format!("re_key_{tier}_{table}");
+    call(name, vec![DataType::Int64], DataType::Int64, ReKey(key.clone()), vec![id])
+}
+
+/// A date or time moved back by `days`; null when either is. Civil time throughout: the time of day
+/// stays, and no zone is passed through.
+pub(super) fn shift_back(kind: &DataType, when: Expr, days: Expr) -> Expr {
+    struct ShiftBack;
+    impl Compute for ShiftBack {
+        fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
+            let days = args[1].as_primitive::<Int32Type>();
+            match args[0].data_type() {
+                DataType::Date32 => {
+                    let dates = args[0].as_primitive::<Date32Type>();
+                    let out = dates.iter().zip(days).map(|pair| match pair {
+                        (Some(date), Some(days)) => date.checked_sub(days).ok_or(()).map(Some),
+                        _ => Ok(None),
+                    });
+                    let out: std::result::Result<Date32Array, ()> = out.collect();
+                    Ok(Arc::new(out.map_err(too_early)?))
+                }
+                DataType::Timestamp(TimeUnit::Microsecond, None) => {
+                    let times = args[0].as_primitive::<TimestampMicrosecondType>();
+                    let out = times.iter().zip(days).map(|pair| match pair {
+                        (Some(time), Some(days)) => {
+                            time.checked_sub(i64::from(days) * DAY_MICROS).ok_or(()).map(Some)
+                        }
+                        _ => Ok(None),
+                    });
+                    let out: std::result::Result<TimestampMicrosecondArray, ()> = out.collect();
+                    Ok(Arc::new(out.map_err(too_early)?))
+                }
+                other => internal_err!("shift_back does not take {other}"),
+            }
+        }
+    }
+    let name = match kind {
+        DataType::Date32 => "shift_back_date",
+        _ => "shift_back_time",
+    };
+    let takes = vec![kind.clone(), DataType::Int32];
+    call(name.into(), takes, kind.clone(), ShiftBack, vec![when, days])
+}
+
+fn too_early((): ()) -> DataFusionError {
+    DataFusionError::External(Box::new(RowError::DateOutOfRange))
+}
+
+/// Whether a column holds one of a rule's concepts; `concepts` sorted. False for null.
+pub(super) fn in_concepts(rule: &str, concepts: &Arc<[i64]>, column: Expr) -> Expr {
+    struct InConcepts(Arc<[i64]>);
+    impl Compute for InConcepts {
+        fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
+            let ids = args[0].as_primitive::<Int64Type>();
+            let held = |id: Option<i64>| id.is_some_and(|id| self.0.binary_search(&id).is_ok());
+            let out: BooleanArray = ids.iter().map(|id| Some(held(id))).collect();
+            Ok(Arc::new(out))
+        }
+    }
+    let compute = InConcepts(concepts.clone());
+    let name = format!("in_concepts_{rule}");
+    call(name, vec![DataType::Int64], DataType::Boolean, compute, vec![column])
+}
+
+/// The birth date as the four columns of `person` state it.
+pub(super) struct BirthColumns {
+    /// `year_of_birth`, `month_of_birth`, `day_of_birth`, int64.
+    pub parts: [Expr; 3],
+    /// `birth_datetime`, timestamp.
+    pub time: Expr,
+}
+
+/// Which column of a shifted birth date is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum BirthPart {
+    /// `year_of_birth`.
+    Year,
+    /// `month_of_birth`.
+    Month,
+    /// `day_of_birth`.
+    Day,
+}
+
+/// A part of the birth date moved back by `days`. The date is that of year, month and day, completed
+/// from `birth_datetime` where it is of the same year, and else 15 June; a part stays null where it was.
+pub(super) fn shifted_birth(part: BirthPart, birth: &BirthColumns, days: Expr) -> Expr {
+    struct ShiftedBirth(BirthPart);
+    impl Compute for ShiftedBirth {
+        fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
+            let [y, m, d] = [0, 1, 2].map(|i| args[i].as_primitive::<Int64Type>());
+            let times = args[3].as_primitive::<TimestampMicrosecondType>();
+            let days = args[4].as_primitive::<Int32Type>();
+            let at = |a: &Int64Array, i: usize| a.is_valid(i).then(|| a.value(i));
+            let out = (0..y.len()).map(|i| {
+                let stated = match self.0 {
+                    BirthPart::Year => at(y, i),
+                    BirthPart::Month => at(m, i),
+                    BirthPart::Day => at(d, i),
+                };
+                let parts = [at(y, i), at(m, i), at(d, i)];
+                let time = times.is_valid(i).then(|| times.value(i));
+                let (true, Some(_)) = (days.is_valid(i), stated) else { return Ok(None) };
+                let date =
+                    birth::likely(parts, time).and_then(|date| birth::back(date, days.value(i)));
+                date.map(|date| {
+                    Some(match self.0 {
+                        BirthPart::Year => i64::from(date.year()),
+                        BirthPart::Month => i64::from(date.month()),
+                        BirthPart::Day => i64::from(date.day()),
+                    })
+                })
+                .ok_or(())
+            });
+            let out: std::result::Result<Int64Array, ()> = out.collect();
+            Ok(Arc::new(out.map_err(too_early)?))
+        }
+    }
+    let takes =
+        vec![DataType::Int64, DataType::Int64, DataType::Int64, time_type(), DataType::Int32];
+    let [y, m, d] = birth.parts.clone();
+    let name = match part {
+        BirthPart::Year => "shifted_birth_year",
+        BirthPart::Month => "shifted_birth_month",
+        BirthPart::Day => "shifted_birth_day",
+    };
+    let args = vec![y, m, d, birth.time.clone(), days];
+    call(name.into(), takes, DataType::Int64, ShiftedBirth(part), args)
+}
+
+/// `birth_datetime` as a reduction leaves it: 15 June of the year at 00:00, or null.
+pub(super) fn reduced_birth_time(to: BirthDate, year: Expr) -> Expr {
+    struct Reduced(BirthDate);
+    impl Compute for Reduced {
+        fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
+            let years = args[0].as_primitive::<Int64Type>();
+            let time = |year| match self.0 {
+                BirthDate::June15 => birth::june_15(year).map(birth::midnight_micros),
+                BirthDate::Year => None,
+            };
+            let out: PrimitiveArray<TimestampMicrosecondType> =
+                years.iter().map(|year| year.and_then(time)).collect();
+            Ok(Arc::new(out))
+        }
+    }
+    let name = match to {
+        BirthDate::June15 => "birth_june_15",
+        BirthDate::Year => "birth_year_only",
+    };
+    call(name.into(), vec![DataType::Int64], time_type(), Reduced(to), vec![year])
+}
+
+fn time_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, None)
+}

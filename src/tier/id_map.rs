@@ -1,0 +1,167 @@
+//! The tier's id map: one row a person of the roster, joined with every table about persons.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, AsArray, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray,
+};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampMicrosecondType};
+use datafusion::datasource::MemTable;
+use datafusion::prelude::{DataFrame, SessionContext, ident};
+use futures::StreamExt;
+use jiff::civil::Date;
+
+use super::rules::reason;
+use super::{Error, TierRequest, birth, table};
+use crate::config::policy::Action;
+
+/// Raw person id, the join key.
+pub(super) const PERSON: &str = "__person_id";
+/// Research id; null for people who are left out.
+pub(super) const RESEARCH: &str = "__research_id";
+/// Days to move dates back; null in a tier of true dates.
+pub(super) const SHIFT: &str = "__shift";
+/// Person bucket.
+pub(super) const BUCKET: &str = "__bucket";
+/// Why the person is left out; null for those who are not.
+pub(super) const GONE: &str = "__gone";
+/// 0-based number of the site whose `person` row the person has; null without one.
+pub(super) const OWNER: &str = "__owner";
+/// Always true: null after the join means that the person is not on the roster.
+pub(super) const KNOWN: &str = "__known";
+
+/// What the sites' `person` tables say of one person.
+#[derive(Clone, Copy)]
+struct PersonRow {
+    /// First site with a row.
+    site: usize,
+    /// Earliest birth date over the sites.
+    birth: Option<Date>,
+}
+
+/// The id map as a table of the session.
+pub(super) async fn id_map(
+    ctx: &SessionContext,
+    request: &TierRequest,
+) -> Result<DataFrame, Error> {
+    let rows = person_rows(ctx, request).await?;
+    let batch = batch(request, &rows).map_err(arrow_error)?;
+    let known = batch.column(0).as_primitive::<Int64Type>().values();
+    let strangers = rows.keys().filter(|p| known.binary_search(p).is_err()).count();
+    if strangers > 0 {
+        return Err(Error::PersonNotInMap { table: "person".into(), rows: strangers as u64 });
+    }
+    let table = MemTable::try_new(batch.schema(), vec![vec![batch]]);
+    let table = table.and_then(|t| ctx.read_table(Arc::new(t)));
+    table.map_err(Error::query("person"))
+}
+
+fn arrow_error(source: arrow::error::ArrowError) -> Error {
+    Error::Arrow { table: "person".into(), source }
+}
+
+async fn person_rows(
+    ctx: &SessionContext,
+    request: &TierRequest,
+) -> Result<BTreeMap<i64, PersonRow>, Error> {
+    let mut people: BTreeMap<i64, PersonRow> = BTreeMap::new();
+    for (site, extract) in request.extracts.iter().enumerate() {
+        if extract.extract.table("person").is_none() {
+            continue;
+        }
+        let columns =
+            ["person_id", "year_of_birth", "month_of_birth", "day_of_birth", "birth_datetime"];
+        let rows = table::scan(ctx, extract, "person").await?.select(columns.map(ident));
+        let rows = rows.map_err(Error::query("person"))?;
+        let mut rows = rows.execute_stream().await.map_err(Error::query("person"))?;
+        while let Some(batch) = rows.next().await {
+            add_rows(&mut people, site, &batch.map_err(Error::query("person"))?);
+        }
+    }
+    Ok(people)
+}
+
+fn add_rows(people: &mut BTreeMap<i64, PersonRow>, site: usize, batch: &RecordBatch) {
+    let [ids, y, m, d] = [0, 1, 2, 3].map(|i| batch.column(i).as_primitive::<Int64Type>());
+    let times = batch.column(4).as_primitive::<TimestampMicrosecondType>();
+    for i in (0..batch.num_rows()).filter(|i| ids.is_valid(*i)) {
+        let parts = [y, m, d].map(|a| a.is_valid(i).then(|| a.value(i)));
+        let birth = birth::earliest(parts, times.is_valid(i).then(|| times.value(i)));
+        let row = people.entry(ids.value(i)).or_insert(PersonRow { site, birth });
+        row.birth = match (row.birth, birth) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+}
+
+/// One row of the map, before it becomes columns.
+struct Entry<'a> {
+    person: i64,
+    research: Option<i64>,
+    shift: Option<i32>,
+    gone: Option<&'a str>,
+}
+
+fn batch(
+    request: &TierRequest,
+    rows: &BTreeMap<i64, PersonRow>,
+) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let mut entries: Vec<Entry<'_>> = Vec::new();
+    for p in &request.people.people {
+        let birth = rows.get(&p.person_id.0).and_then(|r| r.birth);
+        let gone = if p.ehr { too_old(request, birth) } else { Some(reason::NO_EHR_CONSENT) };
+        let shift = p.shift.map(i32::from);
+        entries.push(Entry { person: p.person_id.0, research: Some(p.research_id.0), shift, gone });
+    }
+    for p in &request.people.excluded {
+        let gone = Some(p.reason.reason());
+        entries.push(Entry { person: p.person_id.0, research: None, shift: None, gone });
+    }
+    entries.sort_unstable_by_key(|e| e.person);
+    let bucket = |id: i64| (id % i64::from(request.buckets)) as i32;
+    let owner =
+        |e: &Entry<'_>| rows.get(&e.person).map(|r| i32::try_from(r.site).unwrap_or(i32::MAX));
+    let person: Int64Array = entries.iter().map(|e| Some(e.person)).collect();
+    let research: Int64Array = entries.iter().map(|e| e.research).collect();
+    let shift: Int32Array = entries.iter().map(|e| e.shift).collect();
+    let bucket: Int32Array = entries.iter().map(|e| e.research.map(bucket)).collect();
+    let gone: StringArray = entries.iter().map(|e| e.gone).collect();
+    let owner: Int32Array = entries.iter().map(owner).collect();
+    let known: BooleanArray = entries.iter().map(|_| Some(true)).collect();
+    let field = |name: &str, kind: DataType| Field::new(name, kind, true);
+    let schema = Schema::new(vec![
+        field(PERSON, DataType::Int64),
+        field(RESEARCH, DataType::Int64),
+        field(SHIFT, DataType::Int32),
+        field(BUCKET, DataType::Int32),
+        field(GONE, DataType::Utf8),
+        field(OWNER, DataType::Int32),
+        field(KNOWN, DataType::Boolean),
+    ]);
+    RecordBatch::try_new(
+        Arc::new(schema),
+        vec![
+            Arc::new(person),
+            Arc::new(research),
+            Arc::new(shift),
+            Arc::new(bucket),
+            Arc::new(gone),
+            Arc::new(owner),
+            Arc::new(known),
+        ],
+    )
+}
+
+/// The first age rule that removes a person of this birth date. An unknown birth date is removed: a rule
+/// that cannot be checked does not pass.
+fn too_old(request: &TierRequest, birth: Option<Date>) -> Option<&str> {
+    let rule = request.policy.rules.iter().find(|rule| match rule.action {
+        Action::RemovePeopleByAge { min_age } => {
+            birth.is_none_or(|b| birth::age(b, request.reference_date) >= i32::from(min_age))
+        }
+        _ => false,
+    });
+    rule.map(|rule| rule.id.as_str())
+}

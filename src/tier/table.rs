@@ -1,0 +1,346 @@
+//! The plan of one table: scan, join with the id map, rules, re-keying, order.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use datafusion::common::JoinType;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{Operator, SortExpr, binary_expr};
+use datafusion::prelude::{DataFrame, Expr, ParquetReadOptions, SessionContext, ident, lit, when};
+use datafusion::scalar::ScalarValue;
+
+use super::functions::{self, BirthColumns, BirthPart};
+use super::id_map;
+use super::rules::{self, Touch, reason};
+use super::{Error, SiteExtract, TierRequest};
+use crate::config::policy::{Action, BirthDate, Rule};
+use crate::omop::{FieldSpec, TableSpec, cdm};
+
+/// 0-based number of the site a row comes from.
+const SITE: &str = "__site";
+/// Why a row is removed; null for rows that stay.
+pub(super) const REASON: &str = "__reason";
+
+/// A table's plan and how to write what it yields. The columns are those of `spec`, then for a table
+/// about persons [`id_map::BUCKET`], [`REASON`], [`id_map::KNOWN`] and one boolean a rule of `changes`.
+pub(super) struct TablePlan {
+    /// Columns released, in order.
+    pub spec: TableSpec,
+    /// The rows in release order, removed ones among them.
+    pub rows: DataFrame,
+    /// Ordinals of the columns by which the rows of a file are sorted.
+    pub order: Vec<i32>,
+    /// Rule ids of the boolean columns.
+    pub changes: Vec<String>,
+}
+
+/// The typed table `name` of a site.
+pub(super) async fn scan(
+    ctx: &SessionContext,
+    site: &SiteExtract,
+    name: &str,
+) -> Result<DataFrame, Error> {
+    let relative = site.extract.table(name).map_or("", |t| t.path.as_str());
+    let path = site.root.join(relative);
+    let path = path.canonicalize().map_err(crate::error::IoError::at("opening", &path))?;
+    ctx.read_parquet(file_url(&path), ParquetReadOptions::default())
+        .await
+        .map_err(Error::query(name))
+}
+
+/// A `file:` URL, so that `*`, `?`, `[` and blanks in a folder's name mean themselves.
+fn file_url(path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    let mut url = String::from("file://");
+    for &byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => {
+                url.push(byte as char);
+            }
+            // Writing to a string cannot fail.
+            _ => drop(write!(url, "%{byte:02X}")),
+        }
+    }
+    url
+}
+
+/// The specification of `name` over all versions in the request: the newest version's columns, then
+/// those that only an older one has.
+pub(super) fn merged_spec<'a>(
+    name: &str,
+    sites: impl Iterator<Item = &'a SiteExtract>,
+) -> Option<TableSpec> {
+    let mut versions: Vec<_> = sites.map(|s| s.extract.cdm).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    let mut specs = versions.into_iter().rev().filter_map(|v| cdm(v).table(name));
+    let mut merged = specs.next()?.clone();
+    for older in specs {
+        let missing: Vec<FieldSpec> =
+            older.fields.iter().filter(|f| merged.field(f.name).is_none()).cloned().collect();
+        merged.fields.extend(missing);
+    }
+    Some(merged)
+}
+
+/// The plan of a vocabulary table: its rows, sorted.
+pub(super) async fn vocabulary_plan(
+    ctx: &SessionContext,
+    site: &SiteExtract,
+    name: &str,
+) -> Result<Option<TablePlan>, Error> {
+    let Some(spec) = merged_spec(name, std::iter::once(site)) else { return Ok(None) };
+    let order = sort_columns(&spec);
+    let columns: Vec<Expr> = spec.fields.iter().map(|f| ident(f.name)).collect();
+    let sort = order.iter().map(|c| ascending(ident(*c))).collect();
+    let rows = scan(ctx, site, name).await?;
+    let rows = rows.select(columns).and_then(|d| d.sort(sort)).map_err(Error::query(name))?;
+    let order = ordinals(&spec, &order);
+    Ok(Some(TablePlan { spec, rows, order, changes: Vec::new() }))
+}
+
+/// The plan of a table about persons.
+pub(super) async fn person_plan(
+    ctx: &SessionContext,
+    request: &TierRequest,
+    map: &DataFrame,
+    concepts: &BTreeMap<String, Arc<[i64]>>,
+    name: &str,
+) -> Result<Option<TablePlan>, Error> {
+    let sites =
+        || request.extracts.iter().enumerate().filter(|(_, s)| s.extract.table(name).is_some());
+    let Some(spec) = merged_spec(name, sites().map(|(_, s)| s)) else { return Ok(None) };
+    let mut union: Option<DataFrame> = None;
+    for (number, site) in sites() {
+        let rows = scan(ctx, site, name).await?;
+        let rows = site_rows(rows, &spec, number, request.extracts.len() > 1);
+        let rows = match (union, rows.map_err(Error::query(name))?) {
+            (None, rows) => rows,
+            (Some(before), rows) => before.union(rows).map_err(Error::query(name))?,
+        };
+        union = Some(rows);
+    }
+    let Some(rows) = union else { return Ok(None) };
+    let columns = Columns::new(request, &spec, concepts)?;
+    let changes = columns.changes.iter().map(|(id, _)| id.clone()).collect();
+    let sort = sort_columns(&spec);
+    let order = ordinals(&spec, &sort);
+    // `person` is one file; other tables are cut by bucket, so the bucket comes first.
+    let lead = (name != "person").then_some(id_map::BUCKET);
+    let sort = lead.into_iter().chain(sort).map(|c| ascending(ident(c))).collect();
+    let rows = rows
+        .join(map.clone(), JoinType::Left, &["person_id"], &[id_map::PERSON], None)
+        .and_then(|d| d.select(columns.exprs(&spec)?))
+        .and_then(|d| d.sort(sort))
+        .map_err(Error::query(name))?;
+    Ok(Some(TablePlan { spec, rows, order, changes }))
+}
+
+/// A site's rows with the merged columns, ids kept apart from other sites'.
+fn site_rows(
+    rows: DataFrame,
+    spec: &TableSpec,
+    site: usize,
+    several: bool,
+) -> Result<DataFrame, DataFusionError> {
+    let has: Vec<String> = rows.schema().fields().iter().map(|f| f.name().clone()).collect();
+    let mut exprs = Vec::new();
+    for field in &spec.fields {
+        let expr = if !has.iter().any(|c| c == field.name) {
+            null(field)?
+        } else if several && rules::row_id_table(spec, field).is_some() {
+            functions::site_id(spec.name, field.name, site, ident(field.name))
+        } else {
+            ident(field.name)
+        };
+        exprs.push(expr.alias(field.name));
+    }
+    let number = i32::try_from(site).unwrap_or(i32::MAX);
+    exprs.push(lit(number).alias(SITE));
+    rows.select(exprs)
+}
+
+/// What becomes of a table's columns and rows.
+struct Columns {
+    /// By column, what is released.
+    values: BTreeMap<&'static str, Expr>,
+    /// Conditions under which a row is removed, first match wins.
+    removals: Vec<(Expr, String)>,
+    /// Conditions under which a rule has changed a row.
+    changes: Vec<(String, Expr)>,
+}
+
+impl Columns {
+    fn new(
+        request: &TierRequest,
+        spec: &TableSpec,
+        concepts: &BTreeMap<String, Arc<[i64]>>,
+    ) -> Result<Self, Error> {
+        let values = spec.fields.iter().map(|f| (f.name, ident(f.name))).collect();
+        let mut columns = Self { values, removals: Vec::new(), changes: Vec::new() };
+        if spec.name == "person" && request.extracts.len() > 1 {
+            let other = ident(id_map::OWNER).not_eq(ident(SITE));
+            columns.removals.push((other, reason::DUPLICATE_PERSON.to_owned()));
+        }
+        for rule in &request.policy.rules {
+            columns.apply(spec, rule, concepts).map_err(Error::query(spec.name))?;
+        }
+        columns.drop_unresolved(spec).map_err(Error::query(spec.name))?;
+        columns.re_key(request, spec)?;
+        Ok(columns)
+    }
+
+    fn value(&self, name: &str) -> Expr {
+        self.values.get(name).cloned().unwrap_or_else(|| ident(name))
+    }
+
+    fn apply(
+        &mut self,
+        spec: &TableSpec,
+        rule: &Rule,
+        concepts: &BTreeMap<String, Arc<[i64]>>,
+    ) -> Result<(), DataFusionError> {
+        let touched = match rules::touch(&rule.action, spec) {
+            Touch::Columns(touched) => touched,
+            Touch::Rows(by) => {
+                // By the values that came in, whatever earlier rules made of them.
+                let held = concepts
+                    .get(&rule.id)
+                    .map(|set| by.iter().map(|c| functions::in_concepts(&rule.id, set, ident(*c))));
+                let met = held.and_then(|held| held.reduce(Expr::or));
+                self.removals.extend(met.map(|met| (met, rule.id.clone())));
+                return Ok(());
+            }
+            Touch::Nothing | Touch::Table | Touch::People => return Ok(()),
+        };
+        let mut after = Vec::new();
+        for name in touched {
+            let Some(field) = spec.field(name) else { continue };
+            after.push((field, self.changed_value(spec, field, &rule.action)?));
+        }
+        self.set(&rule.id, after);
+        Ok(())
+    }
+
+    /// What `action` makes of a column it touches.
+    fn changed_value(
+        &self,
+        spec: &TableSpec,
+        field: &FieldSpec,
+        action: &Action,
+    ) -> Result<Expr, DataFusionError> {
+        let shift = || ident(id_map::SHIFT);
+        match action {
+            Action::ShiftDates if rules::is_birth_part(spec, field) => {
+                let part = match field.name {
+                    "year_of_birth" => BirthPart::Year,
+                    "month_of_birth" => BirthPart::Month,
+                    _ => BirthPart::Day,
+                };
+                let parts = ["year_of_birth", "month_of_birth", "day_of_birth"];
+                let birth = BirthColumns {
+                    parts: parts.map(|c| self.value(c)),
+                    time: self.value("birth_datetime"),
+                };
+                Ok(functions::shifted_birth(part, &birth, shift()))
+            }
+            Action::ShiftDates if rules::is_date(field) => {
+                let value = self.value(field.name);
+                Ok(functions::shift_back(&field.kind.data_type(), value, shift()))
+            }
+            Action::ReduceBirthDate { to: BirthDate::June15 } if field.name == "birth_datetime" => {
+                Ok(functions::reduced_birth_time(BirthDate::June15, self.value("year_of_birth")))
+            }
+            _ => null(field),
+        }
+    }
+
+    /// Gives columns their new values and notes under `rule` whether one of them differs.
+    fn set(&mut self, rule: &str, after: Vec<(&FieldSpec, Expr)>) {
+        let differs = after.iter().map(|(field, new)| {
+            binary_expr(self.value(field.name), Operator::IsDistinctFrom, new.clone())
+        });
+        if let Some(differs) = differs.reduce(Expr::or) {
+            self.changes.push((rule.to_owned(), differs));
+        }
+        for (field, new) in after {
+            self.values.insert(field.name, new);
+        }
+    }
+
+    /// Ids that may point into any table become null.
+    fn drop_unresolved(&mut self, spec: &TableSpec) -> Result<(), DataFusionError> {
+        let fields = spec.fields.iter().filter(|f| f.any_table);
+        let after =
+            fields.map(|f| Ok((f, null(f)?))).collect::<Result<Vec<_>, DataFusionError>>()?;
+        self.set(reason::UNRESOLVED_REFERENCE, after);
+        Ok(())
+    }
+
+    fn re_key(&mut self, request: &TierRequest, spec: &TableSpec) -> Result<(), Error> {
+        let tier = request.policy.policy.tier.name();
+        for field in &spec.fields {
+            if let Some(target) = rules::row_id_table(spec, field) {
+                let key = request.rows.get(target)?;
+                let id = functions::re_key(tier, target, key, self.value(field.name));
+                self.values.insert(field.name, id);
+            }
+        }
+        self.values.insert("person_id", ident(id_map::RESEARCH));
+        Ok(())
+    }
+
+    /// The released columns, then the hidden ones.
+    fn exprs(&self, spec: &TableSpec) -> Result<Vec<Expr>, DataFusionError> {
+        let mut exprs: Vec<Expr> =
+            spec.fields.iter().map(|f| self.value(f.name).alias(f.name)).collect();
+        let gone = || ident(id_map::GONE);
+        let mut why = when(gone().is_not_null(), gone());
+        for (met, rule) in &self.removals {
+            why = why.when(met.clone(), lit(rule.as_str()));
+        }
+        exprs.push(ident(id_map::BUCKET));
+        exprs.push(why.end()?.alias(REASON));
+        exprs.push(ident(id_map::KNOWN));
+        let changes = self.changes.iter().enumerate();
+        exprs.extend(
+            changes.map(|(i, (_, differs))| differs.clone().alias(format!("__change_{i}"))),
+        );
+        Ok(exprs)
+    }
+}
+
+fn null(field: &FieldSpec) -> Result<Expr, DataFusionError> {
+    Ok(lit(ScalarValue::try_from(&field.kind.data_type())?))
+}
+
+fn ascending(column: Expr) -> SortExpr {
+    column.sort(true, true)
+}
+
+/// The columns by which a table's rows are sorted: person, start date, primary key. Without a primary
+/// key of its own every column takes part, so that the order is total.
+fn sort_columns(spec: &TableSpec) -> Vec<&'static str> {
+    let mut columns: Vec<&'static str> = Vec::new();
+    if spec.person_field {
+        columns.push("person_id");
+    }
+    columns.extend(spec.start_date);
+    match spec.primary_key {
+        Some(key) if !columns.contains(&key) => columns.push(key),
+        Some(_) if spec.name == "person" => {}
+        _ => {
+            let rest: Vec<&'static str> =
+                spec.fields.iter().map(|f| f.name).filter(|f| !columns.contains(f)).collect();
+            columns.extend(rest);
+        }
+    }
+    columns
+}
+
+fn ordinals(spec: &TableSpec, columns: &[&str]) -> Vec<i32> {
+    let places = columns.iter().filter_map(|c| spec.position(c));
+    places.filter_map(|at| i32::try_from(at).ok()).collect()
+}

@@ -1,0 +1,154 @@
+//! The one-way direction of the modules (ARCHITECTURE.md), read from the sources.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Which top-level modules each may name. `config` and `error` are leaves.
+fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
+    let stage = ["config", "error", "engine"];
+    let with = |more: &[&'static str]| [&stage[..], more].concat();
+    BTreeMap::from([
+        ("error", vec![]),
+        ("config", vec!["error"]),
+        ("engine", vec!["config", "error"]),
+        ("genotype", with(&[])),
+        ("omop", with(&[])),
+        ("identity", with(&[])),
+        ("synth", with(&[])),
+        ("release", with(&[])),
+        ("tier", with(&["identity", "omop"])),
+        ("publish", with(&["identity", "release"])),
+        (
+            "pipeline",
+            with(&["genotype", "omop", "identity", "tier", "publish", "release"]),
+        ),
+        ("cli", with(&["pipeline", "release", "tier", "omop", "synth"])),
+    ])
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+/// Code without comments and in-file tests, which may reach anywhere.
+fn code(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap();
+    let text = text.split("#[cfg(test)]\nmod ").next().unwrap();
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+fn module_of(path: &Path, root: &Path) -> String {
+    let relative = path.strip_prefix(root).unwrap();
+    let first = relative.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// Modules named as `crate::x` or inside `crate::{x::…, y}`.
+fn named(code: &str) -> BTreeSet<String> {
+    let word = |text: &str| -> String {
+        text.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
+    };
+    let mut found = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        if let Some(group) = rest.strip_prefix('{') {
+            let mut depth = 0;
+            let mut start = 0;
+            for (i, c) in group.char_indices() {
+                match c {
+                    '{' => depth += 1,
+                    ',' | '}' if depth == 0 => {
+                        found.insert(word(group[start..i].trim_start()));
+                        start = i + 1;
+                        if c == '}' {
+                            break;
+                        }
+                    }
+                    '}' => depth -= 1,
+                    _ => {}
+                }
+            }
+        } else {
+            found.insert(word(rest));
+        }
+    }
+    found.remove("");
+    found
+}
+
+#[test]
+fn modules_import_downwards_only() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let allowed = allowed();
+    let mut wrong = Vec::new();
+    let mut seen = BTreeSet::new();
+    for path in sources(&root) {
+        let module = module_of(&path, &root);
+        if module == "lib" || module == "main" {
+            continue;
+        }
+        let may = allowed.get(module.as_str()).unwrap_or_else(|| panic!("{module} has no rule"));
+        for name in named(&code(&path)) {
+            let known = allowed.contains_key(name.as_str());
+            if known && name != module && !may.contains(&name.as_str()) {
+                wrong.push(format!("{} imports {name}", path.strip_prefix(&root).unwrap().display()));
+            }
+        }
+        seen.insert(module);
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(seen.len(), allowed.len(), "a module of the rules is gone: {seen:?}");
+}
+
+#[test]
+fn the_scanner_sees_what_it_must() {
+    let code = "use crate::{config::{A, B}, engine, genotype::x};\nuse crate::omop;\ncrate::tier::f();";
+    let found: Vec<String> = named(code).into_iter().collect();
+    assert_eq!(found, ["config", "engine", "genotype", "omop", "tier"]);
+}
+
+#[test]
+fn only_genotype_knows_genomic_formats_and_only_cli_prints() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for path in sources(&root) {
+        let module = module_of(&path, &root);
+        let code = code(&path);
+        if module != "genotype" {
+            for word in ["noodles", "memmap2"] {
+                assert!(!code.contains(word), "{} names {word}", path.display());
+            }
+        }
+        if module != "cli" {
+            for word in ["println!", "print!(", "eprintln!"] {
+                assert!(!code.contains(word), "{} prints", path.display());
+            }
+        }
+        assert!(path.file_name().unwrap() != "mod.rs", "{}", path.display());
+    }
+}
+
+#[test]
+fn stages_do_not_read_the_clock_or_the_environment() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for path in sources(&root) {
+        let module = module_of(&path, &root);
+        if ["genotype", "omop", "identity", "tier", "publish", "synth", "config"]
+            .contains(&module.as_str())
+        {
+            let code = code(&path);
+            for word in ["SystemTime", "Instant::now", "Timestamp::now", "env::var", "Zoned::now"] {
+                assert!(!code.contains(word), "{} uses {word}", path.display());
+            }
+        }
+    }
+}
