@@ -158,7 +158,8 @@ fn make(
         let file = format!("wgs/wgs.{}.vcf.gz", chromosome.name());
         let path = out.join(&file);
         let threads = request.threads;
-        let sites = vcf::write(&path, seed, &panel, chromosome, planted, threads, progress)?;
+        let sites =
+            vcf::write(&path, seed, &panel, (chromosomes, chromosome), planted, threads, progress)?;
         files.push(VcfTruth { file, sites });
     }
 

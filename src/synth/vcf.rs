@@ -91,7 +91,7 @@ pub fn planted_dosage(
     (here, dosage)
 }
 
-/// Writes `path` with the variants of `chromosome`, a wave of blocks at a time, in order.
+/// Writes `path` with the variants of one of the chromosomes, a wave of blocks at a time, in order.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -99,7 +99,7 @@ pub fn write(
     path: &Path,
     seed: u64,
     panel: &Panel,
-    chromosome: &Chromosome,
+    (chromosomes, chromosome): (&[Chromosome], &Chromosome),
     planted: Option<Planted>,
     threads: usize,
     progress: &dyn Progress,
@@ -107,15 +107,18 @@ pub fn write(
     let file = File::create(path).map_err(IoError::at("creating", path))?;
     let mut file = BufWriter::new(file);
     let mut put = |bytes: &[u8]| file.write_all(bytes).map_err(IoError::at("writing", path));
-    put(&bgzf::compress(header(std::slice::from_ref(chromosome), panel.samples()).as_bytes()))?;
+    put(&bgzf::compress(header(chromosomes, panel.samples()).as_bytes()))?;
     let mut counts = SiteCounts::default();
     let blocks: Vec<u32> = (0..chromosome.blocks()).collect();
     for wave in blocks.chunks(threads.max(1) * 8) {
         let done: Vec<(Vec<u8>, SiteCounts)> = wave
             .par_iter()
             .map(|&block| {
-                let (text, counts) = render(seed, panel, chromosome, planted, block);
-                (bgzf::compress(&text), counts)
+                let mut packed = Vec::new();
+                let counts = render(seed, panel, chromosome, planted, block, |text| {
+                    packed.extend_from_slice(&bgzf::compress(text));
+                });
+                (packed, counts)
             })
             .collect();
         for (bytes, block) in &done {
@@ -181,9 +184,13 @@ pub fn write_array(
         let done: Vec<(Vec<u8>, u64)> = wave
             .par_iter()
             .map(|&(chromosome, block)| {
-                let (text, _) = render(seed, panel, chromosome, planted, block);
-                let (text, records) = array_records(&text);
-                (bgzf::compress(&text), records)
+                let (mut packed, mut records) = (Vec::new(), 0);
+                render(seed, panel, chromosome, planted, block, |text| {
+                    let (kept, n) = array_records(text);
+                    packed.extend_from_slice(&bgzf::compress(&kept));
+                    records += n;
+                });
+                (packed, records)
             })
             .collect();
         for (bytes, n) in &done {
@@ -220,29 +227,37 @@ fn array_records(text: &[u8]) -> (Vec<u8>, u64) {
     (out, records)
 }
 
-/// The text of one block of variants.
+/// Text that is gathered before it is handed on: bounds memory when there are many samples.
+const PIECE: usize = 4 << 20;
+
+/// Hands the text of one block of variants to `piece`, some whole lines at a time.
 fn render(
     seed: u64,
     panel: &Panel,
     chromosome: &Chromosome,
     planted: Option<Planted>,
     block: u32,
-) -> (Vec<u8>, SiteCounts) {
+    mut piece: impl FnMut(&[u8]),
+) -> SiteCounts {
     let template = panel.template();
     let mosaic = panel.mosaic(chromosome.number, block, chromosome.blocks());
-    let variants = chromosome.block(block);
-    let mut text = Vec::with_capacity(variants.len() * (template.len() + 96));
+    let mut text = Vec::new();
     let mut row = template.clone();
     let mut counts = SiteCounts::default();
-    for index in variants {
+    for index in chromosome.block(block) {
         let is_planted = planted == Some(Planted { chromosome: chromosome.number, index });
         let here = site(seed, chromosome, index, is_planted);
         row.copy_from_slice(&template);
         panel.genotypes(chromosome.number, index, here.kind, is_planted, &mosaic, &mut row);
         record(seed, chromosome, index, &here, &row, &mut text, &mut counts);
         text.extend_from_slice(&row);
+        if text.len() >= PIECE {
+            piece(&text);
+            text.clear();
+        }
     }
-    (text, counts)
+    piece(&text);
+    counts
 }
 
 /// The fixed columns of a record, and its share of the counts.
