@@ -11,6 +11,9 @@ use std::time::Instant;
 use strata::engine::Job;
 use strata::genotype::{CallsetRequest, Genome, SampleEntry, SampleSheet, ingest, sample_names};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let Some(file) = args.first().map(PathBuf::from) else {

@@ -7,7 +7,7 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{
-    ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves,
+    ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves,
 };
 use parquet::basic::Encoding;
 use parquet::errors::ParquetError;
@@ -236,22 +236,48 @@ impl Table {
 
     /// Encodes one row group.
     pub fn encode(&self, arrays: &[ArrayRef]) -> Result<Vec<ArrowColumnChunk>, Error> {
+        let mut group = self.row_group()?;
+        group.write(arrays)?;
+        group.close()
+    }
+
+    /// Begins a row group that is encoded piece by piece.
+    pub fn row_group(&self) -> Result<RowGroup<'_>, Error> {
         let fault = parquet_error(self.name);
-        let mut writers = self.factory.create_column_writers(0).map_err(&fault)?.into_iter();
-        let mut chunks = Vec::new();
-        for (field, array) in self.schema.fields().iter().zip(arrays) {
+        let writers = self.factory.create_column_writers(0).map_err(&fault)?;
+        Ok(RowGroup { table: self, writers })
+    }
+}
+
+/// A row group being encoded in memory.
+pub struct RowGroup<'a> {
+    table: &'a Table,
+    writers: Vec<ArrowColumnWriter>,
+}
+
+impl RowGroup<'_> {
+    /// Appends rows.
+    pub fn write(&mut self, arrays: &[ArrayRef]) -> Result<(), Error> {
+        let fault = parquet_error(self.table.name);
+        let mut writers = self.writers.iter_mut();
+        for (field, array) in self.table.schema.fields().iter().zip(arrays) {
             for leaf in compute_leaves(field, array).map_err(&fault)? {
-                let Some(mut writer) = writers.next() else {
+                let Some(writer) = writers.next() else {
                     return Err(Error::Internal {
                         what: "encoding a row group",
                         detail: "more columns than the schema".to_owned(),
                     });
                 };
                 writer.write(&leaf).map_err(&fault)?;
-                chunks.push(writer.close().map_err(&fault)?);
             }
         }
-        Ok(chunks)
+        Ok(())
+    }
+
+    /// The encoded chunks.
+    pub fn close(self) -> Result<Vec<ArrowColumnChunk>, Error> {
+        let fault = parquet_error(self.table.name);
+        self.writers.into_iter().map(|w| w.close().map_err(&fault)).collect()
     }
 }
 
