@@ -1,4 +1,6 @@
 //! The genotype stage on small made files: the call model, the books, bad input, determinism.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "test helpers")]
+
 #[path = "genotype_support/support.rs"]
 mod support;
 
@@ -493,6 +495,37 @@ proptest! {
                 .collect();
             prop_assert_eq!(got, rows);
             prop_assert_eq!(t.ints("variant_idx"), (0..t.len() as i32).collect::<Vec<_>>());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    /// Whatever the bytes are, the answer is tables whose books balance or a typed error.
+    #[test]
+    fn damaged_text_never_panics(
+        seed in any::<u64>(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), prop_oneof![
+            Just(b'\t'), Just(b'\n'), Just(b'.'), Just(b','), Just(b'0'), Just(b'9'), Just(b':'), Just(b'<'),
+            Just(0u8), Just(0xffu8), any::<u8>()
+        ]), 1..12),
+        compressed in any::<bool>(),
+    ) {
+        let mut text = mixture(30, 4, seed).into_bytes();
+        for (at, byte) in edits {
+            let i = at.index(text.len());
+            text[i] = byte;
+        }
+        let bytes = if compressed { bgzf(&text, 300) } else { text };
+        let dir = tempfile::tempdir().unwrap();
+        let path = file(&dir, "in.vcf", &bytes);
+        let people = SampleSheet {
+            exclude_unmapped: true,
+            ..sheet(&[("S0", 1, None), ("S1", 2, Some(Sex::Female)), ("S2", 3, None), ("S3", 4, None)])
+        };
+        if let Err(e) = run(&request(&[path], people), 2) {
+            prop_assert!(!e.is_unexpected(), "{e}");
         }
     }
 }

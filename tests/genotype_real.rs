@@ -1,8 +1,10 @@
 //! The genotype stage against real files and what other programs say of them.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "test helpers")]
 #[path = "genotype_support/support.rs"]
 mod support;
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -256,4 +258,43 @@ fn every_shared_file_ingests_or_fails_with_a_code() {
         }
     }
     assert!(seen > 0 || shared("vcf").is_none());
+}
+
+#[test]
+fn damaged_bcf_never_panics() {
+    use strata::error::Coded;
+    let Some(path) = shared("vcf/bio2zarr_field_type_combos.vcf.gz") else { return };
+    let made = Command::new("bcftools").args(["view", "-Ou"]).arg(&path).output();
+    let Ok(made) = made.map(|o| o.stdout) else {
+        println!("skipped: no bcftools");
+        return;
+    };
+    // -Ou may or may not wrap the bytes in uncompressed blocks.
+    let mut bytes = Vec::new();
+    if made.starts_with(b"BCF") {
+        bytes = made;
+    } else if flate2::read::MultiGzDecoder::new(&made[..]).read_to_end(&mut bytes).is_err() || bytes.is_empty() {
+        println!("skipped: bcftools makes no BCF");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let whole = support::file(&dir, "in.bcf", &support::bgzf(&bytes, 4000));
+    let people = everyone(&whole, &BTreeMap::new());
+    let mut req = request(std::slice::from_ref(&whole), people);
+    req.samples.exclude_unmapped = true;
+    assert!(run(&req, 1).unwrap().variants().len() > 0);
+    let header = u32::from_le_bytes([bytes[5], bytes[6], bytes[7], bytes[8]]) as usize + 9;
+    let mut failed = 0;
+    for i in (header..bytes.len()).step_by(((bytes.len() - header) / 150).max(1)) {
+        for value in [0u8, 0x7f, 0xff, bytes[i] ^ 0x11] {
+            let mut damaged = bytes.clone();
+            damaged[i] = value;
+            std::fs::write(&whole, support::bgzf(&damaged, 4000)).unwrap();
+            if let Err(e) = run(&req, 1) {
+                assert!(!e.is_unexpected(), "{e} at {i}");
+                failed += 1;
+            }
+        }
+    }
+    println!("{failed} damaged files were refused");
 }

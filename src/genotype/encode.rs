@@ -20,6 +20,7 @@ use super::shard::{Extra, Row};
 use super::stats::Memo;
 use super::tables::{Table, Tables};
 use super::tally::{Part, Tally};
+use super::work::Scratch;
 
 /// Rows after which a row group of `carriers` ends.
 const CARRIER_ROWS: u64 = 1 << 20;
@@ -31,6 +32,8 @@ const CARRIER_BATCH: usize = 1 << 15;
 pub struct Worker {
     /// Per-sample counters.
     pub tally: Tally,
+    /// Buffers of the scan.
+    pub scratch: Scratch,
     memo: Memo,
     rows: Rows,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
@@ -18,7 +18,7 @@ use super::shard::{Context, ShardRows};
 use super::source::Source;
 use super::tables::{Parts, Tables};
 use super::tally::Tally;
-use super::work::{Feed, Shard, Tuning, scan};
+use super::work::{Feed, Scratch, Shard, Tuning, scan};
 use super::{CallsetRequest, Error, info, samples};
 use crate::engine::{FileEntry, FileTags, Job, Ledger, StageOutput, TableFile, TableLedger};
 
@@ -132,11 +132,12 @@ fn sort_files(sources: &mut Vec<Source>, context: &Context) -> Result<(), Error>
         return Ok(());
     }
     let mut keyed = Vec::new();
+    let mut scratch = Scratch::default();
     for source in sources.drain(..) {
         let mut feed = Feed::new(&source, Tuning { blocks: 1, bytes: 1 << 16 })?;
         let mut key = (u8::MAX, String::new(), i32::MAX);
         while let Some(shard) = feed.next()? {
-            if let Some(s) = scan(context, &source, &shard)?.segments.first() {
+            if let Some(s) = scan(context, &source, &shard, &mut scratch)?.segments.first() {
                 key = (s.chrom.rank, s.chrom.name.clone(), s.first_pos);
                 break;
             }
@@ -163,6 +164,14 @@ struct Shared<'a> {
     context: &'a Context,
     plan: &'a Plan,
     workers: &'a [Mutex<Worker>],
+}
+
+impl Shared<'_> {
+    /// What the worker that runs this keeps; never contended, as a worker does one thing at a time.
+    fn worker(&self) -> MutexGuard<'_, Worker> {
+        let index = rayon::current_thread_index().unwrap_or(0);
+        self.workers[index].lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 enum Message {
@@ -212,8 +221,8 @@ impl<'a> Run<'a> {
             self.job.check()?;
             while !exhausted && started - assembled < ahead && encoding - written < encoders {
                 match Self::next_shard(&mut feeds, &mut feed, tuning)? {
-                    Some((file, shard)) => {
-                        self.spawn_scan(scope, started, file, shard);
+                    Some((file, shard, weight)) => {
+                        self.spawn_scan(scope, started, file, shard, weight);
                         started += 1;
                     }
                     None => exhausted = true,
@@ -256,12 +265,13 @@ impl<'a> Run<'a> {
         feeds: &mut impl Iterator<Item = (usize, &'a Source)>,
         feed: &mut Option<(usize, Feed<'a>)>,
         tuning: Tuning,
-    ) -> Result<Option<(usize, Shard)>, Error> {
+    ) -> Result<Option<(usize, Shard, u64)>, Error> {
         loop {
-            if let Some((file, current)) = feed
-                && let Some(shard) = current.next()?
-            {
-                return Ok(Some((*file, shard)));
+            if let Some((file, current)) = feed {
+                let before = current.consumed();
+                if let Some(shard) = current.next()? {
+                    return Ok(Some((*file, shard, current.consumed().saturating_sub(before))));
+                }
             }
             match feeds.next() {
                 Some((file, source)) => *feed = Some((file, Feed::new(source, tuning)?)),
@@ -270,15 +280,21 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn spawn_scan<'s>(&self, scope: &rayon::Scope<'s>, number: u64, file: usize, shard: Shard)
-    where
+    fn spawn_scan<'s>(
+        &self,
+        scope: &rayon::Scope<'s>,
+        number: u64,
+        file: usize,
+        shard: Shard,
+        weight: u64,
+    ) where
         'a: 's,
     {
         let (sender, shared) = (self.sender.clone(), self.shared);
         scope.spawn(move |_| {
-            let weight = shard.weight();
             let rows = guarded("scanning a shard", || {
-                scan(shared.context, &shared.sources[file], &shard)
+                let scratch = &mut shared.worker().scratch;
+                scan(shared.context, &shared.sources[file], &shard, scratch)
             });
             // The receiver is gone only when the run has already failed.
             let _ = sender.send(Message::Scanned(number, file, weight, rows));
@@ -292,10 +308,7 @@ impl<'a> Run<'a> {
         let (sender, shared) = (self.sender.clone(), self.shared);
         scope.spawn(move |_| {
             let encoded = guarded("encoding a row group", || {
-                let index = rayon::current_thread_index().unwrap_or(0);
-                let mut worker =
-                    shared.workers[index].lock().unwrap_or_else(PoisonError::into_inner);
-                encode::encode(shared.plan, &mut worker, &group)
+                encode::encode(shared.plan, &mut shared.worker(), &group)
             });
             drop(group);
             let _ = sender.send(Message::Encoded(number, encoded));

@@ -9,6 +9,9 @@ use super::{Genome, allele};
 /// In both alleles: no call is expected of this sample here (XX on non-PAR Y).
 const NOT_EXPECTED: u16 = 0x7ffc;
 
+/// Most bytes of REF and ALT together that a record may have.
+const MAX_ALLELE_BYTES: usize = 1 << 22;
+
 /// What a shard scan needs to know besides its bytes.
 pub struct Context {
     /// Who is in.
@@ -358,6 +361,9 @@ impl<'a> Builder<'a> {
         }
         if !allele::is_bases(site.reference) {
             return Some("bad_ref");
+        }
+        if site.reference.len() + site.alt.len() > MAX_ALLELE_BYTES {
+            return Some("allele_too_long");
         }
         if site.alt.is_empty() {
             return Some("bad_alt");

@@ -98,7 +98,7 @@ impl Tables {
         }
         let mut long = encoded(
             base("carriers", &[0, 2]),
-            &[("variant_idx", DELTA), ("pos", DELTA), ("sample_idx", DELTA), ("gt", DELTA)],
+            &[("variant_idx", Encoding::PLAIN), ("pos", Encoding::PLAIN), ("sample_idx", DELTA), ("gt", DELTA)],
         );
         for column in ["sample_idx", "gt", "phased"] {
             long = long.set_column_statistics_enabled(column.into(), EnabledStatistics::None);

@@ -51,16 +51,6 @@ pub enum Shard {
     Records(Vec<u8>),
 }
 
-impl Shard {
-    /// Bytes of input it stands for.
-    pub fn weight(&self) -> u64 {
-        match self {
-            Self::Bgzf { range, .. } | Self::Text { range, .. } => (range.1 - range.0) as u64,
-            Self::Lines(text) | Self::Records(text) => text.len() as u64,
-        }
-    }
-}
-
 /// Hands out the shards of one file in order.
 pub struct Feed<'a> {
     source: &'a Source,
@@ -116,6 +106,21 @@ impl<'a> Feed<'a> {
             },
         };
         Ok(Self { source, state })
+    }
+
+    /// Bytes of the file that the shards so far stand for.
+    pub fn consumed(&self) -> u64 {
+        let total = self.source.bytes().len();
+        let at = match &self.state {
+            State::Ranges(rest) => match rest.as_slice().first() {
+                Some(Shard::Bgzf { range, .. } | Shard::Text { range, .. }) => range.0,
+                _ => total,
+            },
+            State::Gzip { decoder, .. } => total - decoder.get_ref().len(),
+            State::Bcf { at, .. } => *at,
+            State::Done => total,
+        };
+        at as u64
     }
 
     /// The next shard.
@@ -218,11 +223,30 @@ impl<'a> Feed<'a> {
     }
 }
 
+/// Buffers that a worker keeps from shard to shard.
+pub struct Scratch {
+    inflater: Inflater,
+    window: Window,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self { inflater: Inflater::new(), window: Window { buffer: Vec::new(), filled: 0 } }
+    }
+}
+
 /// Scans a shard.
-pub fn scan(context: &Context, source: &Source, shard: &Shard) -> Result<ShardRows, Error> {
+pub fn scan(
+    context: &Context,
+    source: &Source,
+    shard: &Shard,
+    scratch: &mut Scratch,
+) -> Result<ShardRows, Error> {
     let mut builder = Builder::new(context);
     match shard {
-        Shard::Bgzf { range, first } => scan_bgzf(&mut builder, source, *range, *first)?,
+        Shard::Bgzf { range, first } => {
+            scan_bgzf(&mut builder, source, *range, *first, scratch)?;
+        }
         Shard::Text { range, first } => scan_text(&mut builder, source, *range, *first)?,
         Shard::Lines(text) => {
             lines(&mut builder, text);
@@ -318,16 +342,17 @@ fn scan_bgzf(
     source: &Source,
     range: (usize, usize),
     first: Option<usize>,
+    scratch: &mut Scratch,
 ) -> Result<(), Error> {
-    let mut inflater = Inflater::new();
-    let mut window = Window { buffer: vec![0; (BLOCKS_AT_ONCE + 1) * MAX_BLOCK], filled: 0 };
+    let Scratch { inflater, window } = scratch;
+    window.filled = 0;
     let mut at = range.0;
     let mut skip = first.unwrap_or(0);
     let mut started = first.is_some();
     while at < range.1 {
         let mut blocks = 0;
         while blocks < BLOCKS_AT_ONCE && at < range.1 {
-            at = window.inflate(source, at, &mut inflater)?;
+            at = window.inflate(source, at, inflater)?;
             blocks += 1;
         }
         let cut = skip.min(window.filled);
@@ -354,7 +379,7 @@ fn scan_bgzf(
     // One more line: the one that is begun, or that starts right behind the range.
     let mut searched = 0;
     while at < source.bytes().len() {
-        at = window.inflate(source, at, &mut inflater)?;
+        at = window.inflate(source, at, inflater)?;
         if let Some(n) = memchr::memchr(b'\n', &window.text()[searched..]) {
             line::add(builder, &window.buffer[..searched + n]);
             return Ok(());
