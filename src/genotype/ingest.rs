@@ -134,7 +134,7 @@ fn sort_files(sources: &mut Vec<Source>, context: &Context) -> Result<(), Error>
     let mut keyed = Vec::new();
     let mut scratch = Scratch::default();
     for source in sources.drain(..) {
-        let mut feed = Feed::new(&source, Tuning { blocks: 1, bytes: 1 << 16 })?;
+        let mut feed = Feed::new(&source, Tuning { blocks: 1, bytes: 1 << 16 });
         let mut key = (u8::MAX, String::new(), i32::MAX);
         while let Some(shard) = feed.next()? {
             if let Some(s) = scan(context, &source, &shard, &mut scratch)?.segments.first() {
@@ -274,7 +274,7 @@ impl<'a> Run<'a> {
                 }
             }
             match feeds.next() {
-                Some((file, source)) => *feed = Some((file, Feed::new(source, tuning)?)),
+                Some((file, source)) => *feed = Some((file, Feed::new(source, tuning))),
                 None => return Ok(None),
             }
         }
@@ -435,5 +435,66 @@ impl Rejects {
         let batch = RecordBatch::try_new(self.schema.clone(), columns)
             .map_err(Error::internal("writing rejects"))?;
         Ok(self.file.write(&batch)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::genotype::{Genome, SampleEntry, SampleSheet};
+
+    fn digests(tuning: Tuning, kernel: Kernel) -> Vec<(String, String)> {
+        let mut text = String::from("##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT");
+        let names: Vec<String> = (0..150).map(|i| format!("S{i}")).collect();
+        text += &names.iter().map(|n| format!("\t{n}")).collect::<String>();
+        text += "\n";
+        for i in 0..400u32 {
+            let (format, extra) = if i % 5 == 0 { ("GT:DP", ":12") } else { ("GT", "") };
+            let r = if i % 7 == 0 { "CAAAG\tCAAAT,C" } else { "A\tG" };
+            text += &format!("{}\t{}\t.\t{r}\t.\tPASS\t.\t{format}", 1 + i / 150, 10 + i);
+            for s in 0..150u32 {
+                let gt = ["0|0", "0|0", "0|0", "0|1", "1|1", ".|.", "1|.", "0"]
+                    [(i * 31 + s * s * 17) as usize % if i % 3 == 0 { 8 } else { 5 }];
+                text += &format!("\t{gt}{extra}");
+            }
+            text += "\n";
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("in.vcf");
+        std::fs::write(&path, text).unwrap();
+        let entry = |(i, name): (usize, String)| {
+            (name, SampleEntry { research_id: 77 * i as i64 % 151, sex: None, ancestry: None })
+        };
+        let request = CallsetRequest {
+            name: "wgs".into(),
+            genome: Genome::Grch38,
+            files: vec![path],
+            samples: SampleSheet {
+                included: names.into_iter().enumerate().map(entry).collect(),
+                ..SampleSheet::default()
+            },
+            info: Vec::new(),
+            carriers: true,
+        };
+        let job = Job::quiet(dir.path().join("out"), 2);
+        let done = ingest_tuned(&request, &job, tuning, kernel).unwrap();
+        assert!(done.ledger.unbalanced().is_empty());
+        done.files.into_iter().map(|f| (f.path, f.sha256)).collect()
+    }
+
+    #[test]
+    fn bytes_do_not_depend_on_units_or_instructions() {
+        let want = digests(Tuning::default(), Kernel::Scalar);
+        for bytes in [37, 700, 5000, 1 << 22] {
+            assert_eq!(digests(Tuning { blocks: 1, bytes }, Kernel::detect()), want, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn row_groups_shrink_with_the_number_of_samples() {
+        assert_eq!(group_rows(1), 8192);
+        assert_eq!(group_rows(2500usize.div_ceil(8)), 8192);
+        assert_eq!(group_rows(1_000_000 / 8), 256);
+        assert_eq!(group_rows(100_000_000), 64);
     }
 }

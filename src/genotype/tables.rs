@@ -97,7 +97,8 @@ impl Tables {
                 .set_column_statistics_enabled(plane.into(), EnabledStatistics::None);
         }
         let mut long = encoded(
-            base("carriers", &[0, 2]),
+            // Each page costs a compressor, so pages are longer than the default 20,000 rows.
+            base("carriers", &[0, 2]).set_data_page_row_count_limit(1 << 17),
             &[("variant_idx", Encoding::PLAIN), ("pos", Encoding::PLAIN), ("sample_idx", DELTA), ("gt", DELTA)],
         );
         for column in ["sample_idx", "gt", "phased"] {

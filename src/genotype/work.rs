@@ -58,7 +58,8 @@ pub struct Feed<'a> {
 }
 
 enum State<'a> {
-    Ranges(std::vec::IntoIter<Shard>),
+    Bgzf { at: usize, blocks: usize },
+    Text { at: usize, size: usize },
     Gzip { decoder: Box<MultiGzDecoder<&'a [u8]>>, carry: Vec<u8>, skip: usize, seen: u64, size: usize },
     Bcf { at: usize, skip: usize, carry: Vec<u8>, inflater: Inflater, records: u64, size: usize },
     Done,
@@ -66,29 +67,10 @@ enum State<'a> {
 
 impl<'a> Feed<'a> {
     /// A feed of all records of `source`.
-    pub fn new(source: &'a Source, tuning: Tuning) -> Result<Self, Error> {
-        let data = source.bytes();
+    pub fn new(source: &'a Source, tuning: Tuning) -> Self {
         let state = match source.format {
-            Format::Bgzf => {
-                let mut shards = Vec::new();
-                if source.body < data.len() {
-                    let ranges = bgzf::shards(data, source.body, tuning.blocks)
-                        .map_err(|(at, fault)| source.fault(at, fault))?;
-                    shards = ranges
-                        .into_iter()
-                        .enumerate()
-                        .map(|(i, range)| Shard::Bgzf { range, first: (i == 0).then_some(source.skip) })
-                        .collect();
-                }
-                State::Ranges(shards.into_iter())
-            }
-            Format::Text => {
-                let ranges = (source.body..data.len()).step_by(tuning.bytes).map(|start| {
-                    let range = (start, (start + tuning.bytes).min(data.len()));
-                    Shard::Text { range, first: start == source.body }
-                });
-                State::Ranges(ranges.collect::<Vec<_>>().into_iter())
-            }
+            Format::Bgzf => State::Bgzf { at: source.body, blocks: tuning.blocks },
+            Format::Text => State::Text { at: source.body, size: tuning.bytes },
             Format::Gzip => State::Gzip {
                 decoder: Box::new(source.gzip()),
                 carry: Vec::new(),
@@ -105,19 +87,15 @@ impl<'a> Feed<'a> {
                 size: tuning.bytes,
             },
         };
-        Ok(Self { source, state })
+        Self { source, state }
     }
 
     /// Bytes of the file that the shards so far stand for.
     pub fn consumed(&self) -> u64 {
         let total = self.source.bytes().len();
         let at = match &self.state {
-            State::Ranges(rest) => match rest.as_slice().first() {
-                Some(Shard::Bgzf { range, .. } | Shard::Text { range, .. }) => range.0,
-                _ => total,
-            },
             State::Gzip { decoder, .. } => total - decoder.get_ref().len(),
-            State::Bcf { at, .. } => *at,
+            State::Bgzf { at, .. } | State::Text { at, .. } | State::Bcf { at, .. } => *at,
             State::Done => total,
         };
         at as u64
@@ -125,8 +103,23 @@ impl<'a> Feed<'a> {
 
     /// The next shard.
     pub fn next(&mut self) -> Result<Option<Shard>, Error> {
+        let source = self.source;
+        let length = source.bytes().len();
         match &mut self.state {
-            State::Ranges(shards) => Ok(shards.next()),
+            State::Bgzf { at, .. } | State::Text { at, .. } if *at >= length => Ok(None),
+            State::Bgzf { at, blocks } => {
+                // Walked as needed: the block headers are spread over the whole file.
+                let end = bgzf::walk(source.bytes(), *at, *blocks)
+                    .map_err(|(at, fault)| source.fault(at, fault))?;
+                let range = (std::mem::replace(at, end), end);
+                let first = (range.0 == source.body).then_some(source.skip);
+                Ok(Some(Shard::Bgzf { range, first }))
+            }
+            State::Text { at, size } => {
+                let end = (*at + *size).min(length);
+                let range = (std::mem::replace(at, end), end);
+                Ok(Some(Shard::Text { range, first: range.0 == source.body }))
+            }
             State::Gzip { .. } => self.next_lines(),
             State::Bcf { .. } => self.next_records(),
             State::Done => Ok(None),
