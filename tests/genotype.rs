@@ -168,7 +168,14 @@ fn split_rows_are_trimmed_sorted_and_unique() {
     let vids: Vec<String> = t.texts("vid").into_iter().flatten().collect();
     assert_eq!(
         vids,
-        ["chr1-100-C-CT", "chr1-100-CAAAAAAAAG-<DEL>", "chr1-100-CT-C", "chr1-100-CTTT-C", "chr1-105-A-G", "chr1-109-G-T"]
+        [
+            "chr1-100-C-CT",
+            "chr1-100-CAAAAAAAAG-<DEL>",
+            "chr1-100-CT-C",
+            "chr1-100-CTTT-C",
+            "chr1-105-A-G",
+            "chr1-109-G-T"
+        ]
     );
     assert_eq!(t.ints("orig_pos"), [100, 100, 100, 100, 105, 100]);
     assert_eq!(t.ints("end")[1], 300);
@@ -215,13 +222,18 @@ fn bad_records_keep_their_line_numbers() {
     for path in [plain, packed] {
         let run = run_all(&path);
         let rejects = run.table("quality/rejects");
-        let got: Vec<(i64, String)> =
-            rejects.longs("line").into_iter().zip(rejects.texts("reason").into_iter().flatten()).collect();
+        let got: Vec<(i64, String)> = rejects
+            .longs("line")
+            .into_iter()
+            .zip(rejects.texts("reason").into_iter().flatten())
+            .collect();
         let mut want: Vec<(i64, String)> = vec![
             (header + 2, "duplicate_variant".into()),
             (header + 3, "duplicate_variant".into()),
         ];
-        want.extend(bad.iter().enumerate().map(|(i, (_, r))| (header + 4 + 2 * i as i64, (*r).to_owned())));
+        want.extend(
+            bad.iter().enumerate().map(|(i, (_, r))| (header + 4 + 2 * i as i64, (*r).to_owned())),
+        );
         assert_eq!(got.into_iter().collect::<BTreeSet<_>>(), want.into_iter().collect());
         assert_eq!(run.variants().len(), 1 + bad.len());
         assert_eq!(run.ledger().rows_in, 3 + 2 * bad.len() as u64);
@@ -241,9 +253,16 @@ fn bad_input_has_a_code() {
         (good.replace("##fileformat=VCF", "##file=VCF").into_bytes(), "genotype::header"),
         (good.trim_end().as_bytes().to_vec(), "genotype::cut_line"),
         (bgzf(good.trim_end().as_bytes(), 50), "genotype::cut_line"),
-        (vcf(&["A"], &["1 5 . A G . . . GT 0/0", "1 4 . A G . . . GT 0/0"]).into_bytes(), "genotype::unsorted"),
         (
-            vcf(&["A"], &["1 5 . A G . . . GT 0/0", "2 4 . A G . . . GT 0/0", "chr1 6 . A G . . . GT 0/0"]).into_bytes(),
+            vcf(&["A"], &["1 5 . A G . . . GT 0/0", "1 4 . A G . . . GT 0/0"]).into_bytes(),
+            "genotype::unsorted",
+        ),
+        (
+            vcf(
+                &["A"],
+                &["1 5 . A G . . . GT 0/0", "2 4 . A G . . . GT 0/0", "chr1 6 . A G . . . GT 0/0"],
+            )
+            .into_bytes(),
             "genotype::unsorted",
         ),
     ] {
@@ -260,7 +279,8 @@ fn samples_must_match_the_sheet() {
     let text = vcf(&["A", "B", "C"], &["1 5 . A G . . . GT 0/0 0/1 1/1"]);
     let dir = tempfile::tempdir().unwrap();
     let path = file(&dir, "in.vcf", text.as_bytes());
-    let code = |s: SampleSheet| run(&request(std::slice::from_ref(&path), s), 1).err().map(|e| e.code());
+    let code =
+        |s: SampleSheet| run(&request(std::slice::from_ref(&path), s), 1).err().map(|e| e.code());
     assert_eq!(code(sheet(&[("A", 1, None)])), Some("genotype::unmapped_sample"));
     let all = [("A", 1, None), ("B", 2, None), ("C", 2, None)];
     assert_eq!(code(sheet(&all)), Some("genotype::duplicate_person"));
@@ -280,7 +300,10 @@ fn info_fields_are_typed_and_picked_by_allele() {
     use arrow::array::AsArray;
     let text = vcf(
         &["A"],
-        &["1 5 . A G,T . PASS AF=0.25,0.5;AD=9,2,3;DB;NAMES=x,y GT 1/2", "1 6 . A G . . AF=.;AD=1 GT 0/1"],
+        &[
+            "1 5 . A G,T . PASS AF=0.25,0.5;AD=9,2,3;DB;NAMES=x,y GT 1/2",
+            "1 6 . A G . . AF=.;AD=1 GT 0/1",
+        ],
     );
     let dir = tempfile::tempdir().unwrap();
     let path = file(&dir, "in.vcf", text.as_bytes());
@@ -295,7 +318,10 @@ fn info_fields_are_typed_and_picked_by_allele() {
     let ad: Vec<Option<i32>> =
         info.column(1).as_primitive::<arrow::datatypes::Int32Type>().iter().collect();
     assert_eq!(ad, [Some(2), Some(3), None]);
-    assert_eq!(info.column(2).as_boolean().iter().collect::<Vec<_>>(), [Some(true), Some(true), Some(false)]);
+    assert_eq!(
+        info.column(2).as_boolean().iter().collect::<Vec<_>>(),
+        [Some(true), Some(true), Some(false)]
+    );
     assert_eq!(info.column(3).as_list::<i32>().value_length(0), 2);
     assert_eq!(info.num_columns(), 4);
     assert_eq!(done.ledger().noted["info_field_per_genotype_skipped"], 1);
@@ -307,7 +333,8 @@ fn info_fields_are_typed_and_picked_by_allele() {
 fn mixture(records: usize, samples: usize, seed: u64) -> String {
     let mut state = seed;
     let mut next = move |n: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % n
     };
     let names: Vec<String> = (0..samples).map(|i| format!("S{i}")).collect();
@@ -318,11 +345,18 @@ fn mixture(records: usize, samples: usize, seed: u64) -> String {
             (chrom, pos) = (chrom + 1, 100);
         }
         pos += next(4);
-        let (r, a) = [("A", "G"), ("C", "T,G"), ("CTT", "C,CT"), ("AAAAAG", "AAAAAT"), ("G", "*,GA"), ("T", "C")]
-            [next(6) as usize];
+        let (r, a) = [
+            ("A", "G"),
+            ("C", "T,G"),
+            ("CTT", "C,CT"),
+            ("AAAAAG", "AAAAAT"),
+            ("G", "*,GA"),
+            ("T", "C"),
+        ][next(6) as usize];
         let alleles = a.split(',').count() as u64 + 1;
         let extra = next(3) == 0;
-        let mut line = format!("{chrom} {pos} . {r} {a} . PASS . GT{}", if extra { ":DP" } else { "" });
+        let mut line =
+            format!("{chrom} {pos} . {r} {a} . PASS . GT{}", if extra { ":DP" } else { "" });
         let sep = if next(2) == 0 { '|' } else { '/' };
         for _ in 0..samples {
             let gt = match next(20) {
@@ -359,8 +393,10 @@ fn bytes_do_not_depend_on_threads_or_compression() {
     let packed = folder("packed");
     std::fs::write(&packed, bgzf(text.as_bytes(), 700)).unwrap();
     let gzip = folder("gzip");
-    let mut encoder =
-        flate2::write::GzEncoder::new(std::fs::File::create(&gzip).unwrap(), flate2::Compression::fast());
+    let mut encoder = flate2::write::GzEncoder::new(
+        std::fs::File::create(&gzip).unwrap(),
+        flate2::Compression::fast(),
+    );
     encoder.write_all(text.as_bytes()).unwrap();
     encoder.finish().unwrap();
     let want = digests(&plain, 1);
@@ -419,7 +455,10 @@ fn a_cut_bgzf_is_never_accepted() {
             error.code()
         );
         let req: CallsetRequest = request(std::slice::from_ref(&path), people.clone());
-        assert!(strata::genotype::ingest(&req, &strata::engine::Job::quiet(dir.path().join("out"), 1)).is_err());
+        assert!(
+            strata::genotype::ingest(&req, &strata::engine::Job::quiet(dir.path().join("out"), 1))
+                .is_err()
+        );
     }
     // Trailing bytes that are no block are not accepted, another whole BGZF is.
     std::fs::write(&path, [&packed[..], b"x"].concat()).unwrap();
@@ -458,7 +497,8 @@ fn naive(text: &str) -> Naive {
                     c[4] += i32::from(missing < gt.len());
                     continue;
                 }
-                let mine = gt.iter().filter(|g| g.parse::<usize>().unwrap() == k + 1).count() as i32;
+                let mine =
+                    gt.iter().filter(|g| g.parse::<usize>().unwrap() == k + 1).count() as i32;
                 c[0] += mine;
                 c[1] += gt.len() as i32;
                 c[2] += i32::from(gt.len() == 2 && mine == 1);

@@ -146,7 +146,9 @@ fn sort_files(sources: &mut Vec<Source>, context: &Context) -> Result<(), Error>
         keyed.push((key, source));
     }
     keyed.sort_by(|(a, s), (b, t)| {
-        a.cmp(b).then_with(|| s.bytes().len().cmp(&t.bytes().len())).then_with(|| s.path.cmp(&t.path))
+        a.cmp(b)
+            .then_with(|| s.bytes().len().cmp(&t.bytes().len()))
+            .then_with(|| s.path.cmp(&t.path))
     });
     sources.extend(keyed.into_iter().map(|(_, source)| source));
     Ok(())
@@ -196,9 +198,8 @@ struct Done {
 
 /// Runs `work`; a panic becomes an error, so that the coordinator never waits for a dead worker.
 fn guarded<T>(what: &'static str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        Err(Error::Internal { what, detail: "a worker panicked".to_owned() })
-    })
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(Error::Internal { what, detail: "a worker panicked".to_owned() }))
 }
 
 impl<'a> Run<'a> {
@@ -363,7 +364,8 @@ impl<'a> Writer<'a> {
         if self.chrom.as_ref() != Some(&encoded.chrom) {
             self.close()?;
             let tables = &self.plan.tables;
-            let tables = [Some(&tables.variants), Some(&tables.genotypes), tables.carriers.as_ref()];
+            let tables =
+                [Some(&tables.variants), Some(&tables.genotypes), tables.carriers.as_ref()];
             for table in tables.into_iter().flatten() {
                 let folder = format!(
                     "controlled/genomics/{}/{}/chrom={}",
@@ -444,7 +446,9 @@ mod tests {
     use crate::genotype::{Genome, SampleEntry, SampleSheet};
 
     fn digests(tuning: Tuning, kernel: Kernel) -> Vec<(String, String)> {
-        let mut text = String::from("##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT");
+        let mut text = String::from(
+            "##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT",
+        );
         let names: Vec<String> = (0..150).map(|i| format!("S{i}")).collect();
         text += &names.iter().map(|n| format!("\t{n}")).collect::<String>();
         text += "\n";

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use memmap2::Mmap;
 
+use super::Error;
 use super::bgzf::{self, Fault, Inflater, MAX_BLOCK};
 use super::header::{self, Header};
-use super::Error;
 use crate::error::IoError;
 
 /// Longest header accepted, in bytes.

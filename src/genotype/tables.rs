@@ -62,7 +62,10 @@ pub fn table_tags(callset: &str, table: &str) -> FileTags {
     tags(callset, table)
 }
 
-fn encoded(properties: WriterPropertiesBuilder, columns: &[(&str, Encoding)]) -> WriterPropertiesBuilder {
+fn encoded(
+    properties: WriterPropertiesBuilder,
+    columns: &[(&str, Encoding)],
+) -> WriterPropertiesBuilder {
     columns.iter().fold(properties, |p, (name, encoding)| {
         let path = ColumnPath::from(*name);
         p.set_column_dictionary_enabled(path.clone(), false).set_column_encoding(path, *encoding)
@@ -79,7 +82,8 @@ impl Tables {
         carriers: bool,
     ) -> Result<Self, Error> {
         const DELTA: Encoding = Encoding::DELTA_BINARY_PACKED;
-        let base = |name: &str, sort: &[i32]| engine_parquet::properties(&tags(callset, name), sort);
+        let base =
+            |name: &str, sort: &[i32]| engine_parquet::properties(&tags(callset, name), sort);
         let variants = encoded(
             base("variants", &[2, 4, 5]),
             &[
@@ -99,7 +103,12 @@ impl Tables {
         let mut long = encoded(
             // Each page costs a compressor, so pages are longer than the default 20,000 rows.
             base("carriers", &[0, 2]).set_data_page_row_count_limit(1 << 17),
-            &[("variant_idx", Encoding::PLAIN), ("pos", Encoding::PLAIN), ("sample_idx", DELTA), ("gt", DELTA)],
+            &[
+                ("variant_idx", Encoding::PLAIN),
+                ("pos", Encoding::PLAIN),
+                ("sample_idx", DELTA),
+                ("gt", DELTA),
+            ],
         );
         for column in ["sample_idx", "gt", "phased"] {
             long = long.set_column_statistics_enabled(column.into(), EnabledStatistics::None);
@@ -145,8 +154,16 @@ fn variants_schema(groups: &[String], info: &[InfoField]) -> Schema {
         must("allele_index", int()),
     ];
     for name in [
-        "n_called", "n_missing", "n_half", "n_hom_ref", "n_het", "n_hom_alt", "n_hemi_ref",
-        "n_hemi_alt", "ac", "an",
+        "n_called",
+        "n_missing",
+        "n_half",
+        "n_hom_ref",
+        "n_het",
+        "n_hom_alt",
+        "n_hemi_ref",
+        "n_hemi_alt",
+        "ac",
+        "an",
     ] {
         fields.push(must(name, int()));
     }
@@ -168,8 +185,7 @@ fn variants_schema(groups: &[String], info: &[InfoField]) -> Schema {
 }
 
 fn genotypes_schema(stride: usize) -> Result<Schema, Error> {
-    let bytes =
-        i32::try_from(stride).map_err(|_| Error::TooLarge { what: "number of samples" })?;
+    let bytes = i32::try_from(stride).map_err(|_| Error::TooLarge { what: "number of samples" })?;
     let plane = |name: &str, null| Field::new(name, DataType::FixedSizeBinary(bytes), null);
     Ok(Schema::new(vec![
         Field::new("variant_idx", DataType::Int32, false),
@@ -205,9 +221,7 @@ pub fn samples_schema() -> Schema {
         must("n_hom_alt", DataType::Int32),
         must("n_singleton", DataType::Int32),
     ];
-    for name in
-        ["ti_tv", "het_hom_ratio", "ins_del_ratio", "f_inbreeding", "mean_dp", "mean_gq"]
-    {
+    for name in ["ti_tv", "het_hom_ratio", "ins_del_ratio", "f_inbreeding", "mean_dp", "mean_gq"] {
         fields.push(may(name, DataType::Float64));
     }
     fields.push(must("flags", DataType::new_list(DataType::Utf8, true)));

@@ -58,10 +58,29 @@ pub struct Feed<'a> {
 }
 
 enum State<'a> {
-    Bgzf { at: usize, blocks: usize },
-    Text { at: usize, size: usize },
-    Gzip { decoder: Box<MultiGzDecoder<&'a [u8]>>, carry: Vec<u8>, skip: usize, seen: u64, size: usize },
-    Bcf { at: usize, skip: usize, carry: Vec<u8>, inflater: Inflater, records: u64, size: usize },
+    Bgzf {
+        at: usize,
+        blocks: usize,
+    },
+    Text {
+        at: usize,
+        size: usize,
+    },
+    Gzip {
+        decoder: Box<MultiGzDecoder<&'a [u8]>>,
+        carry: Vec<u8>,
+        skip: usize,
+        seen: u64,
+        size: usize,
+    },
+    Bcf {
+        at: usize,
+        skip: usize,
+        carry: Vec<u8>,
+        inflater: Inflater,
+        records: u64,
+        size: usize,
+    },
     Done,
 }
 

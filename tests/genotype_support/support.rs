@@ -164,8 +164,8 @@ pub fn bgzf(text: &[u8], block: usize) -> Vec<u8> {
     };
     text.chunks(block).for_each(&mut one);
     out.extend([
-        0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 0xff, 6, 0, 0x42, 0x43, 2, 0, 0x1b, 0, 3, 0, 0, 0, 0, 0, 0,
-        0, 0, 0,
+        0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 0xff, 6, 0, 0x42, 0x43, 2, 0, 0x1b, 0, 3, 0, 0, 0, 0, 0,
+        0, 0, 0, 0,
     ]);
     out
 }
