@@ -1,4 +1,4 @@
-//! Wall time of the genotype stage on a VCF or BCF: `cargo bench --bench ingest -- FILE [THREADS] [RUNS]`.
+//! Wall time of the genotype stage on a VCF or BCF: `cargo bench --bench ingest -- FILE [THREADS] [RUNS] [on|off|both] [OUT]`.
 //!
 //! Prints one JSON line a run, with carriers on and off. Samples get research ids and one of five
 //! ancestry groups by a fixed rule.
@@ -10,6 +10,9 @@ use std::time::Instant;
 
 use strata::engine::Job;
 use strata::genotype::{CallsetRequest, Genome, SampleEntry, SampleSheet, ingest, sample_names};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
@@ -31,7 +34,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .collect();
     for run in 0..runs {
         for carriers in [true, false] {
-            let out = std::env::temp_dir().join(format!("strata-bench-{}", std::process::id()));
+            if args.get(3).is_some_and(|m| m == if carriers { "off" } else { "on" }) {
+                continue;
+            }
+            let kept = args.get(4).map(PathBuf::from);
+            let out = kept.clone().unwrap_or_else(|| {
+                std::env::temp_dir().join(format!("strata-bench-{}", std::process::id()))
+            });
             let request = CallsetRequest {
                 name: "wgs".to_owned(),
                 genome: Genome::Grch38,
@@ -49,7 +58,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                  \"variants\": {}, \"bytes\": {bytes}}}",
                 done.ledger.0[0].rows_out
             );
-            std::fs::remove_dir_all(&out)?;
+            if kept.is_none() {
+                std::fs::remove_dir_all(&out)?;
+            }
         }
     }
     Ok(())

@@ -59,8 +59,7 @@ pub fn trim(reference: &[u8], alt: &[u8]) -> (usize, usize) {
         .take(most)
         .take_while(|(a, b)| same(a, b))
         .count();
-    let front =
-        reference.iter().zip(alt).take(most - back).take_while(|(a, b)| same(a, b)).count();
+    let front = reference.iter().zip(alt).take(most - back).take_while(|(a, b)| same(a, b)).count();
     (front, back)
 }
 

@@ -27,9 +27,8 @@ pub struct Text {
 
 /// The lengths of the shared and the per-sample part.
 pub fn lengths(bytes: &[u8]) -> Option<(usize, usize)> {
-    let word = |at: usize| {
-        Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize)
-    };
+    let word =
+        |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize);
     Some((word(0)?, word(4)?))
 }
 
@@ -102,7 +101,11 @@ fn split_word(word: u32, bits: u32) -> (usize, usize) {
     ((word & ((1 << bits) - 1)) as usize, (word >> bits) as usize)
 }
 
-fn filter_text(cursor: &mut Cursor<'_>, header: &Header, out: &mut Vec<u8>) -> Result<(), Malformed> {
+fn filter_text(
+    cursor: &mut Cursor<'_>,
+    header: &Header,
+    out: &mut Vec<u8>,
+) -> Result<(), Malformed> {
     out.clear();
     let (kind, n) = cursor.descriptor()?;
     for i in 0..n {

@@ -1,14 +1,15 @@
 //! BGZF: finding blocks without an index, checking that the chain is whole, inflating one block.
 //!
-//! Definition: SAM specification 4.1. A file is accepted only when its blocks cover it exactly and the
-//! last one is the 28-byte end-of-file block; each block's CRC32 and ISIZE are checked on inflation.
+//! Definition: SAM specification 4.1. A file is accepted only when its blocks cover it exactly and it
+//! ends in the 28-byte end-of-file block; each block's CRC32 and ISIZE are checked on inflation. The end
+//! is looked at first, so that a cut file fails before any work is done.
 
 use libdeflater::{Decompressor, crc32};
 
 /// The end-of-file block of the SAM specification, 4.1.2.
 pub const EOF_BLOCK: [u8; 28] = [
-    0x1f, 0x8b, 0x08, 0x04, 0, 0, 0, 0, 0, 0xff, 0x06, 0, 0x42, 0x43, 0x02, 0, 0x1b, 0, 0x03, 0, 0, 0,
-    0, 0, 0, 0, 0, 0,
+    0x1f, 0x8b, 0x08, 0x04, 0, 0, 0, 0, 0, 0xff, 0x06, 0, 0x42, 0x43, 0x02, 0, 0x1b, 0, 0x03, 0, 0,
+    0, 0, 0, 0, 0, 0, 0,
 ];
 
 /// Most bytes that one block may inflate to.
@@ -91,31 +92,28 @@ pub fn block_at(data: &[u8], start: usize) -> Result<Block, Fault> {
     Ok(Block { payload: (body, end - 8), end, size, crc })
 }
 
-/// Walks the chain from `start` and cuts it into ranges of `per_shard` blocks.
+/// Walks up to `blocks` blocks from `start` and returns the offset behind them.
 ///
 /// # Errors
-/// `(offset, fault)` when the chain does not cover the file exactly or does not end in [`EOF_BLOCK`].
-pub fn shards(
-    data: &[u8],
-    start: usize,
-    per_shard: usize,
-) -> Result<Vec<(usize, usize)>, (usize, Fault)> {
-    let mut ranges = Vec::new();
-    let (mut at, mut first, mut blocks, mut last) = (start, start, 0, start);
-    while at < data.len() {
-        last = at;
-        at = block_at(data, at).map_err(|fault| (last, fault))?.end;
-        blocks += 1;
-        if blocks == per_shard {
-            ranges.push((first, at));
-            (first, blocks) = (at, 0);
+/// `(offset, fault)` of a block that is none.
+pub fn walk(data: &[u8], start: usize, blocks: usize) -> Result<usize, (usize, Fault)> {
+    let mut at = start;
+    for _ in 0..blocks {
+        if at >= data.len() {
+            break;
         }
+        at = block_at(data, at).map_err(|fault| (at, fault))?.end;
     }
-    if first < at {
-        ranges.push((first, at));
-    }
-    if data.get(last..) == Some(&EOF_BLOCK[..]) {
-        Ok(ranges)
+    Ok(at)
+}
+
+/// Checks that the file ends with the end-of-file block.
+///
+/// # Errors
+/// `(offset, fault)` when it does not.
+pub fn check_end(data: &[u8]) -> Result<(), (usize, Fault)> {
+    if data.ends_with(&EOF_BLOCK) {
+        Ok(())
     } else {
         Err((data.len(), cut("the end-of-file block is missing")))
     }

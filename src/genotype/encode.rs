@@ -18,17 +18,22 @@ use super::info::{self, InfoField, InfoRow};
 use super::region::Kind;
 use super::shard::{Extra, Row};
 use super::stats::Memo;
-use super::tables::Tables;
-use super::tally::Tally;
+use super::tables::{Table, Tables};
+use super::tally::{Part, Tally};
+use super::work::Scratch;
 
-/// Most rows of a row group of `carriers`.
-const CARRIER_ROWS: usize = 1 << 20;
+/// Rows after which a row group of `carriers` ends.
+const CARRIER_ROWS: u64 = 1 << 20;
+/// Rows of `carriers` that are encoded at a time.
+const CARRIER_BATCH: usize = 1 << 15;
 
 /// What a worker keeps between row groups.
 #[derive(Default)]
 pub struct Worker {
     /// Per-sample counters.
     pub tally: Tally,
+    /// Buffers of the scan.
+    pub scratch: Scratch,
     memo: Memo,
     rows: Rows,
 }
@@ -71,36 +76,52 @@ pub fn encode(plan: &Plan, worker: &mut Worker, group: &Group) -> Result<Encoded
         &mut worker.tally.others
     };
     part.prepare(plan.samples);
-    let mut chunks = Vec::new();
-    worker.rows.clear();
-    for (i, at) in group.rows.iter().enumerate() {
-        let idx = group.first_idx + i as i32;
-        let rows = plan.tables.carriers.is_some().then_some(&mut worker.rows);
-        carriers::visit(&at.shard.rows, at.row as usize, idx, part, rows);
-        if worker.rows.sample.len() >= CARRIER_ROWS {
-            flush_carriers(plan, &mut worker.rows, &mut chunks)?;
+    let carriers = match &plan.tables.carriers {
+        Some(table) => carrier_groups(table, group, part, &mut worker.rows)?,
+        None => {
+            for (i, at) in group.rows.iter().enumerate() {
+                let idx = group.first_idx + i as i32;
+                carriers::visit(&at.shard.rows, at.row as usize, idx, part, None);
+            }
+            Vec::new()
         }
-    }
-    flush_carriers(plan, &mut worker.rows, &mut chunks)?;
+    };
     Ok(Encoded {
         chrom: group.chrom.name.clone(),
         rows: group.rows.len() as u64,
         variants,
         genotypes,
-        carriers: chunks,
+        carriers,
     })
 }
 
-fn flush_carriers(
-    plan: &Plan,
+/// Encodes the carriers of a group piece by piece, so that the rows in the making stay in cache.
+fn carrier_groups(
+    table: &Table,
+    group: &Group,
+    part: &mut Part,
     rows: &mut Rows,
-    chunks: &mut Vec<(u64, Vec<ArrowColumnChunk>)>,
-) -> Result<(), Error> {
-    if let Some(table) = plan.tables.carriers.as_ref().filter(|_| !rows.sample.is_empty()) {
-        chunks.push((rows.sample.len() as u64, table.encode(&carrier_arrays(rows))?));
-    }
+) -> Result<Vec<(u64, Vec<ArrowColumnChunk>)>, Error> {
+    let mut done = Vec::new();
+    let mut open = table.row_group()?;
+    let mut count = 0;
     rows.clear();
-    Ok(())
+    for (i, at) in group.rows.iter().enumerate() {
+        let idx = group.first_idx + i as i32;
+        carriers::visit(&at.shard.rows, at.row as usize, idx, part, Some(rows));
+        let last = i + 1 == group.rows.len();
+        if rows.sample.len() >= CARRIER_BATCH || last {
+            open.write(&carrier_arrays(rows))?;
+            count += rows.sample.len() as u64;
+            rows.clear();
+        }
+        if count > 0 && (count >= CARRIER_ROWS || last) {
+            let full = std::mem::replace(&mut open, table.row_group()?);
+            done.push((count, full.close()?));
+            count = 0;
+        }
+    }
+    Ok(done)
 }
 
 fn carrier_arrays(rows: &Rows) -> Vec<ArrayRef> {

@@ -152,7 +152,9 @@ pub enum Error {
         field: String,
     },
     /// The callset or an ancestry group has a name that cannot be a path or a column.
-    #[error("{what} must consist of 1 to 64 letters, digits, `_`, `-` or `.` and start with a letter or digit")]
+    #[error(
+        "{what} must consist of 1 to 64 letters, digits, `_`, `-` or `.` and start with a letter or digit"
+    )]
     BadName {
         /// What is named.
         what: &'static str,
@@ -221,8 +223,13 @@ impl Coded for Error {
         let text = match self {
             Self::Io(e) => return e.help(),
             Self::Write(e) => return e.help(),
-            Self::UnknownFormat { .. } => "give a VCF 4.x or BCF 2.2 file; other compressions must be unpacked first",
-            Self::Bgzf { .. } | Self::Truncated { .. } | Self::Gzip { .. } | Self::CutLine { .. } => {
+            Self::UnknownFormat { .. } => {
+                "give a VCF 4.x or BCF 2.2 file; other compressions must be unpacked first"
+            }
+            Self::Bgzf { .. }
+            | Self::Truncated { .. }
+            | Self::Gzip { .. }
+            | Self::CutLine { .. } => {
                 "fetch the file again and compare its checksum with the sender's"
             }
             Self::Unsorted { .. } => "sort it first: bcftools sort -Oz -o sorted.vcf.gz <file>",
@@ -233,7 +240,9 @@ impl Coded for Error {
                 "add them to the sample map, or set unmapped_samples = \"exclude\""
             }
             Self::DuplicatePerson { .. } => "map one sample a person, or split the callset",
-            Self::UnknownInfo { .. } => "remove it from the workflow's `info` list or correct its spelling",
+            Self::UnknownInfo { .. } => {
+                "remove it from the workflow's `info` list or correct its spelling"
+            }
             _ => return None,
         };
         Some(text.to_owned())

@@ -329,8 +329,9 @@ mod tests {
     }
 
     fn check(cells: &str, gt_only: bool, samples: usize) {
-        let columns: Vec<u32> =
-            (0..samples as u32).map(|i| if i % 7 == 3 { EXCLUDED } else { i * 31 % 1009 }).collect();
+        let columns: Vec<u32> = (0..samples as u32)
+            .map(|i| if i % 7 == 3 { EXCLUDED } else { i * 31 % 1009 })
+            .collect();
         let want = plain(cells, &columns);
         for kernel in [Kernel::Scalar, Kernel::detect()] {
             let mut calls = Vec::new();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
@@ -18,7 +18,7 @@ use super::shard::{Context, ShardRows};
 use super::source::Source;
 use super::tables::{Parts, Tables};
 use super::tally::Tally;
-use super::work::{Feed, Shard, Tuning, scan};
+use super::work::{Feed, Scratch, Shard, Tuning, scan};
 use super::{CallsetRequest, Error, info, samples};
 use crate::engine::{FileEntry, FileTags, Job, Ledger, StageOutput, TableFile, TableLedger};
 
@@ -132,11 +132,12 @@ fn sort_files(sources: &mut Vec<Source>, context: &Context) -> Result<(), Error>
         return Ok(());
     }
     let mut keyed = Vec::new();
+    let mut scratch = Scratch::default();
     for source in sources.drain(..) {
-        let mut feed = Feed::new(&source, Tuning { blocks: 1, bytes: 1 << 16 })?;
+        let mut feed = Feed::new(&source, Tuning { blocks: 1, bytes: 1 << 16 });
         let mut key = (u8::MAX, String::new(), i32::MAX);
         while let Some(shard) = feed.next()? {
-            if let Some(s) = scan(context, &source, &shard)?.segments.first() {
+            if let Some(s) = scan(context, &source, &shard, &mut scratch)?.segments.first() {
                 key = (s.chrom.rank, s.chrom.name.clone(), s.first_pos);
                 break;
             }
@@ -145,7 +146,9 @@ fn sort_files(sources: &mut Vec<Source>, context: &Context) -> Result<(), Error>
         keyed.push((key, source));
     }
     keyed.sort_by(|(a, s), (b, t)| {
-        a.cmp(b).then_with(|| s.bytes().len().cmp(&t.bytes().len())).then_with(|| s.path.cmp(&t.path))
+        a.cmp(b)
+            .then_with(|| s.bytes().len().cmp(&t.bytes().len()))
+            .then_with(|| s.path.cmp(&t.path))
     });
     sources.extend(keyed.into_iter().map(|(_, source)| source));
     Ok(())
@@ -163,6 +166,14 @@ struct Shared<'a> {
     context: &'a Context,
     plan: &'a Plan,
     workers: &'a [Mutex<Worker>],
+}
+
+impl Shared<'_> {
+    /// What the worker that runs this keeps; never contended, as a worker does one thing at a time.
+    fn worker(&self) -> MutexGuard<'_, Worker> {
+        let index = rayon::current_thread_index().unwrap_or(0);
+        self.workers[index].lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 enum Message {
@@ -187,9 +198,8 @@ struct Done {
 
 /// Runs `work`; a panic becomes an error, so that the coordinator never waits for a dead worker.
 fn guarded<T>(what: &'static str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        Err(Error::Internal { what, detail: "a worker panicked".to_owned() })
-    })
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(Error::Internal { what, detail: "a worker panicked".to_owned() }))
 }
 
 impl<'a> Run<'a> {
@@ -212,8 +222,8 @@ impl<'a> Run<'a> {
             self.job.check()?;
             while !exhausted && started - assembled < ahead && encoding - written < encoders {
                 match Self::next_shard(&mut feeds, &mut feed, tuning)? {
-                    Some((file, shard)) => {
-                        self.spawn_scan(scope, started, file, shard);
+                    Some((file, shard, weight)) => {
+                        self.spawn_scan(scope, started, file, shard, weight);
                         started += 1;
                     }
                     None => exhausted = true,
@@ -256,29 +266,36 @@ impl<'a> Run<'a> {
         feeds: &mut impl Iterator<Item = (usize, &'a Source)>,
         feed: &mut Option<(usize, Feed<'a>)>,
         tuning: Tuning,
-    ) -> Result<Option<(usize, Shard)>, Error> {
+    ) -> Result<Option<(usize, Shard, u64)>, Error> {
         loop {
-            if let Some((file, current)) = feed
-                && let Some(shard) = current.next()?
-            {
-                return Ok(Some((*file, shard)));
+            if let Some((file, current)) = feed {
+                let before = current.consumed();
+                if let Some(shard) = current.next()? {
+                    return Ok(Some((*file, shard, current.consumed().saturating_sub(before))));
+                }
             }
             match feeds.next() {
-                Some((file, source)) => *feed = Some((file, Feed::new(source, tuning)?)),
+                Some((file, source)) => *feed = Some((file, Feed::new(source, tuning))),
                 None => return Ok(None),
             }
         }
     }
 
-    fn spawn_scan<'s>(&self, scope: &rayon::Scope<'s>, number: u64, file: usize, shard: Shard)
-    where
+    fn spawn_scan<'s>(
+        &self,
+        scope: &rayon::Scope<'s>,
+        number: u64,
+        file: usize,
+        shard: Shard,
+        weight: u64,
+    ) where
         'a: 's,
     {
         let (sender, shared) = (self.sender.clone(), self.shared);
         scope.spawn(move |_| {
-            let weight = shard.weight();
             let rows = guarded("scanning a shard", || {
-                scan(shared.context, &shared.sources[file], &shard)
+                let scratch = &mut shared.worker().scratch;
+                scan(shared.context, &shared.sources[file], &shard, scratch)
             });
             // The receiver is gone only when the run has already failed.
             let _ = sender.send(Message::Scanned(number, file, weight, rows));
@@ -292,10 +309,7 @@ impl<'a> Run<'a> {
         let (sender, shared) = (self.sender.clone(), self.shared);
         scope.spawn(move |_| {
             let encoded = guarded("encoding a row group", || {
-                let index = rayon::current_thread_index().unwrap_or(0);
-                let mut worker =
-                    shared.workers[index].lock().unwrap_or_else(PoisonError::into_inner);
-                encode::encode(shared.plan, &mut worker, &group)
+                encode::encode(shared.plan, &mut shared.worker(), &group)
             });
             drop(group);
             let _ = sender.send(Message::Encoded(number, encoded));
@@ -350,7 +364,8 @@ impl<'a> Writer<'a> {
         if self.chrom.as_ref() != Some(&encoded.chrom) {
             self.close()?;
             let tables = &self.plan.tables;
-            let tables = [Some(&tables.variants), Some(&tables.genotypes), tables.carriers.as_ref()];
+            let tables =
+                [Some(&tables.variants), Some(&tables.genotypes), tables.carriers.as_ref()];
             for table in tables.into_iter().flatten() {
                 let folder = format!(
                     "controlled/genomics/{}/{}/chrom={}",
@@ -422,5 +437,68 @@ impl Rejects {
         let batch = RecordBatch::try_new(self.schema.clone(), columns)
             .map_err(Error::internal("writing rejects"))?;
         Ok(self.file.write(&batch)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::genotype::{Genome, SampleEntry, SampleSheet};
+
+    fn digests(tuning: Tuning, kernel: Kernel) -> Vec<(String, String)> {
+        let mut text = String::from(
+            "##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT",
+        );
+        let names: Vec<String> = (0..150).map(|i| format!("S{i}")).collect();
+        text += &names.iter().map(|n| format!("\t{n}")).collect::<String>();
+        text += "\n";
+        for i in 0..400u32 {
+            let (format, extra) = if i % 5 == 0 { ("GT:DP", ":12") } else { ("GT", "") };
+            let r = if i % 7 == 0 { "CAAAG\tCAAAT,C" } else { "A\tG" };
+            text += &format!("{}\t{}\t.\t{r}\t.\tPASS\t.\t{format}", 1 + i / 150, 10 + i);
+            for s in 0..150u32 {
+                let gt = ["0|0", "0|0", "0|0", "0|1", "1|1", ".|.", "1|.", "0"]
+                    [(i * 31 + s * s * 17) as usize % if i % 3 == 0 { 8 } else { 5 }];
+                text += &format!("\t{gt}{extra}");
+            }
+            text += "\n";
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("in.vcf");
+        std::fs::write(&path, text).unwrap();
+        let entry = |(i, name): (usize, String)| {
+            (name, SampleEntry { research_id: 77 * i as i64 % 151, sex: None, ancestry: None })
+        };
+        let request = CallsetRequest {
+            name: "wgs".into(),
+            genome: Genome::Grch38,
+            files: vec![path],
+            samples: SampleSheet {
+                included: names.into_iter().enumerate().map(entry).collect(),
+                ..SampleSheet::default()
+            },
+            info: Vec::new(),
+            carriers: true,
+        };
+        let job = Job::quiet(dir.path().join("out"), 2);
+        let done = ingest_tuned(&request, &job, tuning, kernel).unwrap();
+        assert!(done.ledger.unbalanced().is_empty());
+        done.files.into_iter().map(|f| (f.path, f.sha256)).collect()
+    }
+
+    #[test]
+    fn bytes_do_not_depend_on_units_or_instructions() {
+        let want = digests(Tuning::default(), Kernel::Scalar);
+        for bytes in [37, 700, 5000, 1 << 22] {
+            assert_eq!(digests(Tuning { blocks: 1, bytes }, Kernel::detect()), want, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn row_groups_shrink_with_the_number_of_samples() {
+        assert_eq!(group_rows(1), 8192);
+        assert_eq!(group_rows(2500usize.div_ceil(8)), 8192);
+        assert_eq!(group_rows(1_000_000 / 8), 256);
+        assert_eq!(group_rows(100_000_000), 64);
     }
 }

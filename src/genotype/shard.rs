@@ -9,6 +9,9 @@ use super::{Genome, allele};
 /// In both alleles: no call is expected of this sample here (XX on non-PAR Y).
 const NOT_EXPECTED: u16 = 0x7ffc;
 
+/// Most bytes of REF and ALT together that a record may have.
+const MAX_ALLELE_BYTES: usize = 1 << 22;
+
 /// What a shard scan needs to know besides its bytes.
 pub struct Context {
     /// Who is in.
@@ -65,16 +68,7 @@ impl Counts {
         let hom_ref = samples - seen + classes[HOM_REF];
         let [_, het, hom_alt, hemi_ref, hemi_alt, missing, half, _] = *classes;
         let called = hom_ref + het + hom_alt + hemi_ref + hemi_alt;
-        Self {
-            called,
-            missing: missing + half,
-            half,
-            hom_ref,
-            het,
-            hom_alt,
-            hemi_ref,
-            hemi_alt,
-        }
+        Self { called, missing: missing + half, half, hom_ref, het, hom_alt, hemi_ref, hemi_alt }
     }
 }
 
@@ -359,6 +353,9 @@ impl<'a> Builder<'a> {
         if !allele::is_bases(site.reference) {
             return Some("bad_ref");
         }
+        if site.reference.len() + site.alt.len() > MAX_ALLELE_BYTES {
+            return Some("allele_too_long");
+        }
         if site.alt.is_empty() {
             return Some("bad_alt");
         }
@@ -523,7 +520,8 @@ impl<'a> Builder<'a> {
             }
         }
         row.counts = Counts::of(&total, cohort.len() as i32);
-        for (classes, &size) in self.slots.iter().zip(&cohort.group_sizes).take(cohort.groups.len()) {
+        for (classes, &size) in self.slots.iter().zip(&cohort.group_sizes).take(cohort.groups.len())
+        {
             let c = Counts::of(classes, size);
             self.out.groups.push([c.ac(), c.an(), c.hom_alt, c.hemi_alt]);
         }
@@ -546,7 +544,11 @@ impl<'a> Builder<'a> {
             let (byte, bit) = (sample >> 3, 1u8 << (sample & 7));
             match class {
                 HET | HOM_ALT => {
-                    if class == HET { het[byte] |= bit } else { hom[byte] |= bit }
+                    if class == HET {
+                        het[byte] |= bit
+                    } else {
+                        hom[byte] |= bit
+                    }
                     if call.phased {
                         phased[byte] |= bit;
                         used[Extra::Phased as usize] = true;

@@ -5,6 +5,10 @@ use std::collections::HashMap;
 /// Relative tolerance under which two probabilities count as tied (as Hail).
 const TIE: f64 = 1e-12;
 
+/// Terms this much smaller than the observed one add nothing to a sum in double precision, and every
+/// term behind them is smaller still.
+const NEGLIGIBLE: f64 = 1e-19;
+
 /// Two-sided mid-p and one-sided excess-heterozygosity mid-p.
 pub type HwePair = (f64, f64);
 
@@ -72,17 +76,37 @@ pub fn hwe(hom_ref: u32, het: u32, hom_alt: u32, terms: &mut Vec<f64>) -> HwePai
     terms.resize(count, 0.0);
     terms[middle] = 1.0;
     let homs = |h: u64| (((rare - h) / 2) as f64, ((common - h) / 2) as f64);
-    for i in middle + 1..count {
-        let h = 2 * (i as u64 - 1) + parity;
-        let (a, b) = homs(h);
-        terms[i] = terms[i - 1] * 4.0 * a * b / ((h + 2) as f64 * (h + 1) as f64);
-    }
-    for i in (0..middle).rev() {
-        let h = 2 * (i as u64 + 1) + parity;
-        let (a, b) = homs(h);
-        terms[i] = terms[i + 1] * h as f64 * (h - 1) as f64 / (4.0 * (a + 1.0) * (b + 1.0));
-    }
     let seen = ((u64::from(het) - parity) / 2) as usize;
+    let up = |terms: &mut [f64], floor: Option<f64>| {
+        for i in middle + 1..count {
+            let h = 2 * (i as u64 - 1) + parity;
+            let (a, b) = homs(h);
+            terms[i] = terms[i - 1] * 4.0 * a * b / ((h + 2) as f64 * (h + 1) as f64);
+            if i >= seen && terms[i] <= floor.unwrap_or(terms[seen]) * NEGLIGIBLE {
+                break;
+            }
+        }
+    };
+    let down = |terms: &mut [f64], floor: Option<f64>| {
+        for i in (0..middle).rev() {
+            let h = 2 * (i as u64 + 1) + parity;
+            let (a, b) = homs(h);
+            terms[i] = terms[i + 1] * h as f64 * (h - 1) as f64 / (4.0 * (a + 1.0) * (b + 1.0));
+            if i <= seen && terms[i] <= floor.unwrap_or(terms[seen]) * NEGLIGIBLE {
+                break;
+            }
+        }
+    };
+    // The side with the observed term first: then it is known where the other side stops mattering.
+    if seen >= middle {
+        up(terms, None);
+        let observed = terms[seen];
+        down(terms, Some(observed));
+    } else {
+        down(terms, None);
+        let observed = terms[seen];
+        up(terms, Some(observed));
+    }
     let observed = terms[seen];
     let total: f64 = terms.iter().sum();
     let (mut less, mut tied) = (0.0, 0.0);
@@ -224,7 +248,50 @@ mod tests {
         (two, excess)
     }
 
+    /// All terms, by logarithms, for counts too large for the definition's factorials one by one.
+    fn by_logarithms(hom_ref: u32, het: u32, hom_alt: u32) -> HwePair {
+        let (n, a) = (hom_ref + het + hom_alt, 2 * hom_ref.min(hom_alt) + het);
+        let b = 2 * n - a;
+        let g = |x: u32| ln_gamma(f64::from(x) + 1.0);
+        let constant = g(n) + g(a) + g(b) - g(2 * n);
+        let p = |h: u32| {
+            (constant + f64::from(h) * 2f64.ln() - g((a - h) / 2) - g(h) - g((b - h) / 2)).exp()
+        };
+        let observed = p(het);
+        let (mut two, mut excess) = (0.0, observed / 2.0);
+        for h in (a % 2..=a).step_by(2) {
+            let q = p(h);
+            let tied = (q - observed).abs() <= 1e-7 * observed;
+            two += if tied {
+                q / 2.0
+            } else if q < observed {
+                q
+            } else {
+                0.0
+            };
+            excess += if h > het { q } else { 0.0 };
+        }
+        (two, excess)
+    }
+
     proptest! {
+        #[test]
+        fn hwe_of_large_cohorts(a in 0u32..4000, h in 1u32..4000, b in 0u32..4000) {
+            let (got, want) = (hwe(a, h, b, &mut Vec::new()), by_logarithms(a, h, b));
+            prop_assert!((got.0 - want.0).abs() <= 1e-6 * want.0 + 1e-250, "{got:?} {want:?}");
+            prop_assert!((got.1 - want.1).abs() <= 1e-6 * want.1 + 1e-250, "{got:?} {want:?}");
+        }
+
+        #[test]
+        fn hwe_near_proportions(n in 100u32..20_000, f in 0.001f64..0.5, shift in -40i32..40) {
+            let het = (2.0 * f * (1.0 - f) * f64::from(n)) as i32 + shift;
+            let het = het.clamp(1, n as i32) as u32;
+            let hom = ((f * f * f64::from(n)) as u32).min(n - het);
+            let (got, want) = (hwe(n - het - hom, het, hom, &mut Vec::new()), by_logarithms(n - het - hom, het, hom));
+            prop_assert!((got.0 - want.0).abs() <= 1e-6 * want.0, "{got:?} {want:?}");
+            prop_assert!((got.1 - want.1).abs() <= 1e-6 * want.1, "{got:?} {want:?}");
+        }
+
         #[test]
         fn hwe_equals_brute_force(a in 0u32..60, h in 0u32..60, b in 0u32..60) {
             let (got, want) = (hwe(a, h, b, &mut Vec::new()), brute(a, h, b));

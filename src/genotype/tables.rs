@@ -7,7 +7,7 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{
-    ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves,
+    ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves,
 };
 use parquet::basic::Encoding;
 use parquet::errors::ParquetError;
@@ -62,7 +62,10 @@ pub fn table_tags(callset: &str, table: &str) -> FileTags {
     tags(callset, table)
 }
 
-fn encoded(properties: WriterPropertiesBuilder, columns: &[(&str, Encoding)]) -> WriterPropertiesBuilder {
+fn encoded(
+    properties: WriterPropertiesBuilder,
+    columns: &[(&str, Encoding)],
+) -> WriterPropertiesBuilder {
     columns.iter().fold(properties, |p, (name, encoding)| {
         let path = ColumnPath::from(*name);
         p.set_column_dictionary_enabled(path.clone(), false).set_column_encoding(path, *encoding)
@@ -79,7 +82,8 @@ impl Tables {
         carriers: bool,
     ) -> Result<Self, Error> {
         const DELTA: Encoding = Encoding::DELTA_BINARY_PACKED;
-        let base = |name: &str, sort: &[i32]| engine_parquet::properties(&tags(callset, name), sort);
+        let base =
+            |name: &str, sort: &[i32]| engine_parquet::properties(&tags(callset, name), sort);
         let variants = encoded(
             base("variants", &[2, 4, 5]),
             &[
@@ -97,8 +101,14 @@ impl Tables {
                 .set_column_statistics_enabled(plane.into(), EnabledStatistics::None);
         }
         let mut long = encoded(
-            base("carriers", &[0, 2]),
-            &[("variant_idx", DELTA), ("pos", DELTA), ("sample_idx", DELTA), ("gt", DELTA)],
+            // Each page costs a compressor, so pages are longer than the default 20,000 rows.
+            base("carriers", &[0, 2]).set_data_page_row_count_limit(1 << 17),
+            &[
+                ("variant_idx", Encoding::PLAIN),
+                ("pos", Encoding::PLAIN),
+                ("sample_idx", DELTA),
+                ("gt", DELTA),
+            ],
         );
         for column in ["sample_idx", "gt", "phased"] {
             long = long.set_column_statistics_enabled(column.into(), EnabledStatistics::None);
@@ -144,8 +154,16 @@ fn variants_schema(groups: &[String], info: &[InfoField]) -> Schema {
         must("allele_index", int()),
     ];
     for name in [
-        "n_called", "n_missing", "n_half", "n_hom_ref", "n_het", "n_hom_alt", "n_hemi_ref",
-        "n_hemi_alt", "ac", "an",
+        "n_called",
+        "n_missing",
+        "n_half",
+        "n_hom_ref",
+        "n_het",
+        "n_hom_alt",
+        "n_hemi_ref",
+        "n_hemi_alt",
+        "ac",
+        "an",
     ] {
         fields.push(must(name, int()));
     }
@@ -167,8 +185,7 @@ fn variants_schema(groups: &[String], info: &[InfoField]) -> Schema {
 }
 
 fn genotypes_schema(stride: usize) -> Result<Schema, Error> {
-    let bytes =
-        i32::try_from(stride).map_err(|_| Error::TooLarge { what: "number of samples" })?;
+    let bytes = i32::try_from(stride).map_err(|_| Error::TooLarge { what: "number of samples" })?;
     let plane = |name: &str, null| Field::new(name, DataType::FixedSizeBinary(bytes), null);
     Ok(Schema::new(vec![
         Field::new("variant_idx", DataType::Int32, false),
@@ -204,9 +221,7 @@ pub fn samples_schema() -> Schema {
         must("n_hom_alt", DataType::Int32),
         must("n_singleton", DataType::Int32),
     ];
-    for name in
-        ["ti_tv", "het_hom_ratio", "ins_del_ratio", "f_inbreeding", "mean_dp", "mean_gq"]
-    {
+    for name in ["ti_tv", "het_hom_ratio", "ins_del_ratio", "f_inbreeding", "mean_dp", "mean_gq"] {
         fields.push(may(name, DataType::Float64));
     }
     fields.push(must("flags", DataType::new_list(DataType::Utf8, true)));
@@ -236,22 +251,48 @@ impl Table {
 
     /// Encodes one row group.
     pub fn encode(&self, arrays: &[ArrayRef]) -> Result<Vec<ArrowColumnChunk>, Error> {
+        let mut group = self.row_group()?;
+        group.write(arrays)?;
+        group.close()
+    }
+
+    /// Begins a row group that is encoded piece by piece.
+    pub fn row_group(&self) -> Result<RowGroup<'_>, Error> {
         let fault = parquet_error(self.name);
-        let mut writers = self.factory.create_column_writers(0).map_err(&fault)?.into_iter();
-        let mut chunks = Vec::new();
-        for (field, array) in self.schema.fields().iter().zip(arrays) {
+        let writers = self.factory.create_column_writers(0).map_err(&fault)?;
+        Ok(RowGroup { table: self, writers })
+    }
+}
+
+/// A row group being encoded in memory.
+pub struct RowGroup<'a> {
+    table: &'a Table,
+    writers: Vec<ArrowColumnWriter>,
+}
+
+impl RowGroup<'_> {
+    /// Appends rows.
+    pub fn write(&mut self, arrays: &[ArrayRef]) -> Result<(), Error> {
+        let fault = parquet_error(self.table.name);
+        let mut writers = self.writers.iter_mut();
+        for (field, array) in self.table.schema.fields().iter().zip(arrays) {
             for leaf in compute_leaves(field, array).map_err(&fault)? {
-                let Some(mut writer) = writers.next() else {
+                let Some(writer) = writers.next() else {
                     return Err(Error::Internal {
                         what: "encoding a row group",
                         detail: "more columns than the schema".to_owned(),
                     });
                 };
                 writer.write(&leaf).map_err(&fault)?;
-                chunks.push(writer.close().map_err(&fault)?);
             }
         }
-        Ok(chunks)
+        Ok(())
+    }
+
+    /// The encoded chunks.
+    pub fn close(self) -> Result<Vec<ArrowColumnChunk>, Error> {
+        let fault = parquet_error(self.table.name);
+        self.writers.into_iter().map(|w| w.close().map_err(&fault)).collect()
     }
 }
 

@@ -51,16 +51,6 @@ pub enum Shard {
     Records(Vec<u8>),
 }
 
-impl Shard {
-    /// Bytes of input it stands for.
-    pub fn weight(&self) -> u64 {
-        match self {
-            Self::Bgzf { range, .. } | Self::Text { range, .. } => (range.1 - range.0) as u64,
-            Self::Lines(text) | Self::Records(text) => text.len() as u64,
-        }
-    }
-}
-
 /// Hands out the shards of one file in order.
 pub struct Feed<'a> {
     source: &'a Source,
@@ -68,37 +58,38 @@ pub struct Feed<'a> {
 }
 
 enum State<'a> {
-    Ranges(std::vec::IntoIter<Shard>),
-    Gzip { decoder: Box<MultiGzDecoder<&'a [u8]>>, carry: Vec<u8>, skip: usize, seen: u64, size: usize },
-    Bcf { at: usize, skip: usize, carry: Vec<u8>, inflater: Inflater, records: u64, size: usize },
+    Bgzf {
+        at: usize,
+        blocks: usize,
+    },
+    Text {
+        at: usize,
+        size: usize,
+    },
+    Gzip {
+        decoder: Box<MultiGzDecoder<&'a [u8]>>,
+        carry: Vec<u8>,
+        skip: usize,
+        seen: u64,
+        size: usize,
+    },
+    Bcf {
+        at: usize,
+        skip: usize,
+        carry: Vec<u8>,
+        inflater: Inflater,
+        records: u64,
+        size: usize,
+    },
     Done,
 }
 
 impl<'a> Feed<'a> {
     /// A feed of all records of `source`.
-    pub fn new(source: &'a Source, tuning: Tuning) -> Result<Self, Error> {
-        let data = source.bytes();
+    pub fn new(source: &'a Source, tuning: Tuning) -> Self {
         let state = match source.format {
-            Format::Bgzf => {
-                let mut shards = Vec::new();
-                if source.body < data.len() {
-                    let ranges = bgzf::shards(data, source.body, tuning.blocks)
-                        .map_err(|(at, fault)| source.fault(at, fault))?;
-                    shards = ranges
-                        .into_iter()
-                        .enumerate()
-                        .map(|(i, range)| Shard::Bgzf { range, first: (i == 0).then_some(source.skip) })
-                        .collect();
-                }
-                State::Ranges(shards.into_iter())
-            }
-            Format::Text => {
-                let ranges = (source.body..data.len()).step_by(tuning.bytes).map(|start| {
-                    let range = (start, (start + tuning.bytes).min(data.len()));
-                    Shard::Text { range, first: start == source.body }
-                });
-                State::Ranges(ranges.collect::<Vec<_>>().into_iter())
-            }
+            Format::Bgzf => State::Bgzf { at: source.body, blocks: tuning.blocks },
+            Format::Text => State::Text { at: source.body, size: tuning.bytes },
             Format::Gzip => State::Gzip {
                 decoder: Box::new(source.gzip()),
                 carry: Vec::new(),
@@ -115,13 +106,39 @@ impl<'a> Feed<'a> {
                 size: tuning.bytes,
             },
         };
-        Ok(Self { source, state })
+        Self { source, state }
+    }
+
+    /// Bytes of the file that the shards so far stand for.
+    pub fn consumed(&self) -> u64 {
+        let total = self.source.bytes().len();
+        let at = match &self.state {
+            State::Gzip { decoder, .. } => total - decoder.get_ref().len(),
+            State::Bgzf { at, .. } | State::Text { at, .. } | State::Bcf { at, .. } => *at,
+            State::Done => total,
+        };
+        at as u64
     }
 
     /// The next shard.
     pub fn next(&mut self) -> Result<Option<Shard>, Error> {
+        let source = self.source;
+        let length = source.bytes().len();
         match &mut self.state {
-            State::Ranges(shards) => Ok(shards.next()),
+            State::Bgzf { at, .. } | State::Text { at, .. } if *at >= length => Ok(None),
+            State::Bgzf { at, blocks } => {
+                // Walked as needed: the block headers are spread over the whole file.
+                let end = bgzf::walk(source.bytes(), *at, *blocks)
+                    .map_err(|(at, fault)| source.fault(at, fault))?;
+                let range = (std::mem::replace(at, end), end);
+                let first = (range.0 == source.body).then_some(source.skip);
+                Ok(Some(Shard::Bgzf { range, first }))
+            }
+            State::Text { at, size } => {
+                let end = (*at + *size).min(length);
+                let range = (std::mem::replace(at, end), end);
+                Ok(Some(Shard::Text { range, first: range.0 == source.body }))
+            }
             State::Gzip { .. } => self.next_lines(),
             State::Bcf { .. } => self.next_records(),
             State::Done => Ok(None),
@@ -218,11 +235,30 @@ impl<'a> Feed<'a> {
     }
 }
 
+/// Buffers that a worker keeps from shard to shard.
+pub struct Scratch {
+    inflater: Inflater,
+    window: Window,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self { inflater: Inflater::new(), window: Window { buffer: Vec::new(), filled: 0 } }
+    }
+}
+
 /// Scans a shard.
-pub fn scan(context: &Context, source: &Source, shard: &Shard) -> Result<ShardRows, Error> {
+pub fn scan(
+    context: &Context,
+    source: &Source,
+    shard: &Shard,
+    scratch: &mut Scratch,
+) -> Result<ShardRows, Error> {
     let mut builder = Builder::new(context);
     match shard {
-        Shard::Bgzf { range, first } => scan_bgzf(&mut builder, source, *range, *first)?,
+        Shard::Bgzf { range, first } => {
+            scan_bgzf(&mut builder, source, *range, *first, scratch)?;
+        }
         Shard::Text { range, first } => scan_text(&mut builder, source, *range, *first)?,
         Shard::Lines(text) => {
             lines(&mut builder, text);
@@ -318,16 +354,17 @@ fn scan_bgzf(
     source: &Source,
     range: (usize, usize),
     first: Option<usize>,
+    scratch: &mut Scratch,
 ) -> Result<(), Error> {
-    let mut inflater = Inflater::new();
-    let mut window = Window { buffer: vec![0; (BLOCKS_AT_ONCE + 1) * MAX_BLOCK], filled: 0 };
+    let Scratch { inflater, window } = scratch;
+    window.filled = 0;
     let mut at = range.0;
     let mut skip = first.unwrap_or(0);
     let mut started = first.is_some();
     while at < range.1 {
         let mut blocks = 0;
         while blocks < BLOCKS_AT_ONCE && at < range.1 {
-            at = window.inflate(source, at, &mut inflater)?;
+            at = window.inflate(source, at, inflater)?;
             blocks += 1;
         }
         let cut = skip.min(window.filled);
@@ -354,7 +391,7 @@ fn scan_bgzf(
     // One more line: the one that is begun, or that starts right behind the range.
     let mut searched = 0;
     while at < source.bytes().len() {
-        at = window.inflate(source, at, &mut inflater)?;
+        at = window.inflate(source, at, inflater)?;
         if let Some(n) = memchr::memchr(b'\n', &window.text()[searched..]) {
             line::add(builder, &window.buffer[..searched + n]);
             return Ok(());
