@@ -12,7 +12,7 @@ mod workflow;
 use serde::{Deserialize, Serialize};
 
 pub use disclosure::PublicPolicy;
-pub use document::{Diagnostic, Document, Error, nearest};
+pub use document::{Diagnostic, Document, Error, expand, nearest};
 pub use policy::TierPolicy;
 pub use workflow::{
     CallsetFeed, CdmVersion, CivilDate, DateBasis, EhrFeed, Engine, Genome, IdScope, Identity,

@@ -1,8 +1,9 @@
 //! A TOML file with its places: parse, check against a JSON Schema, collect every problem.
 
 use std::fmt;
+use std::io::{BufRead, BufReader};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -117,6 +118,22 @@ impl Document {
     /// The file's text.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// A path of this file, from here.
+    pub fn resolve(&self, relative: impl AsRef<Path>) -> PathBuf {
+        normal(&self.path.parent().unwrap_or(Path::new("")).join(relative))
+    }
+
+    /// The text at a dotted key, even in a file that has problems elsewhere.
+    pub fn text_at(&self, key: &str) -> Option<String> {
+        let (table, _) = DeTable::parse_recoverable(&self.text);
+        let mut steps = key.split('.');
+        let mut value = table.get_ref().get(steps.next()?)?.get_ref();
+        for step in steps {
+            value = value.as_table()?.get(step)?.get_ref();
+        }
+        value.as_str().map(str::to_owned)
     }
 
     /// A problem at a byte range of this file.
@@ -317,6 +334,7 @@ impl<'a> Checker<'a> {
         if let (DeValue::Array(items), Some(item)) = (value.get_ref(), schema.get("items")) {
             for (index, entry) in items.iter().enumerate() {
                 self.value(entry, item, &format!("{path}.{index}"));
+                self.path(entry, schema);
             }
             return;
         }
@@ -337,6 +355,29 @@ impl<'a> Checker<'a> {
             return;
         }
         self.range(value, schema, path);
+        self.path(value, schema);
+    }
+
+    /// Whether what a path names is there, and a table's header has the columns it needs: the schema
+    /// says of each path what it must be (`x-path`) and hold (`x-columns`).
+    fn path(&mut self, value: &Spanned<DeValue<'_>>, schema: &Value) {
+        let Some(kind) = schema.get("x-path").and_then(Value::as_str) else { return };
+        let Some(written) = value.get_ref().as_str() else { return };
+        let path = self.document.resolve(written);
+        let (there, message) = match kind {
+            "folder" => (path.is_dir(), "there is no such folder"),
+            "glob" => (!expand(&path).is_empty(), "no file matches this"),
+            _ => (path.is_file(), "there is no such file"),
+        };
+        if !there {
+            self.report(value.span(), message.into(), neighbour(&path));
+            return;
+        }
+        let columns = schema.get("x-columns").and_then(Value::as_array).into_iter().flatten();
+        let columns: Vec<&str> = columns.filter_map(Value::as_str).collect();
+        if !columns.is_empty() {
+            self.problems.extend(missing_columns(&path, &columns));
+        }
     }
 
     /// The words of a unit-only enum.
@@ -359,6 +400,69 @@ impl<'a> Checker<'a> {
             self.report(value.span(), format!("`{path}` must be {limit}"), None);
         }
     }
+}
+
+/// `a/../b` is `b`: messages and records are easier to read, and nothing is looked up.
+fn normal(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir
+                if matches!(out.components().next_back(), Some(Component::Normal(_))) =>
+            {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// Files that match a pattern, sorted.
+pub fn expand(pattern: &Path) -> Vec<PathBuf> {
+    let found = glob::glob(&pattern.to_string_lossy());
+    let mut files: Vec<PathBuf> = found.into_iter().flatten().flatten().collect();
+    files.sort();
+    files
+}
+
+/// The file of the nearest name in the same folder, or how far the path exists.
+fn neighbour(path: &Path) -> Option<String> {
+    let wanted = path.file_name()?.to_string_lossy().into_owned();
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Ok(entries) = std::fs::read_dir(parent) else {
+        return Some(format!("the folder {} does not exist", parent.display()));
+    };
+    let mut names: Vec<String> =
+        entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    nearest(&wanted, names.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"))
+}
+
+/// Columns that the header line of a delimited file lacks. What cannot be read is reported when it is.
+fn missing_columns(path: &Path, wanted: &[&str]) -> Vec<Diagnostic> {
+    let mut line = String::new();
+    let read = std::fs::File::open(path).map(|file| BufReader::new(file).read_line(&mut line));
+    if !matches!(read, Ok(Ok(_))) {
+        return Vec::new();
+    }
+    let line = line.trim_start_matches('\u{feff}').trim_end();
+    let separator = if line.contains('\t') { '\t' } else { ',' };
+    let found: Vec<String> =
+        line.split(separator).map(|c| c.trim().trim_matches('"').to_lowercase()).collect();
+    let missing = wanted.iter().filter(|name| !found.iter().any(|column| column == *name));
+    missing
+        .map(|name| Diagnostic {
+            file: path.to_owned(),
+            line: 1,
+            column: 1,
+            span: 0..line.len(),
+            message: format!("the column `{name}` is missing"),
+            help: nearest(name, found.iter().map(String::as_str))
+                .map(|near| format!("is it the column `{near}`?")),
+        })
+        .collect()
 }
 
 fn types(schema: &Value) -> Vec<&str> {
@@ -409,6 +513,12 @@ mod tests {
     use super::*;
     use crate::config::Workflow;
 
+    #[test]
+    fn paths_are_shown_in_their_short_form() {
+        assert_eq!(normal(Path::new("a/b/../c/./d")), Path::new("a/c/d"));
+        assert_eq!(normal(Path::new("../x/../y")), Path::new("../y"));
+    }
+
     const GOOD: &str = r#"
 [workflow]
 name = "t"
@@ -426,14 +536,51 @@ vcf = ["*.vcf.gz"]
 policy = "c.toml"
 "#;
 
+    /// A folder in which the paths of `GOOD` exist.
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let roster = "person_id,primary_consent,ehr_consent,genomics_consent,withdrawal_status\n";
+        std::fs::write(folder.path().join("r.csv"), roster).unwrap();
+        for name in ["a.vcf.gz", "c.toml"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        folder
+    }
+
     fn parse(text: &str) -> Result<Workflow, Error> {
-        Document { path: "w.toml".into(), text: text.to_owned() }.parse()
+        let folder = folder();
+        Document { path: folder.path().join("w.toml"), text: text.to_owned() }.parse()
     }
 
     fn problems(text: &str) -> Vec<String> {
         match parse(text) {
-            Err(Error::Invalid(problems)) => problems.iter().map(ToString::to_string).collect(),
+            Err(Error::Invalid(problems)) => problems
+                .iter()
+                .map(|problem| {
+                    let text = problem.to_string();
+                    text[text.rfind("/").map_or(0, |at| at + 1)..].to_owned()
+                })
+                .collect(),
             other => panic!("expected problems, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn bad_paths_and_missing_columns_are_reported_with_the_rest() {
+        let folder = folder();
+        std::fs::write(folder.path().join("r.csv"), "person_id,primary_consent,ehr_consentt\n")
+            .unwrap();
+        let text = GOOD.replace("\"c.toml\"", "\"d.toml\"").replace("genome", "genomme");
+        let document = Document { path: folder.path().join("w.toml"), text };
+        let Err(Error::Invalid(problems)) = document.parse::<Workflow>() else { panic!() };
+        let messages: Vec<&str> = problems.iter().map(|p| p.message.as_str()).collect();
+        for wanted in [
+            "the column `ehr_consent` is missing",
+            "the column `withdrawal_status` is missing",
+            "unknown key `genomme` in [callset.wgs]",
+            "there is no such file",
+        ] {
+            assert!(messages.contains(&wanted), "{wanted}: {messages:?}");
         }
     }
 

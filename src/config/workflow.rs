@@ -96,9 +96,11 @@ impl JsonSchema for CivilDate {
 #[serde(deny_unknown_fields)]
 pub struct Participants {
     /// CSV: person_id, consent and withdrawal status and dates.
+    #[schemars(extend("x-path" = "file", "x-columns" = ["person_id", "primary_consent", "ehr_consent", "genomics_consent", "withdrawal_status"]))]
     pub roster: PathBuf,
     /// CSV: sample_id, person_id. Needed when there is a callset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-path" = "file", "x-columns" = ["sample_id", "person_id"]))]
     pub samples: Option<PathBuf>,
     /// What to do with a sample that the map does not name.
     #[serde(default)]
@@ -158,6 +160,7 @@ pub enum IdScope {
 #[serde(deny_unknown_fields)]
 pub struct Vocabulary {
     /// Folder with CONCEPT and its companions (Athena download, CSV or Parquet).
+    #[schemars(extend("x-path" = "folder"))]
     pub path: PathBuf,
 }
 
@@ -200,6 +203,7 @@ pub enum DateBasis {
 #[serde(deny_unknown_fields)]
 pub struct EhrFeed {
     /// Folder of OMOP tables (CSV, CSV.gz, TAB or Parquet).
+    #[schemars(extend("x-path" = "folder"))]
     pub path: PathBuf,
     /// CDM version of the extract.
     pub cdm: CdmVersion,
@@ -208,6 +212,7 @@ pub struct EhrFeed {
     pub dates: DateBasis,
     /// CSV: person_id, shift (days the feed moved dates back). Needed when `dates = "shifted"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-path" = "file", "x-columns" = ["person_id", "shift"]))]
     pub shift_map: Option<PathBuf>,
 }
 
@@ -229,12 +234,15 @@ pub struct CallsetFeed {
     /// Reference genome of the calls.
     pub genome: Genome,
     /// VCF, VCF.gz or BCF files; globs allowed.
+    #[schemars(extend("x-path" = "glob"))]
     pub vcf: Vec<String>,
     /// TSV: sample_id, ancestry_pred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-path" = "file", "x-columns" = ["sample_id", "ancestry_pred"]))]
     pub ancestry: Option<PathBuf>,
     /// TSV: sample_id, sex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-path" = "file", "x-columns" = ["sample_id", "sex"]))]
     pub sex: Option<PathBuf>,
     /// INFO fields to keep in `variants.info`.
     #[serde(default)]
@@ -268,6 +276,7 @@ pub struct Tiers {
 #[serde(deny_unknown_fields)]
 pub struct PolicyFile {
     /// TOML file of rules.
+    #[schemars(extend("x-path" = "file"))]
     pub policy: PathBuf,
 }
 

@@ -6,10 +6,11 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::config::{
-    CdmVersion, DateBasis, Diagnostic, Document, Error, PolicyFile, PublicPolicy, Tier, TierPolicy,
-    Workflow,
+    CdmVersion, DateBasis, Diagnostic, Document, Error, PublicPolicy, Tier, TierPolicy, Workflow,
+    expand,
 };
 use crate::release::Layout;
+use crate::tier;
 
 /// An opened workflow: nothing in it is known to be wrong.
 pub struct Project {
@@ -17,8 +18,6 @@ pub struct Project {
     pub document: Document,
     /// The file as meant.
     pub workflow: Workflow,
-    /// Folder that relative paths start from.
-    base: PathBuf,
     /// Where releases go.
     pub store: Layout,
     /// Policy of the Controlled tier.
@@ -33,29 +32,43 @@ impl Project {
     /// Opens a workflow file with all it refers to.
     ///
     /// # Errors
-    /// Every unknown key, wrong value, bad path and bad policy at once.
+    /// Every unknown key, wrong value, bad path, missing column and bad policy at once.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let document = Document::read(path)?;
-        let workflow: Workflow = document.parse()?;
-        let base = path.parent().map(Path::to_owned).unwrap_or_default();
-        let mut problems = Problems { document: &document, base: &base, found: Vec::new() };
-        problems.check_paths(&workflow);
-        let controlled = problems.policy("tier.controlled", workflow.tier.controlled.as_ref());
-        let registered = problems.policy("tier.registered", workflow.tier.registered.as_ref());
-        let public = problems.policy("tier.public", workflow.tier.public.as_ref());
-        problems.check_tiers(&workflow, controlled.as_ref(), registered.as_ref());
+        let parsed: Result<Workflow, Error> = document.parse();
+        let mut problems = Problems { document: &document, found: Vec::new() };
+        let controlled = problems.tier_policy("tier.controlled.policy");
+        let registered = problems.tier_policy("tier.registered.policy");
+        let public = problems.policy("tier.public.policy").map(|(_, policy)| policy);
+        let workflow = match parsed {
+            Ok(workflow) => {
+                problems.check_sections(&workflow);
+                problems.check_tiers(&workflow, controlled.as_ref(), registered.as_ref());
+                Some(workflow)
+            }
+            Err(Error::Invalid(more)) => {
+                problems.found.extend(more);
+                None
+            }
+            Err(other) => return Err(other),
+        };
         let mut found = problems.found;
-        if !found.is_empty() {
-            found.sort_by(|a, b| (&a.file, a.span.start).cmp(&(&b.file, b.span.start)));
-            return Err(Error::Invalid(found));
+        match workflow {
+            Some(workflow) if found.is_empty() => {
+                let store = Layout::new(document.resolve(&workflow.workflow.store));
+                Ok(Self { document, workflow, store, controlled, registered, public })
+            }
+            _ => {
+                found.sort_by(|a, b| (&a.file, a.span.start).cmp(&(&b.file, b.span.start)));
+                found.dedup();
+                Err(Error::Invalid(found))
+            }
         }
-        let store = Layout::new(normal(&base.join(&workflow.workflow.store)));
-        Ok(Self { document, workflow, base, store, controlled, registered, public })
     }
 
     /// A path of the workflow file, from here.
     pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
-        normal(&self.base.join(relative))
+        self.document.resolve(relative)
     }
 
     /// Ids of all stages, in order.
@@ -119,43 +132,15 @@ impl Project {
     /// Files of a callset, globs expanded, sorted.
     pub fn callset_files(&self, patterns: &[String]) -> Vec<PathBuf> {
         let mut files: Vec<PathBuf> =
-            patterns.iter().flat_map(|pattern| expand(&self.base, pattern)).collect();
+            patterns.iter().flat_map(|pattern| expand(&self.path(pattern))).collect();
         files.sort();
         files.dedup();
         files
     }
 }
 
-/// `a/../b` is `b`: messages and records are easier to read, and nothing is looked up.
-fn normal(path: &Path) -> PathBuf {
-    let mut out = PathBuf::new();
-    for part in path.components() {
-        match part {
-            std::path::Component::CurDir => {}
-            std::path::Component::ParentDir
-                if matches!(
-                    out.components().next_back(),
-                    Some(std::path::Component::Normal(_))
-                ) =>
-            {
-                out.pop();
-            }
-            other => out.push(other),
-        }
-    }
-    out
-}
-
-fn expand(base: &Path, pattern: &str) -> Vec<PathBuf> {
-    let pattern = normal(&base.join(pattern));
-    glob::glob(&pattern.to_string_lossy())
-        .map(|found| found.flatten().collect())
-        .unwrap_or_default()
-}
-
 struct Problems<'a> {
     document: &'a Document,
-    base: &'a Path,
     found: Vec<Diagnostic>,
 }
 
@@ -164,46 +149,22 @@ impl Problems<'_> {
         self.found.push(self.document.problem_at(key, message, help));
     }
 
-    fn check_paths(&mut self, workflow: &Workflow) {
-        self.file("participants.roster", &workflow.participants.roster);
-        match (&workflow.participants.samples, workflow.callset.is_empty()) {
-            (Some(path), _) => self.file("participants.samples", path),
-            (None, false) => {
-                let help = "add samples = \"…\", a CSV with sample_id and person_id";
-                self.add("participants", "a callset needs a sample map", Some(help.into()));
-            }
-            (None, true) => {}
+    fn check_sections(&mut self, workflow: &Workflow) {
+        if workflow.participants.samples.is_none() && !workflow.callset.is_empty() {
+            let help = "add samples = \"…\", a CSV with sample_id and person_id";
+            self.add("participants", "a callset needs a sample map", Some(help.into()));
         }
         self.check_key(workflow);
-        if let Some(vocabulary) = &workflow.vocabulary {
-            self.folder("vocabulary.path", &vocabulary.path);
-        }
         for (site, feed) in &workflow.ehr {
             self.name("ehr", site);
-            self.folder(&format!("ehr.{site}.path"), &feed.path);
-            match (feed.dates, &feed.shift_map) {
-                (DateBasis::Shifted, None) => self.add(
-                    &format!("ehr.{site}.dates"),
-                    "a shifted feed needs its shift_map",
-                    Some("a CSV with person_id and shift (days its dates were moved back)".into()),
-                ),
-                (_, Some(path)) => self.file(&format!("ehr.{site}.shift_map"), path),
-                _ => {}
+            if (feed.dates, &feed.shift_map) == (DateBasis::Shifted, &None) {
+                let help = "a CSV with person_id and shift (days its dates were moved back)";
+                let key = format!("ehr.{site}.dates");
+                self.add(&key, "a shifted feed needs its shift_map", Some(help.into()));
             }
         }
-        for (name, callset) in &workflow.callset {
+        for name in workflow.callset.keys() {
             self.name("callset", name);
-            for (index, pattern) in callset.vcf.iter().enumerate() {
-                if expand(self.base, pattern).is_empty() {
-                    let help = self.neighbour(Path::new(pattern));
-                    self.add(&format!("callset.{name}.vcf.{index}"), "no file matches this", help);
-                }
-            }
-            for (key, path) in [("ancestry", &callset.ancestry), ("sex", &callset.sex)] {
-                if let Some(path) = path {
-                    self.file(&format!("callset.{name}.{key}"), path);
-                }
-            }
         }
         if !workflow.callset.is_empty() && workflow.tier.controlled.is_none() {
             let help = "genotypes are written to the Controlled tier; add [tier.controlled]";
@@ -249,7 +210,10 @@ impl Problems<'_> {
                 let help = "key = { file = \"…\" } or key = { fd = 3 }";
                 self.add("identity.key", "name one file or one descriptor", Some(help.into()));
             }
-            (Some(file), None) if !key.create => self.file("identity.key", file),
+            (Some(file), None) if !key.create && !self.document.resolve(file).exists() => {
+                let help = "create = true makes it on the first run";
+                self.add("identity.key.file", "there is no such file", Some(help.into()));
+            }
             _ => {}
         }
     }
@@ -263,67 +227,38 @@ impl Problems<'_> {
         }
     }
 
-    fn file(&mut self, key: &str, path: &Path) {
-        if !self.base.join(path).is_file() {
-            let help = self.neighbour(path);
-            self.add(key, "there is no such file", help);
+    /// A tier's policy, checked against the CDM; problems stand at the rule.
+    fn tier_policy(&mut self, key: &str) -> Option<TierPolicy> {
+        let (document, policy): (_, TierPolicy) = self.policy(key)?;
+        for problem in tier::check(&policy) {
+            let rule = problem.rule.as_ref();
+            let index = rule.and_then(|id| policy.rules.iter().position(|rule| rule.id == *id));
+            let place = index.map_or("policy".to_owned(), |index| format!("rule.{index}.id"));
+            self.found.push(document.problem_at(&place, problem.to_string(), None));
         }
+        Some(policy)
     }
 
-    fn folder(&mut self, key: &str, path: &Path) {
-        if !self.base.join(path).is_dir() {
-            let help = self.neighbour(path);
-            self.add(key, "there is no such folder", help);
-        }
-    }
-
-    /// The file of the nearest name in the same folder, or how far the path exists.
-    fn neighbour(&self, path: &Path) -> Option<String> {
-        let wanted = path.file_name()?.to_string_lossy().into_owned();
-        let parent = self.base.join(path.parent()?);
-        let Ok(entries) = std::fs::read_dir(&parent) else {
-            return Some(format!("the folder {} does not exist", normal(&parent).display()));
-        };
-        let mut names: Vec<String> =
-            entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
-        names.sort();
-        crate::config::nearest(&wanted, names.iter().map(String::as_str))
-            .map(|near| format!("did you mean `{near}`?"))
-    }
-
-    fn policy<T: DeserializeOwned + JsonSchema>(
-        &mut self,
-        key: &str,
-        file: Option<&PolicyFile>,
-    ) -> Option<T> {
-        let file = file?;
-        let path = normal(&self.base.join(&file.policy));
+    /// The policy file that the workflow names at `key`; whether it is there was checked with the rest.
+    fn policy<T: DeserializeOwned + JsonSchema>(&mut self, key: &str) -> Option<(Document, T)> {
+        let path = self.document.resolve(self.document.text_at(key)?);
         if !path.is_file() {
-            let help = self.neighbour(&file.policy);
-            self.add(&format!("{key}.policy"), "there is no such file", help);
             return None;
         }
-        match Document::read(&path).and_then(|document| document.parse()) {
-            Ok(policy) => Some(policy),
+        let read = Document::read(&path).and_then(|document| {
+            let policy = document.parse()?;
+            Ok((document, policy))
+        });
+        match read {
+            Ok(found) => Some(found),
             Err(Error::Invalid(problems)) => {
                 self.found.extend(problems);
                 None
             }
             Err(Error::Io(e)) => {
-                self.add(&format!("{key}.policy"), e.to_string(), None);
+                self.add(key, e.to_string(), None);
                 None
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_shown_in_their_short_form() {
-        assert_eq!(normal(Path::new("a/b/../c/./d")), Path::new("a/c/d"));
-        assert_eq!(normal(Path::new("../x/../y")), Path::new("../y"));
     }
 }

@@ -57,13 +57,6 @@ pub fn validate(project: &Project) -> Vec<Problem> {
             note(&mut problems, link::callset(name, samples, map, path, roster, unmapped));
         }
     }
-    for policy in [&project.controlled, &project.registered].into_iter().flatten() {
-        problems.extend(crate::tier::check(policy).into_iter().map(|problem| Problem {
-            code: "tier::policy".into(),
-            message: format!("policy {}: {problem}", policy.policy.name),
-            help: Some("correct the policy file".into()),
-        }));
-    }
     problems.dedup();
     problems
 }
