@@ -166,7 +166,7 @@ impl Document {
     pub fn parse<T: DeserializeOwned + JsonSchema>(&self) -> Result<T, Error> {
         let (table, syntax) = DeTable::parse_recoverable(&self.text);
         if !syntax.is_empty() {
-            return Err(Error::Invalid(syntax.iter().map(|e| self.from_toml(e)).collect()));
+            return Err(Error::Invalid(syntax.iter().map(|e| self.toml_problem(e)).collect()));
         }
         let schema = schemars::schema_for!(T).to_value();
         let mut checker = Checker { document: self, root: &schema, problems: Vec::new() };
@@ -175,14 +175,14 @@ impl Document {
         if problems.is_empty() {
             match toml::from_str(&self.text) {
                 Ok(value) => return Ok(value),
-                Err(e) => problems.push(self.from_toml(&e)),
+                Err(e) => problems.push(self.toml_problem(&e)),
             }
         }
         problems.sort_by_key(|p| p.span.start);
         Err(Error::Invalid(problems))
     }
 
-    fn from_toml(&self, error: &toml::de::Error) -> Diagnostic {
+    fn toml_problem(&self, error: &toml::de::Error) -> Diagnostic {
         self.problem(error.span().unwrap_or(0..0), error.message(), None)
     }
 }

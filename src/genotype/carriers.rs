@@ -4,11 +4,11 @@ use super::shard::{Extra, Phasing, Row, ShardRows};
 use super::tally::{MISSING, Part, SLOTS};
 
 /// Codes of `carriers.gt`.
-const HET: u8 = 1;
-const HOM_ALT: u8 = 2;
-const HEMI_ALT: u8 = 3;
-const HALF: u8 = 4;
-const NO_CALL: u8 = 5;
+const HET: i8 = 1;
+const HOM_ALT: i8 = 2;
+const HEMI_ALT: i8 = 3;
+const HALF: i8 = 4;
+const NO_CALL: i8 = 5;
 
 /// Codes of [`Rows::phased`].
 pub const UNPHASED: u8 = 0;
@@ -23,9 +23,9 @@ pub struct Rows {
     /// By variant: ordinal, position and end of its rows.
     pub runs: Vec<(i32, i32, usize)>,
     /// `sample_idx`.
-    pub sample: Vec<u32>,
+    pub sample: Vec<i32>,
     /// `gt`.
-    pub gt: Vec<u8>,
+    pub gt: Vec<i8>,
     /// `phased`.
     pub phased: Vec<u8>,
 }
@@ -109,7 +109,7 @@ struct Visit<'a> {
 impl Visit<'_> {
     /// A row with het and hom-alt calls only.
     #[inline(always)]
-    fn plain(&self, part: &mut Part, mut emit: impl FnMut(u32, u8)) {
+    fn plain(&self, part: &mut Part, mut emit: impl FnMut(i32, i8)) {
         let base = self.row.change as usize * 3;
         for i in 0..self.het.len().div_ceil(8) {
             let (h, m) = (word(self.het, i), word(self.hom, i));
@@ -120,13 +120,13 @@ impl Visit<'_> {
                 let sample = i * 64 + at as usize;
                 let alt = (m >> at & 1) as usize;
                 part.counts[sample * SLOTS + base + alt] += 1;
-                emit(sample as u32, HET + alt as u8);
+                emit(sample as i32, HET + alt as i8);
             }
         }
     }
 
     /// Any row.
-    fn any(&self, part: &mut Part, mut emit: impl FnMut(u32, u8, u8)) {
+    fn any(&self, part: &mut Part, mut emit: impl FnMut(i32, i8, u8)) {
         let base = self.row.change as usize * 3;
         let extra = |which| self.shard.extra(self.row, which);
         let (half, haploid) = (extra(Extra::Half), extra(Extra::Haploid));
@@ -147,23 +147,23 @@ impl Visit<'_> {
                 match (h >> at & 1, m >> at & 1) {
                     (1, 0) => {
                         counts[base] += 1;
-                        emit(sample as u32, HET, phase(sample));
+                        emit(sample as i32, HET, phase(sample));
                         continue;
                     }
                     (0, 1) if !bit(haploid, sample) => {
                         counts[base + 1] += 1;
-                        emit(sample as u32, HOM_ALT, phase(sample));
+                        emit(sample as i32, HOM_ALT, phase(sample));
                         continue;
                     }
                     (0, 1) => {
                         counts[base + 2] += 1;
-                        emit(sample as u32, HEMI_ALT, NO_PHASE);
+                        emit(sample as i32, HEMI_ALT, NO_PHASE);
                     }
                     (1, 1) if bit(none, sample) => {}
                     (1, 1) => {
                         counts[MISSING] += 1;
                         let gt = if bit(half, sample) { HALF } else { NO_CALL };
-                        emit(sample as u32, gt, NO_PHASE);
+                        emit(sample as i32, gt, NO_PHASE);
                     }
                     _ => {}
                 }

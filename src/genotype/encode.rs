@@ -131,15 +131,21 @@ fn carrier_arrays(rows: &Rows) -> Vec<ArrayRef> {
         idx.resize(end, variant);
         pos.resize(end, position);
     }
-    let phased = BooleanBuffer::from_iter(rows.phased.iter().map(|&p| p == PHASED));
-    let known = rows.phased.contains(&NO_PHASE).then(|| {
-        NullBuffer::new(BooleanBuffer::from_iter(rows.phased.iter().map(|&p| p != NO_PHASE)))
-    });
+    // Files are mostly phased throughout or not at all.
+    let phased = if rows.phased.iter().all(|&p| p == PHASED) {
+        BooleanBuffer::new_set(n)
+    } else {
+        BooleanBuffer::collect_bool(n, |i| rows.phased[i] == PHASED)
+    };
+    let known = rows
+        .phased
+        .contains(&NO_PHASE)
+        .then(|| NullBuffer::new(BooleanBuffer::collect_bool(n, |i| rows.phased[i] != NO_PHASE)));
     vec![
         Arc::new(Int32Array::from(idx)),
         Arc::new(Int32Array::from(pos)),
-        Arc::new(Int32Array::from_iter_values(rows.sample.iter().map(|&s| s as i32))),
-        Arc::new(Int8Array::from_iter_values(rows.gt.iter().map(|&g| g as i8))),
+        Arc::new(Int32Array::from(rows.sample.clone())),
+        Arc::new(Int8Array::from(rows.gt.clone())),
         Arc::new(BooleanArray::new(phased, known)),
     ]
 }

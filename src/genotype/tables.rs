@@ -103,12 +103,7 @@ impl Tables {
         let mut long = encoded(
             // Each page costs a compressor, so pages are longer than the default 20,000 rows.
             base("carriers", &[0, 2]).set_data_page_row_count_limit(1 << 17),
-            &[
-                ("variant_idx", Encoding::PLAIN),
-                ("pos", Encoding::PLAIN),
-                ("sample_idx", DELTA),
-                ("gt", DELTA),
-            ],
+            &[("variant_idx", Encoding::PLAIN), ("pos", Encoding::PLAIN), ("sample_idx", DELTA)],
         );
         for column in ["sample_idx", "gt", "phased"] {
             long = long.set_column_statistics_enabled(column.into(), EnabledStatistics::None);
