@@ -97,7 +97,7 @@ impl Error {
     pub fn is_cancelled(&self) -> bool {
         match self {
             Self::Stage { source, .. } => source.is_cancelled(),
-            other => matches!(other.code().rsplit("::").next(), Some("stopped" | "cancelled")),
+            other => other.code() == "run::stopped",
         }
     }
 

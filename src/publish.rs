@@ -144,7 +144,7 @@ impl Coded for Error {
             Self::Arrow { .. } => "publish::arrow",
             Self::Page { .. } => "publish::page",
             Self::Leak { .. } => "publish::leak",
-            Self::Cancelled(_) => "publish::cancelled",
+            Self::Cancelled(_) => "run::stopped",
         }
     }
 

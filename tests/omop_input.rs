@@ -313,7 +313,7 @@ fn an_extract_needs_persons_and_tables() {
     assert_eq!(code(request(Scope::Vocabulary, "s1")), "omop::no_tables");
     job.cancel.store(true, std::sync::atomic::Ordering::Relaxed);
     fs::write(empty.path().join("person.csv"), PERSON).unwrap();
-    assert_eq!(code(request(Scope::Records, "s1")), "omop::cancelled");
+    assert_eq!(code(request(Scope::Records, "s1")), "run::stopped");
 }
 
 #[test]

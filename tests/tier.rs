@@ -518,6 +518,6 @@ fn a_stopped_run_writes_no_table() {
     let job = fixture.job(1);
     job.cancel.store(true, std::sync::atomic::Ordering::Relaxed);
     let error = strata::tier::build(&fixture.request(&policy("controlled", "")), &job).unwrap_err();
-    assert_eq!(error.code(), "tier::cancelled");
+    assert_eq!(error.code(), "run::stopped");
     assert!(!job.out.join("controlled").exists());
 }

@@ -1,32 +1,27 @@
 //! SIGINT and SIGTERM end a run cleanly; a second one ends it at once.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
-static LAST: AtomicI32 = AtomicI32::new(SIGINT);
+/// Exit code of the signal that came last; set in its handler, so that it is known before the flag is.
+static CODE: LazyLock<Arc<AtomicUsize>> = LazyLock::new(|| Arc::new(AtomicUsize::new(130)));
 
 /// A flag that the first SIGINT or SIGTERM sets.
 pub fn watch() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
+    for (signal, code) in [(SIGINT, 130), (SIGTERM, 143)] {
         // A program that cannot be asked to stop is still a program: it can be killed safely.
-        let _ =
-            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, stop.clone());
-        let _ = signal_hook::flag::register(signal, stop.clone());
-    }
-    if let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) {
-        std::thread::spawn(move || {
-            for signal in signals.forever() {
-                LAST.store(signal, Ordering::Relaxed);
-            }
-        });
+        let _ = flag::register_conditional_shutdown(signal, 128 + signal, stop.clone());
+        let _ = flag::register_usize(signal, CODE.clone(), code);
+        let _ = flag::register(signal, stop.clone());
     }
     stop
 }
 
 /// 130 after SIGINT, 143 after SIGTERM.
 pub fn exit_code() -> u8 {
-    u8::try_from(128 + LAST.load(Ordering::Relaxed)).unwrap_or(130)
+    u8::try_from(CODE.load(Ordering::SeqCst)).unwrap_or(130)
 }

@@ -124,18 +124,28 @@ pub enum Error {
         count: u64,
     },
     /// One person has two samples in one callset.
-    #[error("callset {callset}: {count} person(s) have more than one sample")]
+    #[error("{}: {count} person(s) have more than one sample in callset {callset}", map.display())]
     PersonHasTwoSamples {
         /// Callset name.
         callset: String,
+        /// The sample map.
+        map: PathBuf,
         /// How many such persons.
         count: u64,
     },
     /// The callset has samples the map does not know.
-    #[error("callset {callset}: {count} sample(s) are not in the sample map")]
+    #[error(
+        "callset {callset}: {count} sample(s) are not in the sample map {}, the first is sample {first} \
+         of the header",
+        map.display()
+    )]
     UnmappedSample {
         /// Callset name.
         callset: String,
+        /// The sample map.
+        map: PathBuf,
+        /// 1-based place of the first in the header.
+        first: usize,
         /// How many.
         count: u64,
     },

@@ -114,13 +114,16 @@ pub fn callset(
             Some(reason) => drop(links.excluded.insert(sample.clone(), reason)),
         }
     }
-    let unknown = links.excluded.values().filter(|r| **r == "unmapped_sample").count() as u64;
-    if unknown > 0 && unmapped == Unmapped::Error {
-        return Err(Error::UnmappedSample { callset: name.to_owned(), count: unknown });
+    let count = links.excluded.values().filter(|r| **r == "unmapped_sample").count() as u64;
+    let first = samples.iter().position(|sample| map.person(sample).is_none());
+    if let (Some(first), Unmapped::Error) = (first, unmapped) {
+        let (callset, map) = (name.to_owned(), map_file.to_owned());
+        return Err(Error::UnmappedSample { callset, map, first: first + 1, count });
     }
     let twice = samples_of.values().filter(|n| **n > 1).count() as u64;
     if twice > 0 {
-        return Err(Error::PersonHasTwoSamples { callset: name.to_owned(), count: twice });
+        let (callset, map) = (name.to_owned(), map_file.to_owned());
+        return Err(Error::PersonHasTwoSamples { callset, map, count: twice });
     }
     let present: BTreeSet<&str> = samples.iter().map(String::as_str).collect();
     links.mapped_without_sample = map.iter().filter(|(s, _)| !present.contains(s)).count() as u64;

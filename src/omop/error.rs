@@ -188,7 +188,7 @@ impl Coded for Error {
     fn code(&self) -> &'static str {
         match self {
             Self::Io(e) => e.code(),
-            Self::Cancelled(_) => "omop::cancelled",
+            Self::Cancelled(_) => "run::stopped",
             Self::Write(e) => e.code(),
             Self::SiteName => "omop::site_name",
             Self::NoTables { .. } => "omop::no_tables",

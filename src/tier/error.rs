@@ -154,7 +154,7 @@ impl Coded for Error {
         match self {
             Self::Io(e) => e.code(),
             Self::Write(e) => e.code(),
-            Self::Cancelled(_) => "tier::cancelled",
+            Self::Cancelled(_) => "run::stopped",
             Self::Policy { .. } => "tier::policy",
             Self::OtherTier { .. } => "tier::other_tier",
             Self::Buckets => "tier::buckets",
