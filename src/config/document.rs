@@ -120,9 +120,14 @@ impl Document {
         &self.text
     }
 
+    /// The folder that relative paths of this file start from.
+    pub fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+
     /// A path of this file, from here.
     pub fn resolve(&self, relative: impl AsRef<Path>) -> PathBuf {
-        normal(&self.path.parent().unwrap_or(Path::new("")).join(relative))
+        normal(&self.folder().join(relative))
     }
 
     /// The text at a dotted key, even in a file that has problems elsewhere.
@@ -366,7 +371,7 @@ impl<'a> Checker<'a> {
         let path = self.document.resolve(written);
         let (there, message) = match kind {
             "folder" => (path.is_dir(), "there is no such folder"),
-            "glob" => (!expand(&path).is_empty(), "no file matches this"),
+            "glob" => (!expand(self.document.folder(), written).is_empty(), "no file matches this"),
             _ => (path.is_file(), "there is no such file"),
         };
         if !there {
@@ -419,9 +424,16 @@ fn normal(path: &Path) -> PathBuf {
     out
 }
 
-/// Files that match a pattern, sorted.
-pub fn expand(pattern: &Path) -> Vec<PathBuf> {
-    let found = glob::glob(&pattern.to_string_lossy());
+/// Files that match `pattern` below `base`, sorted. What is special in `base` itself is not.
+pub fn expand(base: &Path, pattern: &str) -> Vec<PathBuf> {
+    let whole = normal(&base.join(pattern));
+    let whole = whole.to_string_lossy();
+    let base = normal(base).to_string_lossy().into_owned();
+    let whole = match whole.strip_prefix(&base) {
+        Some(rest) if !base.is_empty() => format!("{}{rest}", glob::Pattern::escape(&base)),
+        _ => whole.into_owned(),
+    };
+    let found = glob::glob(&whole);
     let mut files: Vec<PathBuf> = found.into_iter().flatten().flatten().collect();
     files.sort();
     files

@@ -139,10 +139,10 @@ impl Column {
 }
 
 fn float_cell(value: f64, kind: FieldKind) -> Result<Cell, Reason> {
-    // Integers beyond 2^53 are not exact in a float, so they are not believed.
+    // Integers of 2^53 and beyond are not exact in a float, so they are not believed.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     match kind {
-        FieldKind::Integer if value.fract() == 0.0 && value.abs() <= EXACT => {
+        FieldKind::Integer if value.fract() == 0.0 && value.abs() < EXACT => {
             Ok(Cell::Integer(value as i64))
         }
         FieldKind::Integer => Err(Reason::UnparsableInteger),

@@ -17,6 +17,8 @@ pub struct InputFile {
     pub path: PathBuf,
     /// What the manifest says of it.
     pub input: Input,
+    /// Its name in the feed: which table a file is, for one. Only its digest leaves the run.
+    name: String,
     modified: Option<SystemTime>,
 }
 
@@ -33,21 +35,21 @@ impl Inputs {
     /// When one cannot be read.
     pub fn gather(project: &Project) -> Result<Self, Error> {
         let workflow = &project.workflow;
-        let mut paths: Vec<(String, PathBuf)> = Vec::new();
-        let mut add = |feed: String, path: PathBuf| paths.push((feed, path));
+        let mut paths: Vec<(String, String, PathBuf)> = Vec::new();
+        let mut add = |feed: String, path: PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            paths.push((feed, name, path));
+        };
         add("roster".into(), project.path(&workflow.participants.roster));
         if let Some(samples) = &workflow.participants.samples {
             add("samples".into(), project.path(samples));
         }
+        let mut folders: Vec<(String, PathBuf)> = Vec::new();
         if let Some(vocabulary) = &workflow.vocabulary {
-            for path in tables_in(&project.path(&vocabulary.path))? {
-                add("vocabulary".into(), path);
-            }
+            folders.push(("vocabulary".to_owned(), project.path(&vocabulary.path)));
         }
         for (site, feed) in &workflow.ehr {
-            for path in tables_in(&project.path(&feed.path))? {
-                add(format!("ehr.{site}"), path);
-            }
+            folders.push((format!("ehr.{site}"), project.path(&feed.path)));
             if let Some(map) = &feed.shift_map {
                 add(format!("ehr.{site}.shift_map"), project.path(map));
             }
@@ -63,15 +65,25 @@ impl Inputs {
                 add(format!("callset.{name}.sex"), project.path(path));
             }
         }
-        let files: Vec<InputFile> =
-            paths.into_par_iter().map(|(feed, path)| hash(feed, path)).collect::<Result<_, _>>()?;
+        for (feed, folder) in folders {
+            for (name, path) in files_in(&folder)? {
+                paths.push((feed.clone(), name, path));
+            }
+        }
+        let files: Vec<InputFile> = paths
+            .into_par_iter()
+            .map(|(feed, name, path)| hash(feed, name, path))
+            .collect::<Result<_, _>>()?;
         let mut feeds: BTreeMap<String, Vec<InputFile>> = BTreeMap::new();
         for file in files {
             feeds.entry(file.input.feed.clone()).or_default().push(file);
         }
         // By name and content, not by folder: moving the inputs changes nothing.
         for files in feeds.values_mut() {
-            files.sort_by(|a, b| a.input.cmp(&b.input));
+            files.sort_by(|a, b| (&a.name, &a.input.sha256).cmp(&(&b.name, &b.input.sha256)));
+            for (part, file) in (0..).zip(files.iter_mut()) {
+                file.input.part = part;
+            }
         }
         Ok(Self { feeds })
     }
@@ -84,7 +96,7 @@ impl Inputs {
     /// One text that changes when a file of the feed does.
     pub fn fingerprint(&self, feed: &str) -> String {
         let lines = self.feeds.get(feed).into_iter().flatten();
-        lines.map(|f| format!("{} {}\n", f.input.sha256, f.input.file)).collect()
+        lines.map(|f| format!("{} {}\n", f.input.sha256, f.name)).collect()
     }
 
     /// The manifest's list.
@@ -115,25 +127,30 @@ impl Inputs {
     }
 }
 
-fn hash(feed: String, path: PathBuf) -> Result<InputFile, Error> {
+fn hash(feed: String, name: String, path: PathBuf) -> Result<InputFile, Error> {
     let meta = std::fs::metadata(&path).map_err(IoError::at("reading", &path))?;
     let (bytes, sha256) = digest_of(&path)?;
-    let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(InputFile {
-        input: Input { feed, file, bytes, sha256 },
-        modified: meta.modified().ok(),
-        path,
-    })
+    let input = Input { feed, part: 0, bytes, sha256 };
+    Ok(InputFile { input, name, modified: meta.modified().ok(), path })
 }
 
-/// The visible regular files of a folder, sorted.
-fn tables_in(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+/// The visible regular files of a folder and its folders (a table may be a folder of parts), with their
+/// names from there, sorted.
+fn files_in(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(IoError::at("listing", folder))? {
-        let path = entry.map_err(IoError::at("listing", folder))?.path();
-        let hidden = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
-        if path.is_file() && !hidden {
-            files.push(path);
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(&next).map_err(IoError::at("listing", &next))? {
+            let path = entry.map_err(IoError::at("listing", &next))?.path();
+            if path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.')) {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.is_file() {
+                let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy();
+                files.push((name.into_owned(), path));
+            }
         }
     }
     files.sort();

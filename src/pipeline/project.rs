@@ -39,7 +39,7 @@ impl Project {
         let mut problems = Problems { document: &document, found: Vec::new() };
         let controlled = problems.tier_policy("tier.controlled.policy");
         let registered = problems.tier_policy("tier.registered.policy");
-        let public = problems.policy("tier.public.policy").map(|(_, policy)| policy);
+        let public = problems.public_policy("tier.public.policy");
         let workflow = match parsed {
             Ok(workflow) => {
                 problems.check_sections(&workflow);
@@ -132,7 +132,7 @@ impl Project {
     /// Files of a callset, globs expanded, sorted.
     pub fn callset_files(&self, patterns: &[String]) -> Vec<PathBuf> {
         let mut files: Vec<PathBuf> =
-            patterns.iter().flat_map(|pattern| expand(&self.path(pattern))).collect();
+            patterns.iter().flat_map(|pattern| expand(self.document.folder(), pattern)).collect();
         files.sort();
         files.dedup();
         files
@@ -154,9 +154,18 @@ impl Problems<'_> {
             let help = "add samples = \"…\", a CSV with sample_id and person_id";
             self.add("participants", "a callset needs a sample map", Some(help.into()));
         }
+        let release = &workflow.workflow.release;
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+        if !release.starts_with(|c: char| c.is_ascii_alphanumeric()) || !release.chars().all(plain) {
+            let help = "use lower-case letters, digits, ., _ and -, e.g. 2026q4r1".to_owned();
+            self.add("workflow.release", "this tag cannot be part of a release id", Some(help));
+        }
         self.check_key(workflow);
         for (site, feed) in &workflow.ehr {
             self.name("ehr", site);
+            if site == "vocabulary" {
+                self.add("ehr.vocabulary", "this name is taken by [vocabulary]", None);
+            }
             if (feed.dates, &feed.shift_map) == (DateBasis::Shifted, &None) {
                 let help = "a CSV with person_id and shift (days its dates were moved back)";
                 let key = format!("ehr.{site}.dates");
@@ -235,6 +244,14 @@ impl Problems<'_> {
             let index = rule.and_then(|id| policy.rules.iter().position(|rule| rule.id == *id));
             let place = index.map_or("policy".to_owned(), |index| format!("rule.{index}.id"));
             self.found.push(document.problem_at(&place, problem.to_string(), None));
+        }
+        Some(policy)
+    }
+
+    fn public_policy(&mut self, key: &str) -> Option<PublicPolicy> {
+        let (document, policy): (_, PublicPolicy) = self.policy(key)?;
+        if let Err(problem) = policy.check() {
+            self.found.push(document.problem_at("disclosure", problem.to_string(), None));
         }
         Some(policy)
     }

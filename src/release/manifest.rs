@@ -19,8 +19,8 @@ pub const MANIFEST_SCHEMA: u32 = 1;
 pub struct Input {
     /// What the workflow calls it, e.g. `ehr.site_a`.
     pub feed: String,
-    /// File name without folders.
-    pub file: String,
+    /// Which of the feed's files, in the order of their names. Names stay out: they may hold an id.
+    pub part: u32,
     /// Size in bytes.
     pub bytes: u64,
     /// Lower-case hex SHA-256.

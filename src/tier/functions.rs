@@ -132,33 +132,45 @@ pub(super) fn re_key(tier: &str, table: &str, key: &RowKey, id: Expr) -> Expr {
     call(name, vec![DataType::Int64], DataType::Int64, ReKey(key.clone()), vec![id])
 }
 
-/// A date or time moved back by `days`; null when either is. Civil time throughout: the time of day
-/// stays, and no zone is passed through.
-pub(super) fn shift_back(kind: &DataType, when: Expr, days: Expr) -> Expr {
-    struct ShiftBack;
+/// First day that a record can be of, in days since 1970-01-01: 2 January 1900. Earlier days, the first
+/// of 1900 with them, are what systems write for "not known".
+const FIRST_DAY: i32 = -25_566;
+
+/// A day that says something of a person, and not of the system that wrote it. 9999-12-31, 1900-01-01 or
+/// the first day of the epoch are the same for everybody: moved back they would spell out the shift.
+fn is_of_a_person(day: i64, last_day: i32) -> bool {
+    (i64::from(FIRST_DAY)..=i64::from(last_day)).contains(&day) && day != 0
+}
+
+/// A date or time moved back by `days`; null when either is, and for days before 1900, the epoch and
+/// days after `last_day`, which nobody's record can be of. Civil time throughout: the time of day stays,
+/// and no zone is passed through.
+pub(super) fn shift_back(kind: &DataType, when: Expr, days: Expr, last_day: i32) -> Expr {
+    struct ShiftBack {
+        last_day: i32,
+    }
     impl Compute for ShiftBack {
         fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
             let days = args[1].as_primitive::<Int32Type>();
             match args[0].data_type() {
                 DataType::Date32 => {
-                    let dates = args[0].as_primitive::<Date32Type>();
-                    let out = dates.iter().zip(days).map(|pair| match pair {
-                        (Some(date), Some(days)) => date.checked_sub(days).ok_or(()).map(Some),
-                        _ => Ok(None),
-                    });
-                    let out: std::result::Result<Date32Array, ()> = out.collect();
-                    Ok(Arc::new(out.map_err(too_early)?))
+                    let dates = args[0].as_primitive::<Date32Type>().iter();
+                    let kept = dates
+                        .map(|d| d.filter(|d| is_of_a_person(i64::from(*d), self.last_day)));
+                    let out: Date32Array =
+                        kept.zip(days).map(|(date, days)| Some(date? - days?)).collect();
+                    Ok(Arc::new(out))
                 }
                 DataType::Timestamp(TimeUnit::Microsecond, None) => {
-                    let times = args[0].as_primitive::<TimestampMicrosecondType>();
-                    let out = times.iter().zip(days).map(|pair| match pair {
-                        (Some(time), Some(days)) => {
-                            time.checked_sub(i64::from(days) * DAY_MICROS).ok_or(()).map(Some)
-                        }
-                        _ => Ok(None),
+                    let times = args[0].as_primitive::<TimestampMicrosecondType>().iter();
+                    let kept = times.map(|t| {
+                        t.filter(|t| is_of_a_person(t.div_euclid(DAY_MICROS), self.last_day))
                     });
-                    let out: std::result::Result<TimestampMicrosecondArray, ()> = out.collect();
-                    Ok(Arc::new(out.map_err(too_early)?))
+                    let out: TimestampMicrosecondArray = kept
+                        .zip(days)
+                        .map(|(time, days)| Some(time? - i64::from(days?) * DAY_MICROS))
+                        .collect();
+                    Ok(Arc::new(out))
                 }
                 other => internal_err!("shift_back does not take {other}"),
             }
@@ -169,7 +181,7 @@ pub(super) fn shift_back(kind: &DataType, when: Expr, days: Expr) -> Expr {
         _ => "shift_back_time",
     };
     let takes = vec![kind.clone(), DataType::Int32];
-    call(name.into(), takes, kind.clone(), ShiftBack, vec![when, days])
+    call(name.into(), takes, kind.clone(), ShiftBack { last_day }, vec![when, days])
 }
 
 fn too_early((): ()) -> DataFusionError {

@@ -15,6 +15,7 @@ use super::functions::{self, BirthColumns, BirthPart};
 use super::id_map;
 use super::rules::{self, Touch, reason};
 use super::{Error, SiteExtract, TierRequest};
+use crate::config::CivilDate;
 use crate::config::policy::{Action, BirthDate, Rule};
 use crate::omop::{FieldSpec, TableSpec, cdm};
 
@@ -150,8 +151,11 @@ fn site_rows(
     for field in &spec.fields {
         let expr = if !has.iter().any(|c| c == field.name) {
             null(field)?
-        } else if several && rules::row_id_table(spec, field).is_some() {
-            functions::site_id(spec.name, field.name, site, ident(field.name))
+        } else if rules::row_id_table(spec, field).is_some() {
+            // 0 in a reference means "none"; re-keyed it would look like a row that does not exist.
+            let none = when(ident(field.name).not_eq(lit(0_i64)), ident(field.name)).end()?;
+            let id = if field.primary_key { ident(field.name) } else { none };
+            if several { functions::site_id(spec.name, field.name, site, id) } else { id }
         } else {
             ident(field.name)
         };
@@ -170,6 +174,8 @@ struct Columns {
     removals: Vec<(Expr, String)>,
     /// Conditions under which a rule has changed a row.
     changes: Vec<(String, Expr)>,
+    /// The reference date, in days since 1970-01-01.
+    last_day: i32,
 }
 
 impl Columns {
@@ -179,7 +185,8 @@ impl Columns {
         concepts: &BTreeMap<String, Arc<[i64]>>,
     ) -> Result<Self, Error> {
         let values = spec.fields.iter().map(|f| (f.name, ident(f.name))).collect();
-        let mut columns = Self { values, removals: Vec::new(), changes: Vec::new() };
+        let last_day = CivilDate(request.reference_date).epoch_days();
+        let mut columns = Self { values, removals: Vec::new(), changes: Vec::new(), last_day };
         if spec.name == "person" && request.extracts.len() > 1 {
             let other = ident(id_map::OWNER).not_eq(ident(SITE));
             columns.removals.push((other, reason::DUPLICATE_PERSON.to_owned()));
@@ -248,7 +255,7 @@ impl Columns {
             }
             Action::ShiftDates if rules::is_date(field) => {
                 let value = self.value(field.name);
-                Ok(functions::shift_back(&field.kind.data_type(), value, shift()))
+                Ok(functions::shift_back(&field.kind.data_type(), value, shift(), self.last_day))
             }
             Action::ReduceBirthDate { to: BirthDate::June15 } if field.name == "birth_datetime" => {
                 Ok(functions::reduced_birth_time(BirthDate::June15, self.value("year_of_birth")))
