@@ -72,6 +72,12 @@ pub enum Error {
         /// The input.
         path: PathBuf,
     },
+    /// What an earlier run left of a stage is not as it was written.
+    #[error("the files of {stage} are damaged")]
+    Damaged {
+        /// Stage id.
+        stage: String,
+    },
     /// A run record is not what this program writes.
     #[error("{} is not a run record: {why}", path.display())]
     Record {
@@ -98,6 +104,15 @@ impl Error {
         match self {
             Self::Stage { source, .. } => source.is_cancelled(),
             other => other.code() == "run::stopped",
+        }
+    }
+
+    /// The stage whose earlier files are damaged, if that is what happened.
+    fn damaged_stage(&self) -> Option<&str> {
+        match self {
+            Self::Stage { source, .. } => source.damaged_stage(),
+            Self::Damaged { stage } => Some(stage),
+            _ => None,
         }
     }
 
@@ -132,6 +147,7 @@ impl Coded for Error {
             Self::Cancelled(_) => "run::stopped",
             Self::Unbalanced { .. } => "pipeline::unbalanced",
             Self::InputChanged { .. } => "pipeline::input_changed",
+            Self::Damaged { .. } => "pipeline::damaged",
             Self::Record { .. } => "pipeline::record",
             Self::Internal { .. } => "pipeline::internal",
             other => other.inner().map_or("pipeline::internal", Coded::code),

@@ -9,7 +9,7 @@ mod lock;
 mod manifest;
 mod verify;
 
-pub use commit::{adopt, commit};
+pub use commit::{adopt, commit, sync_names};
 pub use layout::{Layout, is_safe_path};
 pub use lock::StoreLock;
 pub use manifest::{Current, Input, MANIFEST_SCHEMA, Manifest, StageRecord};

@@ -1,5 +1,6 @@
 //! `strata plan`.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use indicatif::HumanBytes;
@@ -15,8 +16,7 @@ pub fn plan(verb: &PlanArgs) -> Result<ExitCode, Failure> {
     check_stages(&project, &verb.force)?;
     let inputs = Inputs::gather(&project)?;
     let key_id = peek_key_id(&project)?;
-    let force = verb.force.iter().cloned().collect();
-    let plan = Plan::make(&project, &inputs, &key_id, &force)?;
+    let plan = Plan::make(&project, &inputs, &key_id, &forced(&verb.force));
     if verb.json {
         print_json(&plan)?;
     } else if verb.dag {
@@ -25,6 +25,11 @@ pub fn plan(verb: &PlanArgs) -> Result<ExitCode, Failure> {
         print_line(&describe(&plan));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Stages that the user wants to run, with that as the reason.
+pub fn forced(stages: &[String]) -> BTreeMap<String, String> {
+    stages.iter().map(|id| (id.clone(), "asked for with --force".to_owned())).collect()
 }
 
 fn describe(plan: &Plan) -> String {

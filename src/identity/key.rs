@@ -122,22 +122,24 @@ impl Key {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).map_err(|source| Error::NoEntropy { source })?;
         let key = Self::from_bytes(bytes)?;
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(IoError::at("creating", path))?;
         let mut text = hex(&bytes);
         bytes.zeroize();
         text.push('\n');
-        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+        // Aside, synced, then linked: a run that is killed leaves no half key, and two first runs do not
+        // overwrite each other.
+        let aside = path.with_extension(format!("new-{}", std::process::id()));
+        let written = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&aside)
+            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+            .map_err(IoError::at("writing", &aside));
         text.zeroize();
-        if let Err(error) = written {
-            // Half a key would stop every later run. That it cannot be removed is the lesser news.
-            drop(std::fs::remove_file(path));
-            return Err(IoError::at("writing", path)(error).into());
-        }
+        let linked = written
+            .and_then(|()| std::fs::hard_link(&aside, path).map_err(IoError::at("creating", path)));
+        std::fs::remove_file(&aside).map_err(IoError::at("removing", &aside))?;
+        linked?;
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
         File::open(folder).and_then(|d| d.sync_all()).map_err(IoError::at("syncing", folder))?;

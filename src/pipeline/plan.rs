@@ -1,14 +1,14 @@
 //! The stages of a run, what each depends on, and which would run and why.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Error, Inputs, Project};
+use super::{Inputs, Project};
 use crate::config::Tier;
 use crate::engine::parquet::hex;
-use crate::release::{Current, Layout, Manifest};
+use crate::release::{Layout, Manifest};
 
 /// What a stage does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,33 +88,31 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Works out the stages of `project` and what must be done about each.
-    ///
-    /// # Errors
-    /// When the store's current release cannot be read.
+    /// Works out the stages of `project` and what must be done about each. `force`: stages that must
+    /// run, and why. A damaged current release counts as none.
     pub fn make(
         project: &Project,
         inputs: &Inputs,
         key_id: &str,
-        force: &BTreeSet<String>,
-    ) -> Result<Self, Error> {
+        force: &BTreeMap<String, String>,
+    ) -> Self {
         let mut stages = Draft { project, inputs, key_id, stages: Vec::new() }.draw();
         let content_key = content_key(project, key_id, &stages);
         let release_id = format!("{}-{}", project.workflow.workflow.release, &content_key[..12]);
-        let current = Manifest::current(&project.store)?;
+        let current = readable_current(&project.store);
         let done = current.as_ref().is_some_and(|m| m.content_key == content_key);
         let run_id = format!("run-{}", &content_key[..12]);
         decide(&mut stages, current.as_ref(), &finished(&project.store, &run_id), force);
-        Ok(Self {
+        Self {
             run_id,
             release_id,
             content_key,
-            current: Current::read(&project.store)?.map(|c| c.release_id),
+            current: current.map(|m| m.release_id),
             done: done && force.is_empty(),
             key_id: key_id.to_owned(),
             input_bytes: inputs.bytes(),
             stages,
-        })
+        }
     }
 
     /// The plan as a Mermaid flow chart.
@@ -135,6 +133,9 @@ impl Plan {
     }
 }
 
+/// The program as a part of every key: its version and a digest of its sources.
+const PROGRAM: &str = concat!(env!("CARGO_PKG_VERSION"), "+", env!("STRATA_SOURCE"));
+
 /// Lower-case hex SHA-256 of a text.
 fn digest(text: impl AsRef<[u8]>) -> String {
     hex(&Sha256::digest(text))
@@ -143,11 +144,8 @@ fn digest(text: impl AsRef<[u8]>) -> String {
 fn content_key(project: &Project, key_id: &str, stages: &[Stage]) -> String {
     let programme = &project.workflow.workflow;
     let mut text = format!(
-        "{}\n{}\n{}\n{}\n{key_id}\n",
-        env!("CARGO_PKG_VERSION"),
-        programme.name,
-        programme.release,
-        programme.reference_date.0
+        "{PROGRAM}\n{}\n{}\n{}\n{key_id}\n",
+        programme.name, programme.release, programme.reference_date.0
     );
     for stage in stages {
         text += &format!("{} {}\n", stage.id, stage.key);
@@ -284,7 +282,7 @@ impl Draft<'_> {
     ) -> String {
         let mut parts: BTreeMap<String, String> =
             parts.into_iter().map(|(name, text)| (name.to_owned(), digest(text))).collect();
-        parts.insert("program version".into(), digest(env!("CARGO_PKG_VERSION")));
+        parts.insert("program version".into(), digest(PROGRAM));
         for need in needs {
             let key = self.stages.iter().find(|s| s.id == *need).map(|s| s.key.clone());
             parts.insert(need.clone(), key.unwrap_or_default());
@@ -303,29 +301,34 @@ impl Draft<'_> {
     }
 }
 
+/// The current release, if it can be read: a damaged one must not keep the next from being made.
+pub(super) fn readable_current(store: &Layout) -> Option<Manifest> {
+    Manifest::current(store).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the current release cannot be read and is not reused");
+        None
+    })
+}
+
 /// Later stages first: an intermediate stage is reused only if nothing that reads it must run.
 fn decide(
     stages: &mut [Stage],
     current: Option<&Manifest>,
     finished: &BTreeMap<String, String>,
-    force: &BTreeSet<String>,
+    force: &BTreeMap<String, String>,
 ) {
     for index in (0..stages.len()).rev() {
         let (head, tail) = stages.split_at_mut(index + 1);
         let stage = &mut head[index];
         let reader = tail.iter().find(|s| s.action == Action::Run && s.needs.contains(&stage.id));
         let old = current.and_then(|m| m.stages.get(&stage.id));
-        let (action, why) = if force.contains(&stage.id) {
-            (Action::Run, "asked for with --force".to_owned())
+        let (action, why) = if let Some(why) = force.get(&stage.id) {
+            (Action::Run, why.clone())
         } else if finished.get(&stage.id) == Some(&stage.key) {
             (Action::Resume, "an interrupted run has finished it".to_owned())
-        } else if let Some(old) = old.filter(|old| old.key == stage.key) {
+        } else if old.is_some_and(|old| old.key == stage.key) {
             match reader.filter(|_| stage.work.is_intermediate()) {
                 Some(reader) => (Action::Run, format!("{} reads what it makes", reader.id)),
-                None => {
-                    let _ = old;
-                    (Action::Reuse, "unchanged since the current release".to_owned())
-                }
+                None => (Action::Reuse, "unchanged since the current release".to_owned()),
             }
         } else {
             (Action::Run, reason(stage, old.map(|old| &old.parts)))

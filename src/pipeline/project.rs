@@ -156,7 +156,8 @@ impl Problems<'_> {
         }
         let release = &workflow.workflow.release;
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
-        if !release.starts_with(|c: char| c.is_ascii_alphanumeric()) || !release.chars().all(plain) {
+        if !release.starts_with(|c: char| c.is_ascii_alphanumeric()) || !release.chars().all(plain)
+        {
             let help = "use lower-case letters, digits, ., _ and -, e.g. 2026q4r1".to_owned();
             self.add("workflow.release", "this tag cannot be part of a release id", Some(help));
         }

@@ -201,6 +201,23 @@ impl Recorder {
     }
 }
 
+/// Brings a finished run's records to their end when there was nothing left to do.
+///
+/// # Errors
+/// When they cannot be written.
+pub fn close(folder: &Path, status: Status) -> Result<(), Error> {
+    let Ok(mut record) = RunRecord::read(&folder.join("run.json")) else { return Ok(()) };
+    if record.status != Status::Done {
+        record.status = Status::Done;
+        record.finished = Some(now());
+        record.error = None;
+    }
+    let recorder = Recorder { folder: folder.to_owned(), record, clock: std::time::Instant::now() };
+    let status = serde_json::to_value(status).unwrap_or_default();
+    recorder.event("run_finished", &[("status", status)])?;
+    recorder.save()
+}
+
 fn to_json(value: &impl Serialize) -> Result<Vec<u8>, Error> {
     serde_json::to_vec_pretty(value)
         .map_err(|e| Error::Record { path: "run.json".into(), why: e.to_string() })

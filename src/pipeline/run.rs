@@ -1,21 +1,23 @@
 //! Carries out a plan: stages in order, then the commit.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use super::plan::{Action, Stage};
-use super::record::{RecordedError, Recorder, StageRun, Status, now};
+use super::plan::{Action, Stage, readable_current};
+use super::record::{RecordedError, Recorder, StageRun, Status, close, now};
 use super::stage::{Bench, Done};
 use super::{Error, Inputs, Plan, Project};
 use crate::engine::parquet::create_private_dir;
-use crate::engine::{Job, Progress, StageOutput};
+use crate::engine::{FileEntry, Job, Ledger, Progress, StageOutput};
 use crate::error::{Coded, IoError};
 use crate::identity::Key;
 use crate::release::{
-    Layout, MANIFEST_SCHEMA, Manifest, StageRecord, StoreLock, commit, digest_of,
+    Layout, MANIFEST_SCHEMA, Manifest, StageRecord, StoreLock, commit, digest_of, sync_names,
 };
 
 /// Hears of a run's stages; the command line draws bars with it.
@@ -31,8 +33,8 @@ pub trait Listener: Send + Sync {
 pub struct Options {
     /// Worker threads.
     pub threads: usize,
-    /// Stages to run even if nothing changed.
-    pub force: BTreeSet<String>,
+    /// Stages to run even if nothing changed, and why.
+    pub force: BTreeMap<String, String>,
     /// Set when the user asks to stop.
     pub cancel: Arc<AtomicBool>,
 }
@@ -62,29 +64,55 @@ pub fn run(
     listener: &dyn Listener,
 ) -> Result<Summary, Error> {
     create_store(&project.store)?;
-    let plan = Plan::make(project, inputs, &key.kid(), &options.force)?;
+    let mut options = options.clone();
+    let plan = Plan::make(project, inputs, &key.kid(), &options.force);
     let _lock = StoreLock::acquire(&project.store, &plan.run_id)?;
-    // Another run may have committed between the plan and the lock.
-    let plan = Plan::make(project, inputs, &key.kid(), &options.force)?;
-    let folder = project.store.release(&plan.release_id);
+    loop {
+        // Made again under the lock: another run may have committed in between.
+        let plan = Plan::make(project, inputs, &key.kid(), &options.force);
+        match attempt(project, inputs, key, &plan, &options, listener) {
+            Err(error) => match error.damaged_stage() {
+                Some(stage) if !options.force.contains_key(stage) => {
+                    tracing::warn!(stage, "its files are damaged; it runs again");
+                    let why = "its files were damaged".to_owned();
+                    options.force.insert(stage.to_owned(), why);
+                }
+                _ => return Err(error),
+            },
+            done => return done,
+        }
+    }
+}
+
+fn attempt(
+    project: &Project,
+    inputs: &Inputs,
+    key: &Key,
+    plan: &Plan,
+    options: &Options,
+    listener: &dyn Listener,
+) -> Result<Summary, Error> {
+    let summary = |unchanged, stages| Summary {
+        release_id: plan.release_id.clone(),
+        unchanged,
+        folder: project.store.release(&plan.release_id),
+        stages,
+    };
     clear_dead_runs(&project.store, &plan.run_id)?;
+    let records = project.store.run(&plan.run_id);
     // Stopped between its two last renames: the release is whole, only CURRENT was not told.
-    let adopted = !plan.done && options.force.is_empty() && adopt(&project.store, &plan)?;
+    let adopted = !plan.done && options.force.is_empty() && adopt(&project.store, plan)?;
     if plan.done || adopted {
         remove(&project.store.staging_of(&plan.run_id))?;
+        close(&records, if adopted { Status::Done } else { Status::Unchanged })?;
         tracing::info!(release = plan.release_id, "nothing changed: the release is current");
-        return Ok(Summary {
-            release_id: plan.release_id,
-            unchanged: plan.done,
-            folder,
-            stages: Vec::new(),
-        });
+        return Ok(summary(plan.done, Vec::new()));
     }
-    let mut recorder = Recorder::start(project.store.run(&plan.run_id), &plan)?;
+    let mut recorder = Recorder::start(records, plan)?;
     let mut execution = Execution {
         project,
         inputs,
-        plan: &plan,
+        plan,
         options,
         listener,
         staging: project.store.staging_of(&plan.run_id),
@@ -94,12 +122,7 @@ pub fn run(
     match execution.carry_out(&mut recorder) {
         Ok(()) => {
             recorder.end(Status::Done, None)?;
-            Ok(Summary {
-                release_id: plan.release_id.clone(),
-                unchanged: false,
-                folder,
-                stages: recorder.record.stages,
-            })
+            Ok(summary(false, recorder.record.stages))
         }
         Err(error) => {
             let status = if error.is_cancelled() { Status::Stopped } else { Status::Failed };
@@ -121,7 +144,12 @@ fn adopt(store: &Layout, plan: &Plan) -> Result<bool, Error> {
 /// The store folder itself is open to readers of the public tier; what is private below it is 0700.
 fn create_store(store: &Layout) -> Result<(), Error> {
     for folder in [store.root().to_owned(), store.releases()] {
-        std::fs::create_dir_all(&folder).map_err(IoError::at("creating", &folder))?;
+        if !folder.is_dir() {
+            std::fs::create_dir_all(&folder).map_err(IoError::at("creating", &folder))?;
+            // Whatever the umask; a folder that was there keeps the mode its owner gave it.
+            std::fs::set_permissions(&folder, Permissions::from_mode(0o755))
+                .map_err(IoError::at("opening up", &folder))?;
+        }
     }
     create_private_dir(&store.staging())?;
     create_private_dir(&store.runs())?;
@@ -198,7 +226,19 @@ impl Execution<'_> {
             recorder.stage(run)?;
             self.outputs.insert(stage.id.clone(), output);
         }
-        self.commit()
+        let (started, clock) = (now(), Instant::now());
+        recorder.event("stage_started", &[("stage", "commit".into())])?;
+        self.commit()?;
+        recorder.stage(StageRun {
+            stage: "commit".into(),
+            action: Action::Run,
+            why: "every stage is done".into(),
+            status: Status::Done,
+            started,
+            seconds: clock.elapsed().as_secs_f64(),
+            ledger: Ledger::default(),
+            files: Vec::new(),
+        })
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -265,43 +305,45 @@ impl Execution<'_> {
             std::fs::rename(&from, &to).map_err(IoError::at("moving", &from))?;
         }
         remove(&job.scratch)?;
-        let done = Done {
-            stage: stage.id.clone(),
-            key: stage.key.clone(),
-            output: made.output,
-            extract: made.extract,
-        };
+        let done = Done::of(stage, made, &work)?;
+        // The mark that a stage is done must not outlive the names of its files.
+        sync_names(&self.tree(), done.output.files.iter().map(|f| f.path.as_str()))?;
+        sync_names(&work, done.typed.iter().map(|f| f.path.as_str()))?;
         done.write(&self.staging)?;
         Ok(done.output)
     }
 
     /// Release files that the stages in `needs` have made.
-    fn files_of(&self, needs: &[String]) -> Vec<crate::engine::FileEntry> {
+    fn files_of(&self, needs: &[String]) -> Vec<FileEntry> {
         let outputs = needs.iter().filter_map(|need| self.outputs.get(need));
         outputs.flat_map(|output| output.files.iter().cloned()).collect()
     }
 
     fn resume(&mut self, stage: &Stage) -> Result<StageOutput, Error> {
         let done = Done::read(&self.staging, &stage.id)?;
-        for file in &done.output.files {
-            let (bytes, digest) = digest_of(&self.tree().join(&file.path))?;
-            if (bytes, &digest) != (file.bytes, &file.sha256) {
-                return Err(crate::release::Error::Changed { path: file.path.clone() }.into());
-            }
+        let damaged = || Error::Damaged { stage: stage.id.clone() };
+        let work = self.work(stage);
+        let whole = done.output.files.iter().all(|file| is_whole(&self.tree(), file))
+            && done.typed.iter().all(|file| is_whole(&work, file));
+        if !whole {
+            return Err(damaged());
         }
-        self.bench.restore(&stage.work, done.extract, self.work(stage));
+        self.bench.restore(&stage.work, done.extract, work);
         Ok(done.output)
     }
 
     /// Links the stage's files from the current release: they are immutable, so one inode serves both.
     fn reuse(&mut self, stage: &Stage) -> Result<StageOutput, Error> {
-        let manifest = Manifest::current(&self.project.store)?;
-        let missing = || Error::Internal { what: "a stage to reuse is not in the release".into() };
-        let manifest = manifest.ok_or_else(missing)?;
-        let record = manifest.stages.get(&stage.id).ok_or_else(missing)?;
+        let damaged = || Error::Damaged { stage: stage.id.clone() };
+        let manifest = readable_current(&self.project.store).ok_or_else(damaged)?;
+        let record = manifest.stages.get(&stage.id).ok_or_else(damaged)?;
         let from = self.project.store.release(&manifest.release_id);
+        let wanted: BTreeSet<&str> = record.files.iter().map(String::as_str).collect();
         let mut files = Vec::new();
-        for entry in manifest.files.iter().filter(|f| record.files.contains(&f.path)) {
+        for entry in manifest.files.iter().filter(|f| wanted.contains(f.path.as_str())) {
+            if !is_whole(&from, entry) {
+                return Err(damaged());
+            }
             let (source, target) = (from.join(&entry.path), self.tree().join(&entry.path));
             if let Some(parent) = target.parent() {
                 create_private_dir(parent)?;
@@ -347,4 +389,10 @@ impl Execution<'_> {
             files,
         }
     }
+}
+
+/// Whether a file is there with the bytes that were written.
+fn is_whole(root: &Path, file: &FileEntry) -> bool {
+    digest_of(&root.join(&file.path))
+        .is_ok_and(|(bytes, digest)| (bytes, &digest) == (file.bytes, &file.sha256))
 }

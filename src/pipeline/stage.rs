@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::Work;
+use super::plan::{Stage, Work};
 use super::{Error, Inputs, Project, record::write_private};
 use crate::config::{CallsetFeed, DateBasis, EhrFeed, Tier, TierPolicy, Unmapped};
 use crate::engine::{FileEntry, Job, Ledger, StageOutput, TableLedger};
@@ -16,6 +16,7 @@ use crate::identity::{
 };
 use crate::omop::{self, Extract, ExtractRequest, Scope};
 use crate::publish::{self, PublishRequest};
+use crate::release::{digest_of, sync_names};
 use crate::tier::{self, SiteExtract, TierRequest};
 
 /// The root key, read from where the workflow says; made on the first run if it says so.
@@ -34,7 +35,11 @@ pub fn load_key(project: &Project) -> Result<Key, Error> {
     if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
         std::fs::create_dir_all(parent).map_err(IoError::at("creating", parent))?;
     }
-    Ok(Key::create(&path)?)
+    match Key::create(&path) {
+        // Another first run was quicker; it is its key then.
+        Err(_) if path.exists() => Ok(Key::load(&path)?),
+        made => Ok(made?),
+    }
 }
 
 /// Id of the root key, without making one: `new` when the first run will.
@@ -58,9 +63,35 @@ pub struct Done {
     pub output: StageOutput,
     /// Typed tables, for ingests of records.
     pub extract: Option<Extract>,
+    /// The typed tables' files, relative to the stage's work folder.
+    pub typed: Vec<FileEntry>,
 }
 
 impl Done {
+    /// What is to be remembered of a stage that has made `made` in `work`.
+    ///
+    /// # Errors
+    /// When a typed table cannot be read back.
+    pub fn of(stage: &Stage, made: Made, work: &Path) -> Result<Self, Error> {
+        let tables = made.extract.iter().flat_map(|extract| &extract.tables);
+        let typed = tables
+            .map(|table| {
+                let (bytes, sha256) = digest_of(&work.join(&table.path))?;
+                Ok(FileEntry {
+                    path: table.path.clone(),
+                    tier: "quality".into(),
+                    table: table.name.clone(),
+                    rows: Some(table.rows),
+                    bytes,
+                    sha256,
+                    schema: None,
+                })
+            })
+            .collect::<Result<_, IoError>>()?;
+        let (stage, key) = (stage.id.clone(), stage.key.clone());
+        Ok(Self { stage, key, output: made.output, extract: made.extract, typed })
+    }
+
     /// Where a run keeps these.
     pub fn folder(staging: &Path) -> PathBuf {
         staging.join("done")
@@ -94,7 +125,9 @@ impl Done {
     pub fn write(&self, staging: &Path) -> Result<(), Error> {
         let bytes = serde_json::to_vec(self)
             .map_err(|e| Error::Internal { what: format!("a stage cannot be recorded: {e}") })?;
-        write_private(&Self::folder(staging).join(format!("{}.json", self.stage)), &bytes)
+        let folder = Self::folder(staging);
+        write_private(&folder.join(format!("{}.json", self.stage)), &bytes)?;
+        Ok(sync_names(&folder, [])?)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The commit protocol (privacy reference 4.2): stage, sync, re-read, rename, then one rename of
 //! `CURRENT`. Whatever stops it, `CURRENT` names a complete release, old or new.
 
+use std::collections::BTreeSet;
 use std::fs::{File, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -119,6 +120,23 @@ fn tree(root: &Path) -> Result<Vec<std::path::PathBuf>, IoError> {
 /// Syncs every folder bottom-up; files were synced as they were closed.
 fn sync_tree(root: &Path) -> Result<(), IoError> {
     tree(root)?.iter().filter(|path| path.is_dir()).try_for_each(|path| sync_dir(path))
+}
+
+/// Syncs the folders that hold `files` (relative to `root`), from the deepest up to `root`.
+///
+/// # Errors
+/// A failed sync is final.
+pub fn sync_names<'a>(
+    root: &Path,
+    files: impl IntoIterator<Item = &'a str>,
+) -> Result<(), IoError> {
+    let mut folders = BTreeSet::from([root.to_owned()]);
+    for file in files {
+        let inside = root.join(file);
+        let above = inside.ancestors().skip(1).take_while(|folder| *folder != root);
+        folders.extend(above.map(Path::to_owned));
+    }
+    folders.iter().rev().try_for_each(|folder| sync_dir(folder))
 }
 
 pub(super) fn sync_dir(dir: &Path) -> Result<(), IoError> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -156,6 +157,8 @@ impl Current {
         writeln!(file, "{} {}", self.release_id, self.manifest_sha256)
             .and_then(|()| file.sync_all())
             .map_err(IoError::at("writing", &aside))?;
+        std::fs::set_permissions(&aside, std::fs::Permissions::from_mode(0o644))
+            .map_err(IoError::at("opening up", &aside))?;
         std::fs::rename(&aside, layout.current()).map_err(IoError::at("renaming", &aside))?;
         super::commit::sync_dir(layout.root())?;
         Ok(())

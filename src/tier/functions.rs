@@ -155,8 +155,8 @@ pub(super) fn shift_back(kind: &DataType, when: Expr, days: Expr, last_day: i32)
             match args[0].data_type() {
                 DataType::Date32 => {
                     let dates = args[0].as_primitive::<Date32Type>().iter();
-                    let kept = dates
-                        .map(|d| d.filter(|d| is_of_a_person(i64::from(*d), self.last_day)));
+                    let kept =
+                        dates.map(|d| d.filter(|d| is_of_a_person(i64::from(*d), self.last_day)));
                     let out: Date32Array =
                         kept.zip(days).map(|(date, days)| Some(date? - days?)).collect();
                     Ok(Arc::new(out))
