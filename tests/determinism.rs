@@ -315,3 +315,27 @@ fn a_changed_roster_is_seen_by_all_stages_that_read_it() {
     assert_eq!(why("publish"), "changed: ingest.callset.wgs, tier.controlled");
     assert!(why("ingest.ehr.site_a").ends_with("reads what it makes"));
 }
+
+/// A table may be a folder of parts; a part is an input like any other.
+#[test]
+fn a_changed_part_of_a_table_is_seen() {
+    let programme = Programme::in_memory(60, 300);
+    let text = programme.read("feed/omop/death.csv");
+    fs::remove_file(programme.path("feed/omop/death.csv")).unwrap();
+    fs::create_dir(programme.path("feed/omop/death")).unwrap();
+    programme.write("feed/omop/death/part-0.csv", &text);
+    programme.run().done();
+    let deaths = |programme: &Programme| {
+        table(&programme.release().join("controlled/omop/death"))["person_id"].len()
+    };
+    let before = deaths(&programme);
+    assert!(before > 0);
+    let inputs = programme.manifest()["inputs"].to_string();
+    assert!(inputs.contains("\"death/part-0.csv\""), "{inputs}");
+    let header = text.lines().next().unwrap();
+    programme.write("feed/omop/death/part-0.csv", format!("{header}\n"));
+    assert!(programme.run().done().out.contains("released"));
+    let left = tables_below(&programme.release().join("controlled/omop/death"));
+    let rows: usize = left.iter().map(|path| columns(path)["person_id"].len()).sum();
+    assert_eq!(rows, 0);
+}

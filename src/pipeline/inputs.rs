@@ -33,21 +33,25 @@ impl Inputs {
     /// When one cannot be read.
     pub fn gather(project: &Project) -> Result<Self, Error> {
         let workflow = &project.workflow;
-        let mut paths: Vec<(String, PathBuf)> = Vec::new();
-        let mut add = |feed: String, path: PathBuf| paths.push((feed, path));
+        // Feed, file, and the folder that its name in the manifest starts from.
+        let mut paths: Vec<(String, PathBuf, PathBuf)> = Vec::new();
+        let mut add_below = |feed: String, path: PathBuf, folder: &Path| {
+            paths.push((feed, path, folder.to_owned()));
+        };
+        for (feed, folder) in folders(project) {
+            for path in tables_in(&folder)? {
+                add_below(feed.clone(), path, &folder);
+            }
+        }
+        let mut add = |feed: String, path: PathBuf| {
+            let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+            add_below(feed, path, &folder);
+        };
         add("roster".into(), project.path(&workflow.participants.roster));
         if let Some(samples) = &workflow.participants.samples {
             add("samples".into(), project.path(samples));
         }
-        if let Some(vocabulary) = &workflow.vocabulary {
-            for path in tables_in(&project.path(&vocabulary.path))? {
-                add("vocabulary".into(), path);
-            }
-        }
         for (site, feed) in &workflow.ehr {
-            for path in tables_in(&project.path(&feed.path))? {
-                add(format!("ehr.{site}"), path);
-            }
             if let Some(map) = &feed.shift_map {
                 add(format!("ehr.{site}.shift_map"), project.path(map));
             }
@@ -63,8 +67,10 @@ impl Inputs {
                 add(format!("callset.{name}.sex"), project.path(path));
             }
         }
-        let files: Vec<InputFile> =
-            paths.into_par_iter().map(|(feed, path)| hash(feed, path)).collect::<Result<_, _>>()?;
+        let files: Vec<InputFile> = paths
+            .into_par_iter()
+            .map(|(f, path, folder)| hash(f, path, &folder))
+            .collect::<Result<_, _>>()?;
         let mut feeds: BTreeMap<String, Vec<InputFile>> = BTreeMap::new();
         for file in files {
             feeds.entry(file.input.feed.clone()).or_default().push(file);
@@ -115,10 +121,10 @@ impl Inputs {
     }
 }
 
-fn hash(feed: String, path: PathBuf) -> Result<InputFile, Error> {
+fn hash(feed: String, path: PathBuf, folder: &Path) -> Result<InputFile, Error> {
     let meta = std::fs::metadata(&path).map_err(IoError::at("reading", &path))?;
     let (bytes, sha256) = digest_of(&path)?;
-    let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let file = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
     Ok(InputFile {
         input: Input { feed, file, bytes, sha256 },
         modified: meta.modified().ok(),
@@ -126,16 +132,37 @@ fn hash(feed: String, path: PathBuf) -> Result<InputFile, Error> {
     })
 }
 
-/// The visible regular files of a folder, sorted.
+/// Feeds that are folders of tables.
+fn folders(project: &Project) -> Vec<(String, PathBuf)> {
+    let workflow = &project.workflow;
+    let vocabulary =
+        workflow.vocabulary.iter().map(|v| ("vocabulary".into(), project.path(&v.path)));
+    let sites =
+        workflow.ehr.iter().map(|(site, feed)| (format!("ehr.{site}"), project.path(&feed.path)));
+    vocabulary.chain(sites).collect()
+}
+
+/// The visible files of a folder and of the folders in it (a table may be a folder of parts), sorted.
 fn tables_in(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(IoError::at("listing", folder))? {
-        let path = entry.map_err(IoError::at("listing", folder))?.path();
-        let hidden = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
-        if path.is_file() && !hidden {
+    for path in visible(folder)? {
+        if path.is_dir() {
+            files.extend(visible(&path)?.into_iter().filter(|path| path.is_file()));
+        } else if path.is_file() {
             files.push(path);
         }
     }
     files.sort();
     Ok(files)
+}
+
+fn visible(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(IoError::at("listing", folder))? {
+        let entry = entry.map_err(IoError::at("listing", folder))?;
+        if !entry.file_name().to_string_lossy().starts_with('.') {
+            paths.push(entry.path());
+        }
+    }
+    Ok(paths)
 }
