@@ -388,6 +388,17 @@ fn bad_policies() {
     assert!(said.err.contains("w.toml:"), "{}", said.err);
 }
 
+#[test]
+fn tiers_without_what_they_are_made_of() {
+    let (programme, _) = callset(300, "fine.vcf.gz");
+    programme.edit("w.toml", |text| {
+        text.replace("[tier.", "[tier.public]\npolicy = \"policies/public.toml\"\n[tier.")
+    });
+    refused(&programme, "config::invalid", &["needs an extract", "w.toml:"]);
+    programme.replace("w.toml", "[tier.controlled]", "[tier.registered]");
+    refused(&programme, "config::invalid", &["needs the Controlled tier"]);
+}
+
 /// A small file system that goes away with the test.
 struct Disk(PathBuf);
 
