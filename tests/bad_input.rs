@@ -209,6 +209,26 @@ fn person_missing_from_the_roster() {
 }
 
 #[test]
+fn a_sample_of_nobody_on_the_roster() {
+    let programme = Programme::new();
+    programme.edit("feed/sample_person.csv", |text| text + "SYN999999,4299999999\n");
+    let words = ["sample_person.csv", "1 person", "roster"];
+    let said = refused(&programme, "identity::person_not_in_roster", &words);
+    assert_silent(&programme, &said, &["4299999999", "SYN999999"]);
+}
+
+#[test]
+fn two_samples_of_one_person() {
+    let programme = Programme::new();
+    let rows = programme.rows("feed/sample_person.csv");
+    let (one, two) = (&rows[0]["person_id"], &rows[1]["person_id"]);
+    programme.replace("feed/sample_person.csv", two, one);
+    let words = ["sample_person.csv", "callset wgs", "1 person"];
+    let said = refused(&programme, "identity::person_has_two_samples", &words);
+    assert_silent(&programme, &said, &[one]);
+}
+
+#[test]
 fn unknown_key_and_several_problems_at_once() {
     let programme = Programme::new();
     programme.replace("w.toml", "roster = ", "rooster = ");
