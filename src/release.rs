@@ -74,10 +74,14 @@ impl Coded for Error {
             Self::Locked { .. } => Some(
                 "wait for it to end; the lock goes away with its process, however it ends".into(),
             ),
-            Self::Changed { .. } => Some("check the disk, then run again".into()),
+            Self::Changed { .. } => Some(
+                "check the disk; if the file came from the current release, `strata verify` names it: \
+                 run again with --force and the stage that makes it"
+                    .into(),
+            ),
             Self::Empty { .. } => Some("make one with `strata run WORKFLOW`".into()),
             Self::Invalid { .. } => {
-                Some("restore it from a copy, or run the workflow again".into())
+                Some("restore it from a copy, or remove CURRENT and run the workflow again".into())
             }
             Self::Unknown { .. } => None,
         }

@@ -209,6 +209,26 @@ fn person_missing_from_the_roster() {
 }
 
 #[test]
+fn a_sample_of_nobody_on_the_roster() {
+    let programme = Programme::new();
+    programme.edit("feed/sample_person.csv", |text| text + "SYN999999,4299999999\n");
+    let words = ["sample_person.csv", "1 person", "roster"];
+    let said = refused(&programme, "identity::person_not_in_roster", &words);
+    assert_silent(&programme, &said, &["4299999999", "SYN999999"]);
+}
+
+#[test]
+fn two_samples_of_one_person() {
+    let programme = Programme::new();
+    let rows = programme.rows("feed/sample_person.csv");
+    let (one, two) = (&rows[0]["person_id"], &rows[1]["person_id"]);
+    programme.replace("feed/sample_person.csv", two, one);
+    let words = ["sample_person.csv", "callset wgs", "1 person"];
+    let said = refused(&programme, "identity::person_has_two_samples", &words);
+    assert_silent(&programme, &said, &[one]);
+}
+
+#[test]
 fn unknown_key_and_several_problems_at_once() {
     let programme = Programme::new();
     programme.replace("w.toml", "roster = ", "rooster = ");
@@ -386,6 +406,17 @@ fn bad_policies() {
     );
     let said = refused(&programme, "config::invalid", &["this policy is for another tier"]);
     assert!(said.err.contains("w.toml:"), "{}", said.err);
+}
+
+#[test]
+fn tiers_without_what_they_are_made_of() {
+    let (programme, _) = callset(300, "fine.vcf.gz");
+    programme.edit("w.toml", |text| {
+        text.replace("[tier.", "[tier.public]\npolicy = \"policies/public.toml\"\n[tier.")
+    });
+    refused(&programme, "config::invalid", &["needs an extract", "w.toml:"]);
+    programme.replace("w.toml", "[tier.controlled]", "[tier.registered]");
+    refused(&programme, "config::invalid", &["needs the Controlled tier"]);
 }
 
 /// A small file system that goes away with the test.

@@ -62,6 +62,17 @@ fn a_missing_workflow_file_is_a_stated_problem() {
 }
 
 #[test]
+fn a_store_that_is_not_there_is_not_an_empty_one() {
+    let folder = tempfile::tempdir().unwrap();
+    for verb in ["status", "verify"] {
+        let said = strata(folder.path(), [verb, "stroe", "--log-format", "json"]);
+        said.refused("io::not_found", &["stroe"]);
+    }
+    std::fs::create_dir(folder.path().join("store")).unwrap();
+    assert!(strata(folder.path(), ["status", "store"]).done().out.contains("no release yet"));
+}
+
+#[test]
 fn init_then_validate_names_all_that_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     strata(folder.path(), ["init", "--out", "w.toml"]).done();
@@ -70,6 +81,10 @@ fn init_then_validate_names_all_that_is_missing() {
     let said = strata(folder.path(), ["validate", "w.toml", "--log-format", "json"]);
     let said = said.refused("config::invalid", &[]);
     let problems = said.error()["problems"].to_string();
+    let json = strata(folder.path(), ["validate", "w.toml", "--json"]);
+    assert_eq!((json.code, json.json()["valid"].as_bool()), (Some(1), Some(false)));
+    let stated = said.error()["problems"].as_array().unwrap().len();
+    assert_eq!(json.json()["problems"].as_array().unwrap().len(), stated);
     let text = fs::read_to_string(folder.path().join("w.toml")).unwrap();
     for key in [
         "roster",
@@ -162,7 +177,7 @@ fn read_only_verbs_answer_in_json() {
     let run = programme.strata(["run", "w.toml", "--json", "--quiet"]).done();
     assert_eq!(run.json()["release_id"], release);
     assert_eq!(run.json()["unchanged"], false);
-    assert_eq!(run.json()["stages"].as_array().unwrap().len(), ids.len());
+    assert_eq!(run.json()["stages"].as_array().unwrap().len(), ids.len() + 1);
     assert_eq!(run.err, "", "--quiet");
     let status = programme.strata(["status", "store", "--json"]).done().json();
     assert_eq!(status["current"]["release_id"], release);

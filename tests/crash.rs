@@ -198,3 +198,40 @@ fn two_runs_at_once() {
     let said = programme.run().done();
     assert!(said.out.contains("nothing changed"), "{said:?}");
 }
+
+/// What `verify` finds can be put right by the program itself.
+#[test]
+fn a_damaged_release_is_repaired() {
+    let programme = Programme::in_memory(60, 300);
+    programme.run().done();
+    let manifest = programme.manifest_bytes();
+    let damage = || {
+        let table = programme::tables_below(&programme.release().join("registered")).remove(0);
+        let mut bytes = fs::read(&table).unwrap();
+        bytes[9] ^= 4;
+        fs::write(&table, bytes).unwrap();
+        assert_eq!(programme.strata(["verify", "store"]).code, Some(1));
+    };
+    damage();
+    programme.strata(["run", "w.toml", "--force", "tier.registered"]).done();
+    assert!(programme.manifest_bytes() == manifest);
+    programme.strata(["verify", "store"]).done();
+
+    // A release made from it does not take damage over, and says what to do.
+    damage();
+    let before = programme.current();
+    programme.replace("policies/public.toml", "min_group = 100", "min_group = 150");
+    programme.run().refused("release::changed", &["registered/", "--force"]);
+    assert_eq!(programme.current(), before);
+    programme.strata(["run", "w.toml", "--force", "tier.registered"]).done();
+    programme.strata(["verify", "store"]).done();
+
+    // A manifest that is no manifest.
+    let manifest = programme.manifest_bytes();
+    fs::write(programme.release().join("MANIFEST.json"), "{").unwrap();
+    programme.run().refused("release::invalid", &["MANIFEST.json", "remove CURRENT"]);
+    fs::remove_file(programme.path("store/CURRENT")).unwrap();
+    programme.run().done();
+    assert!(programme.manifest_bytes() == manifest);
+    programme.strata(["verify", "store"]).done();
+}

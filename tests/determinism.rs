@@ -162,7 +162,7 @@ fn a_changed_policy_runs_its_tier_again() {
     programme.run().done();
     let done = actions(&programme);
     let ran: Vec<&String> = done.iter().filter(|(_, d)| d.0 == "run").map(|(s, _)| s).collect();
-    assert_eq!(ran, ["publish"]);
+    assert_eq!(ran, ["commit", "publish"]);
     programme.strata(["verify", "store"]).done();
 }
 
@@ -314,4 +314,111 @@ fn a_changed_roster_is_seen_by_all_stages_that_read_it() {
     assert_eq!(why("tier.registered"), "changed: link");
     assert_eq!(why("publish"), "changed: ingest.callset.wgs, tier.controlled");
     assert!(why("ingest.ehr.site_a").ends_with("reads what it makes"));
+}
+
+/// A table may be a folder of parts; a part is an input like any other.
+#[test]
+fn a_changed_part_of_a_table_is_seen() {
+    let programme = Programme::in_memory(60, 300);
+    let text = programme.read("feed/omop/death.csv");
+    fs::remove_file(programme.path("feed/omop/death.csv")).unwrap();
+    fs::create_dir(programme.path("feed/omop/death")).unwrap();
+    programme.write("feed/omop/death/part-0.csv", &text);
+    programme.run().done();
+    let deaths = |programme: &Programme| {
+        table(&programme.release().join("controlled/omop/death"))["person_id"].len()
+    };
+    let before = deaths(&programme);
+    assert!(before > 0);
+    let inputs = programme.manifest()["inputs"].to_string();
+    assert!(inputs.contains("\"death/part-0.csv\""), "{inputs}");
+    let header = text.lines().next().unwrap();
+    programme.write("feed/omop/death/part-0.csv", format!("{header}\n"));
+    assert!(programme.run().done().out.contains("released"));
+    let left = tables_below(&programme.release().join("controlled/omop/death"));
+    let rows: usize = left.iter().map(|path| columns(path)["person_id"].len()).sum();
+    assert_eq!(rows, 0);
+}
+
+/// Moves the dates of a delimited table back by each person's days; the birth date's parts with it.
+fn move_back(text: &str, days: &BTreeMap<String, i64>) -> String {
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let header = reader.headers().unwrap().clone();
+    let at = |name: &str| header.iter().position(|column| column == name);
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(&header).unwrap();
+    for record in reader.records() {
+        let mut cells: Vec<String> = record.unwrap().iter().map(str::to_owned).collect();
+        if let Some(back) = at("person_id").and_then(|person| days.get(&cells[person])) {
+            for (place, column) in header.iter().enumerate() {
+                let is_date = column.ends_with("_date") || column.ends_with("datetime");
+                let cell = cells[place].clone();
+                let Some((day, time)) = cell.split_at_checked(10).filter(|_| is_date) else {
+                    continue;
+                };
+                let Ok(day) = day.parse::<jiff::civil::Date>() else { continue };
+                let moved = day - jiff::Span::new().days(*back);
+                cells[place] = format!("{moved}{time}");
+                if column == "birth_datetime" {
+                    let parts = [moved.year().into(), moved.month().into(), moved.day().into()];
+                    let names = ["year_of_birth", "month_of_birth", "day_of_birth"];
+                    for (name, part) in names.into_iter().zip::<[i32; 3]>(parts) {
+                        cells[at(name).unwrap()] = part.to_string();
+                    }
+                }
+            }
+        }
+        writer.write_record(&cells).unwrap();
+    }
+    String::from_utf8(writer.into_inner().unwrap()).unwrap()
+}
+
+/// A feed that arrives shifted gives the release that the true feed gives.
+#[test]
+fn a_shifted_feed_is_put_back() {
+    let programme = Programme::in_memory(60, 300);
+    programme.run().done();
+    let digests = |programme: &Programme| -> BTreeMap<String, String> {
+        let manifest = programme.manifest();
+        let files = manifest["files"].as_array().unwrap().iter();
+        let text = |file: &serde_json::Value, key: &str| file[key].as_str().unwrap().to_owned();
+        files.map(|file| (text(file, "path"), text(file, "sha256"))).collect()
+    };
+    let (before, release) = (digests(&programme), programme.current());
+    let people = programme.rows("feed/omop/person.csv");
+    let days: BTreeMap<String, i64> =
+        (1..).zip(&people).map(|(i, row)| (row["person_id"].clone(), i * 37 % 364 + 1)).collect();
+    for file in programme::files_below(&programme.path("feed/omop")) {
+        let relative = file.strip_prefix(programme.root()).unwrap().display().to_string();
+        programme.edit(&relative, |text| move_back(&text, &days));
+    }
+    let mut map: String = days.iter().map(|(person, days)| format!("{person},{days}\n")).collect();
+    // Rows of people whom the person table does not have are in the feed too.
+    let known = programme.rows("feed/participants.csv");
+    for row in known.iter().filter(|row| !days.contains_key(&row["person_id"])) {
+        map += &format!("{},1\n", row["person_id"]);
+    }
+    programme.write("feed/shifts.csv", format!("person_id,shift\n{map}"));
+    let shifted = "dates = \"shifted\"\nshift_map = \"feed/shifts.csv\"";
+    programme.replace("w.toml", "dates = \"true\"", shifted);
+    let said = programme.run();
+    if said.code == Some(1) && said.error()["code"] == "omop::unshifted_person" {
+        panic!("the feed has people whom neither table has: {said:?}");
+    }
+    said.done();
+    assert_ne!(programme.current(), release);
+    let after = digests(&programme);
+    let differ: Vec<&String> =
+        before.iter().filter(|(path, sha)| after.get(*path) != Some(sha)).map(|(p, _)| p).collect();
+    assert!(differ.is_empty(), "{differ:#?}");
+    assert_eq!(before.len(), after.len());
+
+    // Somebody whom the map does not have is an error, and not named.
+    let person = people[3]["person_id"].clone();
+    programme.edit("feed/shifts.csv", |text| {
+        let kept = text.lines().filter(|line| !line.starts_with(&person));
+        kept.map(|line| format!("{line}\n")).collect()
+    });
+    let said = programme.run().refused("omop::unshifted_person", &["ingest.ehr.site_a", "map"]);
+    assert!(!said.err.contains(&person));
 }

@@ -249,3 +249,23 @@ fn public_counts_are_protected() {
         }
     }
 }
+
+#[test]
+fn ids_are_shared_only_where_the_workflow_says_so() {
+    let programme = Programme::new();
+    let people = |tier: &str| -> BTreeSet<String> {
+        let rows = table(&programme.release().join(tier).join("omop/person"));
+        rows["person_id"].iter().cloned().collect()
+    };
+    programme.run().done();
+    let (apart, samples) = (people("controlled"), "controlled/genomics/wgs/samples");
+    assert!(apart.is_disjoint(&people("registered")));
+    programme.replace("w.toml", "[vocabulary]", "ids = \"shared\"\n[vocabulary]");
+    programme.run().done();
+    let controlled = people("controlled");
+    assert!(!people("registered").is_empty() && people("registered").is_subset(&controlled));
+    assert!(apart.is_disjoint(&controlled));
+    // Callsets and records of a tier speak of the same people.
+    let sampled = table(&programme.release().join(samples))["person_id"].clone();
+    assert!(sampled.iter().filter(|id| controlled.contains(*id)).count() > sampled.len() / 2);
+}

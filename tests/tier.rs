@@ -407,7 +407,7 @@ proptest! {
     /// Between any two dates of a person the distance in the Registered tier is the true one, and so is
     /// the time of day; and each date has moved by 1 to 364 days.
     #[test]
-    fn intervals_are_kept(events in prop::collection::vec((1i64..6, 0i32..25_000, 0i64..MICROS), 1..60)) {
+    fn intervals_are_kept(events in prop::collection::vec((1i64..6, 1i32..20_000, 0i64..MICROS), 1..60)) {
         let people: String = (1..6).map(|p| person(p, "1980", "6", "7", "")).collect();
         let visits: String = events.iter().enumerate().map(|(i, (p, at, time))| {
             let date = support::civil(*at);

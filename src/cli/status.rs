@@ -8,13 +8,17 @@ use indicatif::{HumanBytes, HumanCount};
 use super::args::Status;
 use super::report::Failure;
 use super::{print_json, print_line};
+use crate::error::IoError;
 use crate::pipeline::Project;
 use crate::pipeline::record::{RunRecord, Status as RunStatus};
 use crate::release::{Layout, Manifest};
 
 /// The store that a user names by its folder or by a workflow file.
+///
+/// A folder that is not there is a misspelt one, not an empty store.
 pub fn store_of(path: &Path) -> Result<Layout, Failure> {
-    if path.is_file() { Ok(Project::open(path)?.store) } else { Ok(Layout::new(path)) }
+    let meta = std::fs::metadata(path).map_err(IoError::at("opening", path))?;
+    if meta.is_file() { Ok(Project::open(path)?.store) } else { Ok(Layout::new(path)) }
 }
 
 pub fn status(verb: &Status) -> Result<ExitCode, Failure> {

@@ -191,6 +191,10 @@ impl Problems<'_> {
             let help = "the Public tier is made from the Controlled tier; add [tier.controlled]";
             self.add("tier.public", "needs the Controlled tier", Some(help.into()));
         }
+        if workflow.tier.public.is_some() && workflow.ehr.is_empty() {
+            let help = "its counts are of people in an EHR extract; add [ehr.…] or take it out";
+            self.add("tier.public", "the Public tier needs an extract", Some(help.into()));
+        }
     }
 
     /// A policy file stands under the tier it was written for.

@@ -294,3 +294,25 @@ pub(super) fn reduced_birth_time(to: BirthDate, year: Expr) -> Expr {
 fn time_type() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_that_everybody_has_are_nobodys() {
+        let day = |y, m, d| {
+            let date = jiff::civil::date(y, m, d);
+            i64::from(crate::config::CivilDate(date).epoch_days())
+        };
+        let last = i32::try_from(day(2026, 1, 1)).unwrap();
+        for (y, m, d) in [(1900, 1, 2), (1969, 12, 31), (1970, 1, 2), (2026, 1, 1)] {
+            assert!(is_of_a_person(day(y, m, d), last), "{y}-{m}-{d}");
+        }
+        for (y, m, d) in
+            [(1900, 1, 1), (1899, 12, 31), (1, 1, 1), (1970, 1, 1), (2026, 1, 2), (9999, 12, 31)]
+        {
+            assert!(!is_of_a_person(day(y, m, d), last), "{y}-{m}-{d}");
+        }
+    }
+}

@@ -79,7 +79,10 @@ fn gibleed_is_accounted_for_in_both_tiers() {
     let (truth, moved, shifts) = (rows(&controlled), rows(&registered), registered.shifts());
     assert_eq!(moved.len() as u64, registered.books("condition_occurrence").rows_out);
     for (id, (date, person)) in &moved {
-        assert_eq!(truth[id].0 - date, shifts[person]);
+        // The first day of the epoch is what systems write for "not known": null in Registered.
+        if truth[id].0 != 0 {
+            assert_eq!(truth[id].0 - date, shifts[person]);
+        }
     }
 }
 
