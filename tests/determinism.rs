@@ -330,8 +330,6 @@ fn a_changed_part_of_a_table_is_seen() {
     };
     let before = deaths(&programme);
     assert!(before > 0);
-    let inputs = programme.manifest()["inputs"].to_string();
-    assert!(inputs.contains("\"death/part-0.csv\""), "{inputs}");
     let header = text.lines().next().unwrap();
     programme.write("feed/omop/death/part-0.csv", format!("{header}\n"));
     assert!(programme.run().done().out.contains("released"));
