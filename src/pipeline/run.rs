@@ -286,6 +286,8 @@ impl Execution<'_> {
         for file in &done.output.files {
             let (bytes, digest) = digest_of(&self.tree().join(&file.path))?;
             if (bytes, &digest) != (file.bytes, &file.sha256) {
+                // The next run makes it again instead of finding the same damage.
+                done.forget(&self.staging)?;
                 return Err(crate::release::Error::Changed { path: file.path.clone() }.into());
             }
         }

@@ -94,7 +94,21 @@ impl Done {
     pub fn write(&self, staging: &Path) -> Result<(), Error> {
         let bytes = serde_json::to_vec(self)
             .map_err(|e| Error::Internal { what: format!("a stage cannot be recorded: {e}") })?;
-        write_private(&Self::folder(staging).join(format!("{}.json", self.stage)), &bytes)
+        write_private(&self.path(staging), &bytes)
+    }
+
+    /// Marks the stage as not finished.
+    ///
+    /// # Errors
+    /// When the mark cannot be removed.
+    pub fn forget(&self, staging: &Path) -> Result<(), Error> {
+        let path = self.path(staging);
+        std::fs::remove_file(&path).map_err(IoError::at("removing", &path))?;
+        Ok(())
+    }
+
+    fn path(&self, staging: &Path) -> PathBuf {
+        Self::folder(staging).join(format!("{}.json", self.stage))
     }
 }
 
