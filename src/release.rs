@@ -75,8 +75,8 @@ impl Coded for Error {
                 "wait for it to end; the lock goes away with its process, however it ends".into(),
             ),
             Self::Changed { .. } => Some(
-                "check the disk; if the file came from the current release, `strata verify` names it: \
-                 run again with --force and the stage that makes it"
+                "check the disk, then run again; if the file came from the current release, `strata verify` names it: \
+                 add --force and the stage that makes it"
                     .into(),
             ),
             Self::Empty { .. } => Some("make one with `strata run WORKFLOW`".into()),

@@ -235,3 +235,35 @@ fn a_damaged_release_is_repaired() {
     assert!(programme.manifest_bytes() == manifest);
     programme.strata(["verify", "store"]).done();
 }
+
+/// What a killed run left is read again before it is used; damage is found, and made anew.
+#[test]
+fn damaged_work_of_a_killed_run_is_not_used() {
+    let programme = Programme::in_memory(60, 300);
+    programme.run().done();
+    let manifest = programme.manifest_bytes();
+    fs::remove_dir_all(programme.store()).unwrap();
+    let mut child = start(&programme, "w.toml");
+    wait_for(&programme, &mut child, "\"stage_finished\",\"stage\":\"tier.controlled\"");
+    signal(&child, "-KILL");
+    child.wait().unwrap();
+    assert_eq!(programme.current(), None, "it was too fast to be killed");
+    let plan = programme.strata(["plan", "w.toml", "--json"]).done().json();
+    let resumed = |id: &str| {
+        let mut stages = plan["stages"].as_array().unwrap().iter();
+        stages.any(|stage| stage["id"] == id && stage["action"] == "resume")
+    };
+    assert!(resumed("tier.controlled"), "{plan:#}");
+    let staged = files_below(&programme.path("store/staging"));
+    let is_person = |path: &&std::path::PathBuf| {
+        path.display().to_string().ends_with("release/controlled/omop/person/part-0000.parquet")
+    };
+    let person = staged.iter().find(is_person).unwrap();
+    let mut bytes = fs::read(person).unwrap();
+    bytes[20] ^= 1;
+    fs::write(person, bytes).unwrap();
+    programme.run().refused("release::changed", &["person", "run again"]);
+    programme.run().done();
+    assert!(programme.manifest_bytes() == manifest);
+    programme.strata(["verify", "store"]).done();
+}

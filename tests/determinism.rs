@@ -1,6 +1,6 @@
 //! Same inputs, configuration and key give the same bytes; what changes, and only that, is made again;
 //! who withdraws is gone.
-#![expect(clippy::unwrap_used, reason = "test helpers")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test helpers")]
 
 #[path = "support/programme.rs"]
 mod programme;

@@ -1,5 +1,5 @@
 //! The committed workflow on real public data: GiBleed joined to 1000 Genomes. Skipped without the data.
-#![expect(clippy::unwrap_used, reason = "test helpers")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test helpers")]
 
 #[path = "support/programme.rs"]
 mod programme;

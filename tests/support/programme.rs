@@ -110,7 +110,7 @@ impl Programme {
         programme.strata(synth.into_iter().chain([variants.as_str()])).done();
         programme.write_policies();
         programme.write_key("key", KEY, 0o600);
-        programme.write("w.toml", &workflow());
+        programme.write("w.toml", workflow());
         programme
     }
 
