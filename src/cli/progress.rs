@@ -43,6 +43,18 @@ impl Drop for Bar {
     }
 }
 
+/// A bar for work that is not a stage.
+pub fn units(args: &Args) -> Arc<dyn Progress> {
+    if !Bars::new(args).visible {
+        return Arc::new(Silent);
+    }
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {per_sec} eta {eta}") {
+        bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
+    }
+    Arc::new(Bar(bar))
+}
+
 impl Listener for Bars {
     fn stage_started(&self, stage: &Stage, index: usize, total: usize) -> Arc<dyn Progress> {
         tracing::info!(stage = stage.id, why = stage.why, "stage started");

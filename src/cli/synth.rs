@@ -8,7 +8,7 @@ use super::report::Failure;
 use crate::error::Coded;
 use crate::synth::{SynthRequest, generate};
 
-pub fn synth(verb: &Synth, _args: &Args) -> Result<ExitCode, Failure> {
+pub fn synth(verb: &Synth, args: &Args) -> Result<ExitCode, Failure> {
     let threads = verb.threads.map(usize::from);
     let request = SynthRequest {
         persons: verb.persons,
@@ -18,9 +18,8 @@ pub fn synth(verb: &Synth, _args: &Args) -> Result<ExitCode, Failure> {
         threads: threads
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
     };
-    let report = generate(&request, &crate::engine::job::Silent)
+    generate(&request, super::progress::units(args).as_ref())
         .map_err(|e| Failure::stated(e.code(), e.to_string(), e.help()))?;
     print_line(&format!("wrote {}", verb.out.display()));
-    let _ = report;
     Ok(ExitCode::SUCCESS)
 }

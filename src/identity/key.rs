@@ -298,10 +298,6 @@ impl DisclosureKey {
         let derived: [u8; 32] = self.0.derive(name);
         derived[..8].iter().fold(0u64, |u, b| (u << 8) | u64::from(*b))
     }
-    /// A derived 32-byte key, for uses other than [`DisclosureKey::bits`].
-    pub fn subkey(&self, name: &str) -> [u8; 32] {
-        self.0.derive(name)
-    }
 }
 
 macro_rules! redacted {

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{Int32Type, SchemaRef};
+use arrow::datatypes::{DataType, Int32Type, SchemaRef};
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
+use parquet::basic::Encoding;
+use parquet::file::properties::WriterPropertiesBuilder;
+use parquet::schema::types::ColumnPath;
 
 use super::Error;
 use super::table::TablePlan;
@@ -141,8 +144,22 @@ impl Sink<'_> {
             false => format!("{folder}/part-0000.parquet"),
         };
         let tags = self.target.tags.clone();
-        let properties = properties(&tags, &self.order).build();
+        let properties = self.encodings(properties(&tags, &self.order)).build();
         Ok(TableFile::create(&self.job.out, &path, self.schema.clone(), tags, properties)?)
+    }
+
+    /// Rows are sorted by person and date, so that differences are small where a dictionary is not.
+    fn encodings(&self, mut properties: WriterPropertiesBuilder) -> WriterPropertiesBuilder {
+        for field in self.schema.fields() {
+            let ordered = matches!(field.data_type(), DataType::Date32 | DataType::Timestamp(..));
+            if ordered || field.name() == "person_id" {
+                let column = ColumnPath::from(field.name().as_str());
+                properties = properties
+                    .set_column_dictionary_enabled(column.clone(), false)
+                    .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
+            }
+        }
+        properties
     }
 
     fn close(&mut self, file: Option<(i32, TableFile)>) -> Result<(), Error> {
