@@ -30,6 +30,7 @@ mod samples;
 mod shard;
 mod source;
 mod stats;
+mod survivors;
 mod tables;
 mod tally;
 mod work;

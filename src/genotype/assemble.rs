@@ -131,12 +131,23 @@ impl<'a> Assembler<'a> {
     }
 
     fn book(&mut self, rows: &ShardRows) {
-        let Tallies { alleles, star, no_alt, non_ref, without_gt, unsupported_ploidy, half_calls } =
-            rows.tallies;
+        let Tallies {
+            alleles,
+            star,
+            no_alt,
+            non_ref,
+            no_carrier,
+            id_withheld,
+            without_gt,
+            unsupported_ploidy,
+            half_calls,
+        } = rows.tallies;
         self.ledger.rows_in += alleles;
         self.ledger.exclude("star_allele", star);
         self.ledger.exclude("no_alt", no_alt);
         self.ledger.exclude("non_ref_allele", non_ref);
+        self.ledger.exclude("no_carrier", no_carrier);
+        self.ledger.note("id_withheld", id_withheld);
         self.ledger.note("record_without_gt", without_gt);
         self.ledger.note("unsupported_ploidy", unsupported_ploidy);
         self.ledger.note("half_call", half_calls);

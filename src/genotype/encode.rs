@@ -258,7 +258,7 @@ fn variants(plan: &Plan, memo: &mut Memo, group: &Group) -> Result<Vec<ArrayRef>
         ints(group, |r| r.orig_pos),
         span(|r| r.orig_ref),
         span(|r| r.orig_alt),
-        ints(group, |r| i32::from(r.allele)),
+        ints(group, |r| i32::from(r.index)),
         ints(group, |r| r.counts.called),
         ints(group, |r| r.counts.missing),
         ints(group, |r| r.counts.half),

@@ -34,6 +34,9 @@ const GROUP_BYTES: usize = 64 << 20;
 ///   stated female are in neither on Y outside the pseudo-autosomal regions;
 /// - counts of one ALT of a multiallelic record take the other ALTs, and `*`, as not this allele;
 /// - a call of more than two alleles is missing and noted as `unsupported_ploidy`;
+/// - where any sample of the files stays out, an ALT that no included sample carries gives no row
+///   (`no_carrier`), and the record is described as if it had never been there, with an ID only if that is
+///   a single rs number; where all samples are in, such an ALT is a monomorphic row;
 /// - of two equal variants after splitting and trimming the first in file order is kept;
 /// - `hwe_p` and `excess_het_p` are over diploid calls, 0.5 when there is one allele or no call;
 /// - `phase` is null in rows without a phased het; `carriers.phased` is null where the call is not

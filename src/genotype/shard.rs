@@ -4,6 +4,7 @@ use super::allele::{AltKind, Change, VariantType, alt_kind, trim};
 use super::cohort::Cohort;
 use super::gt::{ABSENT, Call, Kernel, MAX_ALLELES, MISSING, UNSUPPORTED};
 use super::region::{self, Chrom, Kind};
+use super::survivors::Survivors;
 use super::{Genome, allele};
 
 /// In both alleles: no call is expected of this sample here (XX on non-PAR Y).
@@ -121,12 +122,14 @@ pub struct Row {
     pub reference: Span,
     /// Trimmed ALT, upper case.
     pub alt: Span,
-    /// POS of the source record.
+    /// POS of the source record, as [`Survivors`] describes it, like the next fields down to `index`.
     pub orig_pos: i32,
     /// REF of the source record.
     pub orig_ref: Span,
     /// ALT column of the source record.
     pub orig_alt: Span,
+    /// 1-based ordinal of the allele in `orig_alt`.
+    pub index: u16,
     /// ID column; empty for `.`.
     pub id: Span,
     /// FILTER column.
@@ -135,10 +138,12 @@ pub struct Row {
     pub info: Span,
     /// QUAL.
     pub qual: Option<f32>,
-    /// 1-based ordinal of the allele in the source record.
+    /// 1-based ordinal of the allele in the source record, by which calls and INFO name it.
     pub allele: u16,
-    /// ALT alleles of the source record.
+    /// ALT alleles of the source record, dropped ones among them.
     pub alleles: u16,
+    /// Whether ALTs were dropped because no included sample carries them.
+    pub reduced: bool,
     /// Whether the source record had more than one ALT (`<NON_REF>` aside).
     pub was_split: bool,
     /// Variant type.
@@ -191,6 +196,10 @@ pub struct Tallies {
     pub no_alt: u64,
     /// `<NON_REF>` and `<*>`.
     pub non_ref: u64,
+    /// ALTs that no included sample carries, where samples stay out.
+    pub no_carrier: u64,
+    /// Records whose ID is withheld because it may name a dropped ALT.
+    pub id_withheld: u64,
     /// Records without a GT field.
     pub without_gt: u64,
     /// Calls of three and more alleles, taken as missing.
@@ -430,12 +439,24 @@ impl<'a> Builder<'a> {
         self.out.tallies.unsupported_ploidy += unsupported as u64;
         let half = |c: &&Call| (c.a == MISSING) != (c.b == MISSING) && c.b != ABSENT;
         self.out.tallies.half_calls += self.calls.iter().filter(half).count() as u64;
-        let kinds = || site.alt.split(|&b| b == b',').map(alt_kind);
-        let real = kinds().filter(|k| *k != AltKind::NonRef).count();
+        let survivors = self.survivors(site, count);
+        let remains = |i: usize| survivors.as_ref().map_or(i as u16 + 1, |s| s.index[i]);
+        let alts = || site.alt.split(|&b| b == b',').map(|alt| (alt, alt_kind(alt))).enumerate();
+        if let Some(s) = &survivors {
+            self.out.tallies.no_carrier += s.dropped;
+            // Nothing of a record without a row is kept.
+            if s.alt.is_empty() {
+                return;
+            }
+        }
+        let (front, back) = survivors.as_ref().map_or((0, 0), |s| (s.front, s.back));
+        let reference = &site.reference[front..site.reference.len() - back];
         let empty = Span::default();
-        let id = if site.id == b"." { empty } else { self.out.keep(site.id) };
-        let orig_ref = self.out.keep(site.reference);
-        let orig_alt = self.out.keep(site.alt);
+        let withheld = survivors.is_some() && site.id != b"." && !is_rs(site.id);
+        self.out.tallies.id_withheld += u64::from(withheld);
+        let id = if site.id == b"." || withheld { empty } else { self.out.keep(site.id) };
+        let orig_ref = self.out.keep(reference);
+        let orig_alt = self.out.keep(survivors.as_ref().map_or(site.alt, |s| &s.alt));
         let filter = self.out.keep(site.filter);
         let info = if self.context.keep_info { self.out.keep(site.info) } else { empty };
         let base = Row {
@@ -444,16 +465,21 @@ impl<'a> Builder<'a> {
             end: 0,
             reference: empty,
             alt: empty,
-            orig_pos: site.pos,
+            orig_pos: site.pos + front as i32,
             orig_ref,
             orig_alt,
+            index: 0,
             id,
             filter,
             info,
             qual: site.qual,
             allele: 0,
             alleles: count as u16,
-            was_split: real > 1,
+            reduced: survivors.is_some(),
+            was_split: survivors.as_ref().map_or_else(
+                || alts().filter(|(_, (_, kind))| *kind != AltKind::NonRef).count() > 1,
+                |s| s.split,
+            ),
             kind: VariantType::Symbolic,
             change: Change::Other,
             y_only,
@@ -461,25 +487,41 @@ impl<'a> Builder<'a> {
             phasing: Phasing::All,
             extra: [0; 5],
         };
-        for (i, alt) in site.alt.split(|&b| b == b',').enumerate() {
-            let allele = (i + 1) as u16;
-            match alt_kind(alt) {
+        for (i, (alt, kind)) in alts().filter(|(i, _)| remains(*i) > 0) {
+            let row = || Row { allele: (i + 1) as u16, index: remains(i), ..base.clone() };
+            match kind {
                 AltKind::Star => self.out.tallies.star += 1,
                 AltKind::NonRef => self.out.tallies.non_ref += 1,
-                AltKind::Symbolic => self.symbolic(site, alt, Row { allele, ..base.clone() }),
-                AltKind::Bases => self.bases(site, alt, Row { allele, ..base.clone() }),
+                AltKind::Symbolic => self.symbolic(site, reference, alt, row()),
+                AltKind::Bases => self.bases(site, alt, row()),
                 AltKind::Bad => {}
             }
         }
     }
 
-    fn symbolic(&mut self, site: &Site<'_>, alt: &[u8], mut row: Row) {
-        row.reference = self.out.keep_upper(site.reference);
+    /// What remains of the record's ALTs; `None` when all do, as always where no sample stays out.
+    fn survivors(&self, site: &Site<'_>, count: usize) -> Option<Survivors> {
+        if !self.context.cohort.leaves_out() {
+            return None;
+        }
+        let mut carried = vec![false; count];
+        for allele in self.calls.iter().flat_map(|c| [c.a, c.b]) {
+            if (1..NOT_EXPECTED).contains(&allele)
+                && let Some(seen) = carried.get_mut(usize::from(allele) - 1)
+            {
+                *seen = true;
+            }
+        }
+        Survivors::of(site.reference, site.alt, &carried)
+    }
+
+    fn symbolic(&mut self, site: &Site<'_>, reference: &[u8], alt: &[u8], mut row: Row) {
+        row.reference = self.out.keep_upper(reference);
         row.alt = self.out.keep(alt);
         let end = info_value(site.info, b"END")
             .and_then(|v| std::str::from_utf8(v).ok()?.parse::<i32>().ok())
             .filter(|&e| e >= site.pos);
-        row.end = end.unwrap_or(site.pos + site.reference.len() as i32 - 1);
+        row.end = end.unwrap_or(site.pos + reference.len() as i32 - 1);
         self.push(row);
     }
 
@@ -616,6 +658,11 @@ fn class(call: &Call, allele: u16) -> usize {
         }
         _ => HALF,
     }
+}
+
+/// Whether an ID is a single dbSNP number, which names a site and not the alleles of this file.
+fn is_rs(id: &[u8]) -> bool {
+    id.strip_prefix(b"rs").is_some_and(|n| !n.is_empty() && n.iter().all(u8::is_ascii_digit))
 }
 
 /// Number of commas.
