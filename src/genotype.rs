@@ -20,6 +20,7 @@ mod carriers;
 mod cohort;
 mod encode;
 mod error;
+mod extent;
 mod gt;
 mod header;
 mod info;

@@ -2,7 +2,9 @@
 
 use super::allele::{AltKind, Change, VariantType, alt_kind, trim};
 use super::cohort::Cohort;
+use super::extent::Extent;
 use super::gt::{ABSENT, Call, Kernel, MAX_ALLELES, MISSING, UNSUPPORTED};
+use super::info::InfoField;
 use super::region::{self, Chrom, Kind};
 use super::survivors::Survivors;
 use super::{Genome, allele};
@@ -21,8 +23,8 @@ pub struct Context {
     pub genome: Genome,
     /// Instructions to use.
     pub kernel: Kernel,
-    /// Whether INFO is kept for the encoder.
-    pub keep_info: bool,
+    /// INFO fields whose values are kept for the encoder.
+    pub info: Vec<InfoField>,
 }
 
 /// A piece of the shard's text.
@@ -118,6 +120,8 @@ pub struct Row {
     pub pos: i32,
     /// Last position, inclusive.
     pub end: i32,
+    /// What tells symbolic alleles of one position apart, see [`Extent`]; 0 for bases.
+    pub extent: i32,
     /// Trimmed REF, upper case.
     pub reference: Span,
     /// Trimmed ALT, upper case.
@@ -134,8 +138,8 @@ pub struct Row {
     pub id: Span,
     /// FILTER column.
     pub filter: Span,
-    /// INFO column, if kept.
-    pub info: Span,
+    /// Index of the record's first selected INFO value.
+    info: u32,
     /// QUAL.
     pub qual: Option<f32>,
     /// 1-based ordinal of the allele in the source record, by which calls and INFO name it.
@@ -224,6 +228,7 @@ pub struct ShardRows {
     /// Things counted.
     pub tallies: Tallies,
     text: Vec<u8>,
+    infos: Vec<Option<Span>>,
     planes: Vec<u8>,
     extras: Vec<u8>,
     groups: Vec<[i32; 4]>,
@@ -235,6 +240,11 @@ impl ShardRows {
     /// The text of a span.
     pub fn text(&self, span: Span) -> &[u8] {
         &self.text[span.start as usize..span.end as usize]
+    }
+
+    /// The value of the selected INFO field number `k` in the record of `row`; empty for a flag.
+    pub fn info(&self, row: &Row, k: usize) -> Option<&[u8]> {
+        self.infos[row.info as usize + k].map(|span| self.text(span))
     }
 
     /// The het and hom-alt planes of row `i`.
@@ -254,9 +264,9 @@ impl ShardRows {
     }
 
     /// What rows sort by.
-    pub fn key(&self, i: usize) -> (i32, &[u8], &[u8]) {
+    pub fn key(&self, i: usize) -> Key<'_> {
         let row = &self.rows[i];
-        (row.pos, self.text(row.reference), self.text(row.alt))
+        (row.pos, self.text(row.reference), self.text(row.alt), row.extent)
     }
 
     fn keep(&mut self, text: &[u8]) -> Span {
@@ -271,6 +281,9 @@ impl ShardRows {
         Span { start, end: self.text.len() as u32 }
     }
 }
+
+/// Position, REF, ALT and extent: what rows sort by, and what makes two of them the same variant.
+pub type Key<'a> = (i32, &'a [u8], &'a [u8], i32);
 
 /// The fixed fields of a record, as VCF text.
 #[derive(Debug, Clone, Copy)]
@@ -458,11 +471,12 @@ impl<'a> Builder<'a> {
         let orig_ref = self.out.keep(reference);
         let orig_alt = self.out.keep(survivors.as_ref().map_or(site.alt, |s| &s.alt));
         let filter = self.out.keep(site.filter);
-        let info = if self.context.keep_info { self.out.keep(site.info) } else { empty };
+        let info = self.keep_info(site.info);
         let base = Row {
             line: (self.out.lines - 1) as u32,
             pos: site.pos,
             end: 0,
+            extent: 0,
             reference: empty,
             alt: empty,
             orig_pos: site.pos + front as i32,
@@ -499,6 +513,29 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Keeps the values of the selected INFO fields, no others, and returns the index of the first.
+    fn keep_info(&mut self, info: &[u8]) -> u32 {
+        let fields = &self.context.info;
+        let first = self.out.infos.len();
+        self.out.infos.resize(first + fields.len(), None);
+        if fields.iter().all(|f| f.withheld) {
+            return first as u32;
+        }
+        for part in info.split(|&b| b == b';') {
+            let (key, value) = match memchr::memchr(b'=', part) {
+                Some(n) => (&part[..n], &part[n + 1..]),
+                None => (part, &b""[..]),
+            };
+            let wanted = |f: &InfoField| !f.withheld && f.id.as_bytes() == key;
+            if let Some(k) = fields.iter().position(wanted)
+                && self.out.infos[first + k].is_none()
+            {
+                self.out.infos[first + k] = Some(self.out.keep(value));
+            }
+        }
+        first as u32
+    }
+
     /// What remains of the record's ALTs; `None` when all do, as always where no sample stays out.
     fn survivors(&self, site: &Site<'_>, count: usize) -> Option<Survivors> {
         if !self.context.cohort.leaves_out() {
@@ -518,10 +555,8 @@ impl<'a> Builder<'a> {
     fn symbolic(&mut self, site: &Site<'_>, reference: &[u8], alt: &[u8], mut row: Row) {
         row.reference = self.out.keep_upper(reference);
         row.alt = self.out.keep(alt);
-        let end = info_value(site.info, b"END")
-            .and_then(|v| std::str::from_utf8(v).ok()?.parse::<i32>().ok())
-            .filter(|&e| e >= site.pos);
-        row.end = end.unwrap_or(site.pos + reference.len() as i32 - 1);
+        let extent = Extent::of(site, reference, alt, row.allele, row.alleles);
+        (row.end, row.extent) = (extent.end, extent.key);
         self.push(row);
     }
 
@@ -668,13 +703,4 @@ fn is_rs(id: &[u8]) -> bool {
 /// Number of commas.
 pub fn commas(text: &[u8]) -> usize {
     text.iter().filter(|&&b| b == b',').count()
-}
-
-/// The value of `key` in an INFO column; empty for a flag.
-pub fn info_value<'a>(info: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
-    info.split(|&b| b == b';').find_map(|field| match field.strip_prefix(key)? {
-        [] => Some(&b""[..]),
-        [b'=', value @ ..] => Some(value),
-        _ => None,
-    })
 }
