@@ -170,7 +170,7 @@ fn split_rows_are_trimmed_sorted_and_unique() {
         vids,
         [
             "chr1-100-C-CT",
-            "chr1-100-CAAAAAAAAG-<DEL>",
+            "chr1-100-CAAAAAAAAG-<DEL>-300",
             "chr1-100-CT-C",
             "chr1-100-CTTT-C",
             "chr1-105-A-G",
@@ -276,7 +276,7 @@ fn bad_input_has_a_code() {
 
 #[test]
 fn samples_must_match_the_sheet() {
-    let text = vcf(&["A", "B", "C"], &["1 5 . A G . . . GT 0/0 0/1 1/1"]);
+    let text = vcf(&["A", "B", "C"], &["1 5 . A G . . . GT 0/1 0/0 1/1"]);
     let dir = tempfile::tempdir().unwrap();
     let path = file(&dir, "in.vcf", text.as_bytes());
     let code =
@@ -327,6 +327,250 @@ fn info_fields_are_typed_and_picked_by_allele() {
     assert_eq!(done.ledger().noted["info_field_per_genotype_skipped"], 1);
     req.info = vec!["NOPE".into()];
     assert_eq!(run(&req, 1).err().unwrap().code(), "genotype::unknown_info");
+}
+
+#[test]
+fn symbolic_alleles_of_different_extent_are_different_variants() {
+    let run = ingest_text(
+        &vcf(
+            &["A"],
+            &[
+                "1 100 . N <DEL> . . END=900 GT 0/1",
+                "1 100 . N <DEL> . . SVTYPE=DEL;END=300 GT 1/1",
+                "1 100 . N <DEL> . . END=300 GT 0/0",
+                "1 100 . N <DEL> . . SVLEN=-200 GT 0/1",
+                "1 100 . N <INS> . . END=100;SVLEN=50 GT 0/1",
+                "1 100 . N <INS> . . END=100;SVLEN=70 GT 0/1",
+                "1 100 . N <DEL>,<DUP> . . END=600;SVLEN=250,500 GT 1/2",
+                "1 100 . N N]2:50] . . . GT 0/1",
+            ],
+        ),
+        None,
+    );
+    let t = run.variants();
+    assert_eq!(
+        t.texts("vid").into_iter().flatten().collect::<Vec<_>>(),
+        [
+            "chr1-100-N-<DEL>-300",
+            "chr1-100-N-<DEL>-350",
+            "chr1-100-N-<DEL>-900",
+            "chr1-100-N-<DUP>-600",
+            "chr1-100-N-<INS>-50",
+            "chr1-100-N-<INS>-70",
+            "chr1-100-N-N]2:50]-100",
+        ]
+    );
+    assert_eq!(t.ints("end"), [300, 350, 900, 600, 100, 100, 100]);
+    assert_eq!(t.ints("ac"), [2, 1, 1, 1, 1, 1, 1]); // the first of equals is kept
+    assert_eq!(run.ledger().excluded["duplicate_variant"], 2);
+}
+
+/// The file a caller would have written had the samples `out` never been there: without their columns,
+/// without the ALTs that only they carry, and with alleles trimmed where an ALT went.
+fn without(text: &str, out: &BTreeSet<String>) -> String {
+    let header = text.lines().find(|l| l.starts_with("#CHROM")).unwrap();
+    let gone: Vec<bool> = header.split('\t').map(|f| out.contains(f)).collect();
+    let mut records: Vec<(usize, i64, String)> = Vec::new();
+    let mut head = String::new();
+    for line in text.lines() {
+        let kept = line.split('\t').zip(&gone).filter(|(_, gone)| !**gone).map(|(f, _)| f);
+        let mut f: Vec<String> = kept.map(str::to_owned).collect();
+        if line.starts_with('#') {
+            head += &if line.starts_with("##") { line.to_owned() } else { f.join("\t") };
+            head += "\n";
+            continue;
+        }
+        if f.len() < 10 {
+            continue;
+        }
+        let named = |gt: &String, k: usize| {
+            let gt = gt.split(':').next().unwrap();
+            gt.split(['/', '|']).any(|a| a == (k + 1).to_string())
+        };
+        let alts: Vec<String> = f[4].split(',').map(str::to_owned).collect();
+        let keep: Vec<usize> =
+            (0..alts.len()).filter(|&k| f[9..].iter().any(|gt| named(gt, k))).collect();
+        if keep.is_empty() {
+            continue;
+        }
+        if keep.len() < alts.len() {
+            let mut texts: Vec<String> = vec![f[3].clone()];
+            texts.extend(keep.iter().map(|&k| alts[k].clone()));
+            let plain = |t: &String| t != "*";
+            let mut cut = |last: bool| loop {
+                let bases = || texts.iter().filter(|t| plain(t));
+                let end = |t: &String| if last { t.chars().last() } else { t.chars().next() };
+                if bases().count() < 2 || bases().any(|t| t.len() < 2 || end(t) != end(&texts[0])) {
+                    break;
+                }
+                for t in texts.iter_mut().filter(|t| plain(t)) {
+                    if last {
+                        t.pop();
+                    } else {
+                        t.remove(0);
+                    }
+                }
+                if !last {
+                    f[1] = (f[1].parse::<i64>().unwrap() + 1).to_string();
+                }
+            };
+            cut(true);
+            cut(false);
+            f[3] = texts[0].clone();
+            f[4] = texts[1..].join(",");
+            for cell in &mut f[9..] {
+                let (gt, rest) = cell.split_at(cell.find(':').unwrap_or(cell.len()));
+                let new: String = gt
+                    .split_inclusive(['/', '|'])
+                    .map(|part| {
+                        let (a, sep) = part.split_at(part.find(['/', '|']).unwrap_or(part.len()));
+                        let new = a.parse::<usize>().map_or(a.to_owned(), |a| {
+                            keep.iter().position(|k| k + 1 == a).map_or(0, |k| k + 1).to_string()
+                        });
+                        new + sep
+                    })
+                    .collect();
+                *cell = new + rest;
+            }
+        }
+        let chrom = f[0].parse().unwrap();
+        records.push((chrom, f[1].parse().unwrap(), f.join("\t") + "\n"));
+    }
+    records.sort_by_key(|(chrom, pos, _)| (*chrom, *pos));
+    head + &records.into_iter().map(|(_, _, line)| line).collect::<String>()
+}
+
+/// Table files, rejects aside, with their digests.
+fn tables(run: &Run) -> Vec<(String, String)> {
+    run.digests().into_iter().filter(|(path, _)| !path.starts_with("quality")).collect()
+}
+
+/// Ingests `text` with the samples `out` left out, and the same file without them; gives both.
+fn left_out_and_absent(text: &str, out: &[&str]) -> (Run, Run) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = file(&dir, "with.vcf", text.as_bytes());
+    let gone: BTreeSet<String> = out.iter().map(|&s| s.to_owned()).collect();
+    let groups = (0..40).map(|i| (format!("S{i}"), ["eur", "afr"][i % 2].to_owned())).collect();
+    let mut people = everyone(&path, &groups);
+    people.included.retain(|name, _| !gone.contains(name));
+    let all = people.clone();
+    for (i, name) in gone.iter().enumerate().filter(|(i, _)| i % 2 == 0) {
+        people.excluded.insert(name.clone(), ["withdrawn", "no_consent"][i % 2].to_owned());
+    }
+    people.exclude_unmapped = true;
+    let absent = file(&dir, "without.vcf", without(text, &gone).as_bytes());
+    (run(&request(&[path], people), 2).unwrap(), run(&request(&[absent], all), 2).unwrap())
+}
+
+#[test]
+fn a_left_out_sample_leaves_no_trace() {
+    let text = vcf(
+        &["S0", "S1", "S2"],
+        &[
+            "1 10 rs1 A G . PASS . GT 0/1 0/0 0/0", // nothing left out
+            "1 20 . A G . PASS . GT 0/0 0/1 0/0",   // private
+            "1 30 rs5 CTTT C,CTT,CTTTT . PASS . GT 0/2 1/1 3/0", // the longest REF was only his
+            "1 40 rs7 ACT TCT,ACG . PASS . GT 0/2 0/1 2|2", // trimmed at the front
+            "1 42 . T G . PASS . GT 0/1 0/0 1/1",   // the same variant again
+            "1 50 . G *,GA . PASS . GT 0/2 1/1 0/0", // a star of his own
+            "1 60 . G T . PASS . GT ./1 0/0 ./.",   // half call of one who is in
+            "1 70 . G T . PASS . GT 0/0 ./1 ./.",   // half call of one who is not
+            "1 80 . C <DEL>,<DUP> . PASS . GT 0/2 1/0 0/0",
+            "2 10 . C A,T . PASS . GT 0/0 1/2 0/0",
+            "3 10 . C A . PASS . GT 0/0 0/0 0/0",
+        ],
+    );
+    let (left_out, absent) = left_out_and_absent(&text, &["S1"]);
+    assert_eq!(tables(&left_out), tables(&absent));
+    let t = left_out.variants();
+    assert_eq!(
+        t.texts("vid").into_iter().flatten().collect::<Vec<_>>(),
+        [
+            "chr1-10-A-G",
+            "chr1-30-C-CT",
+            "chr1-30-CT-C",
+            "chr1-42-T-G",
+            "chr1-50-G-GA",
+            "chr1-60-G-T",
+            "chr1-80-C-<DUP>-80"
+        ]
+    );
+    assert_eq!(t.ints("allele_index"), [1, 2, 1, 1, 1, 1, 1]);
+    assert_eq!(t.ints("orig_pos"), [10, 30, 30, 42, 50, 60, 80]);
+    let column = |name: &str| t.texts(name).into_iter().flatten().collect::<Vec<_>>();
+    assert_eq!(column("orig_alt"), ["G", "C,CTT", "C,CTT", "G", "GA", "T", "<DUP>"]);
+    assert_eq!(column("orig_ref"), ["A", "CT", "CT", "T", "G", "G", "C"]);
+    assert_eq!(column("was_split"), ["false", "true", "true", "false", "false", "false", "false"]);
+    let ledger = left_out.ledger();
+    assert_eq!(ledger.excluded["no_carrier"], 9);
+    assert!(!ledger.excluded.contains_key("star_allele"));
+    // With everybody in, rows that nobody carries stay.
+    let all = ingest_text(&text, None);
+    assert!(!all.ledger().excluded.contains_key("no_carrier"));
+    assert_eq!(all.table("/variants/chrom=chr3/").ints("ac"), [0]);
+}
+
+#[test]
+fn an_id_that_may_name_a_dropped_allele_is_withheld() {
+    let text = vcf(
+        &["S0", "S1"],
+        &[
+            "1 10 rs1;rs2 A G,T . . . GT 0/1 0/2",
+            "1 20 rs3 A G,T . . . GT 0/1 0/2",
+            "1 30 1:30:A:G a G . . . GT 0/1 0/0",
+        ],
+    );
+    let mut people = sheet(&[("S0", 1, None)]);
+    people.exclude_unmapped = true;
+    let run = ingest_text(&text, Some(people));
+    assert_eq!(
+        run.variants().texts("rsid"),
+        [None, Some("rs3".to_owned()), Some("1:30:A:G".to_owned())]
+    );
+    assert_eq!(run.ledger().noted["id_withheld"], 1);
+}
+
+#[test]
+fn info_that_counts_left_out_samples_is_withheld() {
+    use arrow::array::{Array, AsArray};
+    let text = vcf(
+        &["S0", "S1"],
+        &[
+            "1 5 . A G,T . . AF=0.25,0.5;AD=9,2,3;DB;NAMES=x,y;MQ=60;LOD=1.5,2.5;QS=1,2,3 GT 1/1 0/2",
+            "1 6 . A G . . AF=0.5;MQ=50;LOD=3.5;QS=4,5 GT 0/1 0/1",
+        ],
+    )
+    .replace(
+        "#CHROM",
+        "##INFO=<ID=MQ,Number=1,Type=Integer,Description=\"x\">\n\
+         ##INFO=<ID=LOD,Number=A,Type=Float,Description=\"x\">\n\
+         ##INFO=<ID=QS,Number=.,Type=Integer,Description=\"x\">\n#CHROM",
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let path = file(&dir, "in.vcf", text.as_bytes());
+    let mut people = sheet(&[("S0", 1, None)]);
+    people.exclude_unmapped = true;
+    let mut req = request(std::slice::from_ref(&path), people);
+    req.info = ["AF", "AD", "DB", "NAMES", "MQ", "LOD", "QS"].map(str::to_owned).to_vec();
+    let done = run(&req, 1).unwrap();
+    let t = done.variants();
+    assert_eq!(t.ints("pos"), [5, 6]);
+    let info = t.column("info").as_struct();
+    let nulls: Vec<usize> = info.columns().iter().map(|c| c.null_count()).collect();
+    assert_eq!(nulls, [2, 2, 0, 2, 0, 0, 1]);
+    let lod = info.column(5).as_primitive::<arrow::datatypes::Float32Type>();
+    assert_eq!(lod.values().to_vec(), [1.5, 3.5]); // the allele's own, by its place in the file
+    let noted = |f: &str| done.ledger().noted.get(&format!("info_withheld:{f}")).copied();
+    assert_eq!(
+        ["AF", "AD", "NAMES", "QS", "MQ", "LOD", "DB"].map(noted),
+        [Some(2), Some(2), Some(2), Some(1), None, None, None]
+    );
+    // With everybody in nothing is withheld.
+    req.samples = everyone(&path, &BTreeMap::new());
+    let done = run(&req, 1).unwrap();
+    assert!(!done.ledger().noted.keys().any(|k| k.starts_with("info_withheld")));
+    let t = done.variants();
+    assert_eq!(t.column("info").as_struct().column(0).null_count(), 0);
 }
 
 /// A file with every sort of record, `records` of them, from a fixed recurrence.
@@ -536,6 +780,20 @@ proptest! {
             prop_assert_eq!(got, rows);
             prop_assert_eq!(t.ints("variant_idx"), (0..t.len() as i32).collect::<Vec<_>>());
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    /// Whoever is left out, the tables are those of a file without them.
+    #[test]
+    fn left_out_samples_leave_no_trace(seed in any::<u64>(), samples in 2usize..9, out in 1usize..4) {
+        let names: Vec<String> = (0..out.min(samples - 1)).map(|i| format!("S{}", i * 2 % samples)).collect();
+        let out: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+        let out: Vec<&str> = out.into_iter().collect();
+        let (left_out, absent) = left_out_and_absent(&mixture(200, samples, seed), &out);
+        prop_assert_eq!(tables(&left_out), tables(&absent));
     }
 }
 

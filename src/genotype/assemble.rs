@@ -7,8 +7,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Error;
+use super::info::InfoField;
 use super::region::Chrom;
-use super::shard::{Segment, ShardRows, Tallies};
+use super::shard::{Key, Segment, ShardRows, Tallies};
 use super::source::Source;
 use crate::engine::TableLedger;
 
@@ -32,8 +33,14 @@ pub struct RowRef {
 }
 
 impl RowRef {
-    fn key(&self) -> (i32, &[u8], &[u8]) {
+    fn key(&self) -> Key<'_> {
         self.shard.rows.key(self.row as usize)
+    }
+
+    /// File and 1-based line of its record.
+    fn line(&self) -> (usize, u64) {
+        let line = self.shard.rows.rows[self.row as usize].line;
+        (self.shard.file, self.shard.base + u64::from(line) + 1)
     }
 }
 
@@ -47,7 +54,8 @@ pub struct Group {
     pub rows: Vec<RowRef>,
 }
 
-/// A line of the rejects table.
+/// A line of the rejects table, in the order of it.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rejected {
     /// Index of the file.
     pub file: usize,
@@ -60,6 +68,7 @@ pub struct Rejected {
 /// Puts shards together. Feed it in order.
 pub struct Assembler<'a> {
     sources: &'a [Source],
+    info: &'a [InfoField],
     group_rows: usize,
     file: usize,
     base: u64,
@@ -78,9 +87,15 @@ pub struct Assembler<'a> {
 
 impl<'a> Assembler<'a> {
     /// An empty one.
-    pub fn new(sources: &'a [Source], ledger: TableLedger, group_rows: usize) -> Self {
+    pub fn new(
+        sources: &'a [Source],
+        info: &'a [InfoField],
+        ledger: TableLedger,
+        group_rows: usize,
+    ) -> Self {
         Self {
             sources,
+            info,
             group_rows,
             file: usize::MAX,
             base: 0,
@@ -131,12 +146,23 @@ impl<'a> Assembler<'a> {
     }
 
     fn book(&mut self, rows: &ShardRows) {
-        let Tallies { alleles, star, no_alt, non_ref, without_gt, unsupported_ploidy, half_calls } =
-            rows.tallies;
+        let Tallies {
+            alleles,
+            star,
+            no_alt,
+            non_ref,
+            no_carrier,
+            id_withheld,
+            without_gt,
+            unsupported_ploidy,
+            half_calls,
+        } = rows.tallies;
         self.ledger.rows_in += alleles;
         self.ledger.exclude("star_allele", star);
         self.ledger.exclude("no_alt", no_alt);
         self.ledger.exclude("non_ref_allele", non_ref);
+        self.ledger.exclude("no_carrier", no_carrier);
+        self.ledger.note("id_withheld", id_withheld);
         self.ledger.note("record_without_gt", without_gt);
         self.ledger.note("unsupported_ploidy", unsupported_ploidy);
         self.ledger.note("half_call", half_calls);
@@ -182,8 +208,7 @@ impl<'a> Assembler<'a> {
         let ready: Vec<RowRef> = self.pending.drain(..end).collect();
         for row in ready {
             if self.last.as_ref().is_some_and(|last| last.key() == row.key()) {
-                let line = u64::from(row.shard.rows.rows[row.row as usize].line);
-                let (file, line) = (row.shard.file, row.shard.base + line + 1);
+                let (file, line) = row.line();
                 self.reject(file, line, "duplicate_variant", 1);
                 continue;
             }
@@ -205,6 +230,13 @@ impl<'a> Assembler<'a> {
             .ok_or(Error::TooLarge { what: "number of variants of a chromosome" })?;
         self.next_idx += rows.len() as u64;
         self.ledger.rows_out += rows.len() as u64;
+        for field in self.info {
+            let withheld = |r: &&RowRef| {
+                field.withheld || field.withheld_in(&r.shard.rows.rows[r.row as usize])
+            };
+            let count = rows.iter().filter(withheld).count() as u64;
+            self.ledger.note(&format!("info_withheld:{}", field.id), count);
+        }
         self.groups.push(Group { chrom, first_idx, rows });
         Ok(())
     }
@@ -231,10 +263,21 @@ impl<'a> Assembler<'a> {
         std::mem::take(&mut self.groups)
     }
 
-    /// The rejects since the last call, in order of file and line.
+    /// The rejects since the last call that no later one can come before, in order of file and line.
+    ///
+    /// A row that waits may still turn out to be a duplicate, so rejects behind the first line with such
+    /// a row wait too.
     pub fn take_rejected(&mut self) -> Vec<Rejected> {
-        let mut rejected = std::mem::take(&mut self.rejected);
-        rejected.sort_by_key(|r| (r.file, r.line));
-        rejected
+        if self.rejected.is_empty() {
+            return Vec::new();
+        }
+        let first = self.pending.iter().map(RowRef::line).min();
+        let (ready, wait) = std::mem::take(&mut self.rejected)
+            .into_iter()
+            .partition(|r| first.is_none_or(|first| (r.file, r.line) < first));
+        self.rejected = wait;
+        let mut ready: Vec<Rejected> = ready;
+        ready.sort();
+        ready
     }
 }

@@ -66,7 +66,8 @@ fn read(
     let alleles = 1 + commas(&text.alt);
     filter_text(&mut cursor, header, &mut text.filter)?;
     text.info.clear();
-    if builder.context.keep_info || text.alt.contains(&b'<') {
+    let symbolic = text.alt.iter().any(|b| b"<[].".contains(b));
+    if symbolic || builder.context.info.iter().any(|f| !f.withheld) {
         for _ in 0..n_info {
             info_text(&mut cursor, header, &mut text.info)?;
         }

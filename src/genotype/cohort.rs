@@ -94,6 +94,11 @@ impl Cohort {
         Ok(())
     }
 
+    /// Whether a sample of the files stays out, for any reason.
+    pub fn leaves_out(&self) -> bool {
+        self.columns.len() > self.len()
+    }
+
     /// Number of included samples.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -14,7 +14,7 @@ use super::Error;
 use super::allele::VariantType;
 use super::assemble::{Group, RowRef};
 use super::carriers::{self, NO_PHASE, PHASED, Rows};
-use super::info::{self, InfoField, InfoRow};
+use super::info::{self, InfoField};
 use super::region::Kind;
 use super::shard::{Extra, Row};
 use super::stats::Memo;
@@ -214,13 +214,11 @@ fn variants(plan: &Plan, memo: &mut Memo, group: &Group) -> Result<Vec<ArrayRef>
     for at in rows {
         let r = row(at);
         let (reference, alt) = (text(at, r.reference), text(at, r.alt));
-        vids.append_value(format!(
-            "{}-{}-{}-{}",
-            group.chrom.name,
-            r.pos,
-            utf8(&reference),
-            utf8(&alt)
-        ));
+        let mut vid = format!("{}-{}-{}-{}", group.chrom.name, r.pos, utf8(&reference), utf8(&alt));
+        if r.kind == VariantType::Symbolic {
+            vid += &format!("-{}", r.extent);
+        }
+        vids.append_value(vid);
         let id = text(at, r.id);
         ids.append_option((!id.is_empty()).then(|| utf8(&id)));
         match at.shard.rows.text(r.filter) {
@@ -258,7 +256,7 @@ fn variants(plan: &Plan, memo: &mut Memo, group: &Group) -> Result<Vec<ArrayRef>
         ints(group, |r| r.orig_pos),
         span(|r| r.orig_ref),
         span(|r| r.orig_alt),
-        ints(group, |r| i32::from(r.allele)),
+        ints(group, |r| i32::from(r.index)),
         ints(group, |r| r.counts.called),
         ints(group, |r| r.counts.missing),
         ints(group, |r| r.counts.half),
@@ -273,17 +271,7 @@ fn variants(plan: &Plan, memo: &mut Memo, group: &Group) -> Result<Vec<ArrayRef>
     rates(&mut arrays, memo, group);
     populations(&mut arrays, plan, memo, group);
     if !plan.info.is_empty() {
-        let infos: Vec<InfoRow<'_>> = rows
-            .iter()
-            .map(|at| {
-                let r = row(at);
-                InfoRow {
-                    text: at.shard.rows.text(r.info),
-                    allele: usize::from(r.allele),
-                    alleles: usize::from(r.alleles),
-                }
-            })
-            .collect();
+        let infos: Vec<_> = rows.iter().map(|at| (&at.shard.rows, row(at))).collect();
         arrays.push(info::column(&plan.info, &infos));
     }
     Ok(arrays)

@@ -1,15 +1,23 @@
 //! Selected INFO fields as typed columns.
+//!
+//! Whoever called the file computed INFO over all of its samples. Where some of them stay out (withdrawn,
+//! without consent, unmapped), a field that counts samples, alleles, calls or reads of the file must not be
+//! copied: the included samples' own counts are in `variants`, and subtracting them from `AC` or `AN` leaves
+//! the genotype of the person who stays out, exactly so when there is one. The same holds for text, which
+//! can name samples, and for lists without a declared length of records that lost an ALT, whose length
+//! tells of it. Such values are null and the ledger notes `info_withheld:<FIELD>` with the rows concerned.
 
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Float32Builder, Int32Builder, ListBuilder, StringBuilder, StructArray,
+    ArrayRef, BooleanBuilder, Float32Builder, Int32Builder, ListBuilder, StringBuilder,
+    StructArray, new_null_array,
 };
 use arrow::datatypes::{DataType, Field, Fields};
 
 use super::Error;
 use super::header::{InfoNumber, InfoType};
-use super::shard::info_value;
+use super::shard::{Row, ShardRows};
 use super::source::Source;
 
 /// A selected field.
@@ -17,25 +25,83 @@ use super::source::Source;
 pub struct InfoField {
     /// INFO id.
     pub id: String,
+    /// Whether no value may be copied, because samples of the file stay out.
+    pub withheld: bool,
     number: InfoNumber,
     ty: InfoType,
 }
 
-/// What a row needs to pick its values.
-pub struct InfoRow<'a> {
-    /// INFO column.
-    pub text: &'a [u8],
-    /// 1-based ordinal of the allele.
-    pub allele: usize,
-    /// ALT alleles of the record.
-    pub alleles: usize,
+/// Fields that count or sum over the samples of the file, in lower case.
+const COUNTS: [&str; 40] = [
+    "ac",
+    "an",
+    "af",
+    "maf",
+    "mac",
+    "ns",
+    "dp",
+    "mleac",
+    "mleaf",
+    "exchet",
+    "excesshet",
+    "ac_het",
+    "ac_hom",
+    "ac_hemi",
+    "inbreedingcoeff",
+    "f",
+    "nsamples",
+    "ad",
+    "adf",
+    "adr",
+    "dp4",
+    "ao",
+    "ro",
+    "dpb",
+    "dpra",
+    "vardp",
+    "ncc",
+    "nmiss",
+    "f_missing",
+    "nhom",
+    "nhet",
+    "nhemi",
+    "het",
+    "hom",
+    "hemi",
+    "gtc",
+    "nchromobs",
+    "singleton",
+    "doubleton",
+    "call_rate",
+];
+/// What names of such fields start with.
+const COUNT_STARTS: [&str; 9] =
+    ["ac_", "an_", "af_", "hwe", "nhomalt", "faf", "grpmax", "popmax", "ns_"];
+/// What names of such fields end with.
+const COUNT_ENDS: [&str; 4] = ["_ac", "_an", "_af", "_maf"];
+
+/// Whether a field of this name counts the samples of the file, whatever its case.
+fn counts_samples(id: &str) -> bool {
+    let id = id.to_ascii_lowercase();
+    COUNTS.contains(&id.as_str())
+        || COUNT_STARTS.iter().any(|start| id.starts_with(start))
+        || COUNT_ENDS.iter().any(|end| id.ends_with(end))
 }
+
+/// A row of a shard.
+type At<'a> = (&'a ShardRows, &'a Row);
 
 /// Finds the selected fields in the headers, and how many are left out (`Number=G`).
 ///
+/// `leaves_out` says whether samples of the files stay out.
+///
 /// # Errors
 /// A field that a header lacks or that two headers define differently.
-pub fn select(ids: &[String], sources: &[Source]) -> Result<(Vec<InfoField>, u64), Error> {
+pub fn select(
+    ids: &[String],
+    sources: &[Source],
+    leaves_out: bool,
+) -> Result<(Vec<InfoField>, u64), Error> {
     let mut fields = Vec::new();
     let mut skipped = 0;
     for id in ids {
@@ -53,7 +119,8 @@ pub fn select(ids: &[String], sources: &[Source]) -> Result<(Vec<InfoField>, u64
         match known {
             Some((InfoNumber::PerGenotype, _)) => skipped += 1,
             Some((number, ty)) if !fields.iter().any(|f: &InfoField| f.id == *id) => {
-                fields.push(InfoField { id: id.clone(), number, ty });
+                let withheld = leaves_out && (ty == InfoType::Text || counts_samples(id));
+                fields.push(InfoField { id: id.clone(), withheld, number, ty });
             }
             _ => {}
         }
@@ -82,17 +149,25 @@ pub fn arrow_fields(fields: &[InfoField]) -> Fields {
 }
 
 /// The `info` struct of `rows`.
-pub fn column(fields: &[InfoField], rows: &[InfoRow<'_>]) -> ArrayRef {
-    let arrays = fields.iter().map(|f| f.array(rows)).collect();
-    Arc::new(StructArray::new(arrow_fields(fields), arrays, None))
+pub fn column(fields: &[InfoField], rows: &[At<'_>]) -> ArrayRef {
+    let types = arrow_fields(fields);
+    let arrays = fields.iter().zip(&types).enumerate().map(|(k, (field, ty))| {
+        if field.withheld {
+            new_null_array(ty.data_type(), rows.len())
+        } else {
+            field.array(k, rows)
+        }
+    });
+    let arrays = arrays.collect();
+    Arc::new(StructArray::new(types, arrays, None))
 }
 
 macro_rules! typed {
-    ($field:expr, $rows:expr, $builder:ty, $parse:expr) => {{
+    ($field:expr, $k:expr, $rows:expr, $builder:ty, $parse:expr) => {{
         if $field.number == InfoNumber::Many {
             let mut list = ListBuilder::new(<$builder>::new());
-            for row in $rows {
-                match info_value(row.text, $field.id.as_bytes()).filter(|v| *v != b".") {
+            for at in $rows {
+                match $field.value($k, at).filter(|v| *v != b".") {
                     Some(value) => {
                         for item in value.split(|&b| b == b',') {
                             list.values().append_option($parse(item));
@@ -105,8 +180,8 @@ macro_rules! typed {
             Arc::new(list.finish()) as ArrayRef
         } else {
             let mut builder = <$builder>::new();
-            for row in $rows {
-                builder.append_option($field.pick(row).and_then($parse));
+            for at in $rows {
+                builder.append_option($field.pick($k, at).and_then($parse));
             }
             Arc::new(builder.finish()) as ArrayRef
         }
@@ -114,31 +189,43 @@ macro_rules! typed {
 }
 
 impl InfoField {
-    fn array(&self, rows: &[InfoRow<'_>]) -> ArrayRef {
+    /// The column of field number `k`, which is this one.
+    fn array(&self, k: usize, rows: &[At<'_>]) -> ArrayRef {
         match self.ty {
-            InfoType::Integer => typed!(self, rows, Int32Builder, number::<i32>),
-            InfoType::Float => typed!(self, rows, Float32Builder, number::<f32>),
-            InfoType::Text => typed!(self, rows, StringBuilder, text),
+            InfoType::Integer => typed!(self, k, rows, Int32Builder, number::<i32>),
+            InfoType::Float => typed!(self, k, rows, Float32Builder, number::<f32>),
+            InfoType::Text => typed!(self, k, rows, StringBuilder, text),
             InfoType::Flag => {
                 let mut builder = BooleanBuilder::new();
-                for row in rows {
-                    builder.append_value(info_value(row.text, self.id.as_bytes()).is_some());
+                for at in rows {
+                    builder.append_value(self.value(k, at).is_some());
                 }
                 Arc::new(builder.finish())
             }
         }
     }
 
+    /// Whether the field's values of `row` are withheld though those of other rows are not.
+    pub fn withheld_in(&self, row: &Row) -> bool {
+        !self.withheld && row.reduced && self.number == InfoNumber::Many
+    }
+
+    /// The record's value.
+    fn value<'a>(&self, k: usize, at: &At<'a>) -> Option<&'a [u8]> {
+        if self.withheld_in(at.1) { None } else { at.0.info(at.1, k) }
+    }
+
     /// The value for the row's allele; null when the record has the wrong number of values.
-    fn pick<'a>(&self, row: &InfoRow<'a>) -> Option<&'a [u8]> {
-        let value = info_value(row.text, self.id.as_bytes())?;
+    fn pick<'a>(&self, k: usize, at: &At<'a>) -> Option<&'a [u8]> {
+        let value = self.value(k, at)?;
+        let (allele, alleles) = (usize::from(at.1.allele), usize::from(at.1.alleles));
         let nth = |at: usize, of: usize| {
             let parts = || value.split(|&b| b == b',');
             (parts().count() == of).then(|| parts().nth(at)).flatten()
         };
         match self.number {
-            InfoNumber::PerAlt => nth(row.allele - 1, row.alleles),
-            InfoNumber::PerAllele => nth(row.allele, row.alleles + 1),
+            InfoNumber::PerAlt => nth(allele - 1, alleles),
+            InfoNumber::PerAllele => nth(allele, alleles + 1),
             _ => Some(value),
         }
     }
@@ -150,4 +237,58 @@ fn number<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
 
 fn text(text: &[u8]) -> Option<&str> {
     std::str::from_utf8(text).ok().filter(|t| *t != ".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::counts_samples;
+
+    #[test]
+    fn fields_that_count_samples() {
+        for id in [
+            "AC",
+            "AN",
+            "AF",
+            "MAF",
+            "NS",
+            "DP",
+            "EAS_AF",
+            "AC_afr",
+            "AN_XX",
+            "AF_eur",
+            "MLEAC",
+            "MLEAF",
+            "HWE",
+            "HWE_EUR",
+            "ExcHet",
+            "ExcessHet",
+            "InbreedingCoeff",
+            "nhomalt",
+            "nhomalt_afr",
+            "AC_Het",
+            "AC_Hom",
+            "AC_Hemi",
+            "controls_AC",
+            "nhomalt-eas",
+            "AD",
+            "DP4",
+            "faf95",
+        ] {
+            assert!(counts_samples(id), "{id}");
+        }
+        for id in [
+            "MQ",
+            "QD",
+            "FS",
+            "SOR",
+            "DB",
+            "END",
+            "SVLEN",
+            "POSITIVE_TRAIN_SITE",
+            "CSQ_ID",
+            "VQSLOD",
+        ] {
+            assert!(!counts_samples(id), "{id}");
+        }
+    }
 }

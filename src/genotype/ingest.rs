@@ -26,6 +26,8 @@ use crate::engine::{FileEntry, FileTags, Job, Ledger, StageOutput, TableFile, Ta
 const GROUP_ROWS: usize = 8192;
 /// Bytes of het and hom-alt planes in a row group.
 const GROUP_BYTES: usize = 64 << 20;
+/// Rejects written at a time.
+const REJECT_ROWS: usize = 4096;
 
 /// Ingests a callset: reads all files of the request and writes its tables below `job.out`.
 ///
@@ -34,6 +36,11 @@ const GROUP_BYTES: usize = 64 << 20;
 ///   stated female are in neither on Y outside the pseudo-autosomal regions;
 /// - counts of one ALT of a multiallelic record take the other ALTs, and `*`, as not this allele;
 /// - a call of more than two alleles is missing and noted as `unsupported_ploidy`;
+/// - where any sample of the files stays out, an ALT that no included sample carries gives no row
+///   (`no_carrier`), and the record is described as if it had never been there, with an ID only if that is
+///   a single rs number; where all samples are in, such an ALT is a monomorphic row;
+/// - symbolic alleles are equal only if they reach equally far: their `vid` has a fifth part, the last
+///   position (`chr1-100-N-<DEL>-900`), or for `<INS...>` with SVLEN the number of inserted bases;
 /// - of two equal variants after splitting and trimming the first in file order is kept;
 /// - `hwe_p` and `excess_het_p` are over diploid calls, 0.5 when there is one allele or no call;
 /// - `phase` is null in rows without a phased het; `carriers.phased` is null where the call is not
@@ -65,7 +72,7 @@ pub(super) fn ingest_tuned(
     let names = std::mem::take(&mut sources[0].header.samples);
     let cohort = Cohort::new(&names, &request.samples, &sources[0].path)?;
     sources[0].header.samples = names;
-    let (fields, info_skipped) = info::select(&request.info, &sources)?;
+    let (fields, info_skipped) = info::select(&request.info, &sources, cohort.leaves_out())?;
     let mut ledger = TableLedger::new(format!("genomics/{}", request.name));
     for (reason, count) in &cohort.excluded {
         ledger.note(&format!("sample_excluded:{reason}"), *count);
@@ -76,12 +83,11 @@ pub(super) fn ingest_tuned(
     let plan = Plan {
         tables: Tables::new(&request.name, &cohort.groups, &fields, stride, request.carriers)?,
         groups: cohort.groups.clone(),
-        info: fields,
+        info: fields.clone(),
         samples: cohort.len(),
         stride,
     };
-    let context =
-        Context { cohort, genome: request.genome, kernel, keep_info: !request.info.is_empty() };
+    let context = Context { cohort, genome: request.genome, kernel, info: fields };
     sort_files(&mut sources, &context)?;
     let rejects = Rejects::create(request, job)?;
     let pool = rayon::ThreadPoolBuilder::new()
@@ -92,7 +98,7 @@ pub(super) fn ingest_tuned(
         (0..job.threads).map(|_| Mutex::new(Worker::default())).collect();
     let shared = Shared { sources: &sources, context: &context, plan: &plan, workers: &workers };
     let (sender, receiver) = channel();
-    let assembler = Assembler::new(&sources, ledger, group_rows(stride));
+    let assembler = Assembler::new(&sources, &context.info, ledger, group_rows(stride));
     let writer = Writer::new(&plan, &job.out, &request.name);
     let done = pool.in_place_scope(|scope| {
         let run = Run { shared: &shared, job, sender, receiver, assembler, rejects, writer };
@@ -258,7 +264,7 @@ impl<'a> Run<'a> {
             }
         }
         let mut files = self.writer.finish()?;
-        files.push(self.rejects.file.finish()?);
+        files.push(self.rejects.finish(self.shared.sources)?);
         Ok(Done { files, ledger: self.assembler.ledger })
     }
 
@@ -403,6 +409,7 @@ impl<'a> Writer<'a> {
 struct Rejects {
     file: TableFile,
     schema: Arc<Schema>,
+    waiting: Vec<Rejected>,
 }
 
 impl Rejects {
@@ -421,13 +428,30 @@ impl Rejects {
         let properties = crate::engine::parquet::properties(&tags, &[]).build();
         let path = format!("quality/rejects/genomics/{}.parquet", request.name);
         let file = TableFile::create(&job.out, &path, schema.clone(), tags, properties)?;
-        Ok(Self { file, schema })
+        Ok(Self { file, schema, waiting: Vec::new() })
     }
 
+    /// Appends rejects. They are written in batches of a fixed size: pages end where batches do, and the
+    /// bytes must not tell how the input was cut.
     fn write(&mut self, sources: &[Source], rejected: Vec<Rejected>) -> Result<(), Error> {
-        if rejected.is_empty() {
-            return Ok(());
+        self.waiting.extend(rejected);
+        while self.waiting.len() >= REJECT_ROWS {
+            let rest = self.waiting.split_off(REJECT_ROWS);
+            let batch = std::mem::replace(&mut self.waiting, rest);
+            self.write_batch(sources, &batch)?;
         }
+        Ok(())
+    }
+
+    fn finish(mut self, sources: &[Source]) -> Result<FileEntry, Error> {
+        let batch = std::mem::take(&mut self.waiting);
+        if !batch.is_empty() {
+            self.write_batch(sources, &batch)?;
+        }
+        Ok(self.file.finish()?)
+    }
+
+    fn write_batch(&mut self, sources: &[Source], rejected: &[Rejected]) -> Result<(), Error> {
         let names: Vec<String> = sources.iter().map(Source::base_name).collect();
         let columns: Vec<ArrayRef> = vec![
             Arc::new(StringArray::from_iter_values(rejected.iter().map(|r| &names[r.file]))),
@@ -447,7 +471,9 @@ mod tests {
 
     fn digests(tuning: Tuning, kernel: Kernel) -> Vec<(String, String)> {
         let mut text = String::from(
-            "##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT",
+            "##fileformat=VCFv4.3\n##INFO=<ID=MQ,Number=1,Type=Integer,Description=\"x\">\n\
+             ##INFO=<ID=AF,Number=A,Type=Float,Description=\"x\">\n\
+             ##INFO=<ID=CSQ,Number=.,Type=String,Description=\"x\">\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT",
         );
         let names: Vec<String> = (0..150).map(|i| format!("S{i}")).collect();
         text += &names.iter().map(|n| format!("\t{n}")).collect::<String>();
@@ -455,13 +481,25 @@ mod tests {
         for i in 0..400u32 {
             let (format, extra) = if i % 5 == 0 { ("GT:DP", ":12") } else { ("GT", "") };
             let r = if i % 7 == 0 { "CAAAG\tCAAAT,C" } else { "A\tG" };
-            text += &format!("{}\t{}\t.\t{r}\t.\tPASS\t.\t{format}", 1 + i / 150, 10 + i);
+            // Positions three at a time: equal rows, the later of which are rejected.
+            let (chrom, pos) = (1 + i / 150, 10 + i / 3);
+            let alt = r.split('\t').nth(1).unwrap_or_default();
+            let af = alt.split(',').map(|_| "0.5").collect::<Vec<_>>().join(",");
+            let info = format!("UNUSED=12345;MQ={};CSQ=a,{i};AF={af}", i % 60);
+            let r = if i % 29 == 0 { "A\tA,C" } else { r };
+            text += &format!("{chrom}\t{pos}\t.\t{r}\t.\tPASS\t{info}\t{format}");
             for s in 0..150u32 {
                 let gt = ["0|0", "0|0", "0|0", "0|1", "1|1", ".|.", "1|.", "0"]
                     [(i * 31 + s * s * 17) as usize % if i % 3 == 0 { 8 } else { 5 }];
                 text += &format!("\t{gt}{extra}");
             }
-            text += "\n";
+            text += if i % 17 == 0 {
+                "\t0|0\n"
+            } else if i % 23 == 0 {
+                "\nbroken\n"
+            } else {
+                "\n"
+            };
         }
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("in.vcf");
@@ -477,12 +515,15 @@ mod tests {
                 included: names.into_iter().enumerate().map(entry).collect(),
                 ..SampleSheet::default()
             },
-            info: Vec::new(),
+            info: ["CSQ", "MQ", "AF"].map(str::to_owned).to_vec(),
             carriers: true,
         };
         let job = Job::quiet(dir.path().join("out"), 2);
         let done = ingest_tuned(&request, &job, tuning, kernel).unwrap();
         assert!(done.ledger.unbalanced().is_empty());
+        for reason in ["duplicate_variant", "bad_record:alt_is_ref", "bad_record:column_count"] {
+            assert!(done.ledger.0[0].excluded[reason] > 5, "{reason}");
+        }
         done.files.into_iter().map(|f| (f.path, f.sha256)).collect()
     }
 

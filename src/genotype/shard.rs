@@ -2,8 +2,11 @@
 
 use super::allele::{AltKind, Change, VariantType, alt_kind, trim};
 use super::cohort::Cohort;
+use super::extent::Extent;
 use super::gt::{ABSENT, Call, Kernel, MAX_ALLELES, MISSING, UNSUPPORTED};
+use super::info::InfoField;
 use super::region::{self, Chrom, Kind};
+use super::survivors::Survivors;
 use super::{Genome, allele};
 
 /// In both alleles: no call is expected of this sample here (XX on non-PAR Y).
@@ -20,8 +23,8 @@ pub struct Context {
     pub genome: Genome,
     /// Instructions to use.
     pub kernel: Kernel,
-    /// Whether INFO is kept for the encoder.
-    pub keep_info: bool,
+    /// INFO fields whose values are kept for the encoder.
+    pub info: Vec<InfoField>,
 }
 
 /// A piece of the shard's text.
@@ -117,28 +120,34 @@ pub struct Row {
     pub pos: i32,
     /// Last position, inclusive.
     pub end: i32,
+    /// What tells symbolic alleles of one position apart, see [`Extent`]; 0 for bases.
+    pub extent: i32,
     /// Trimmed REF, upper case.
     pub reference: Span,
     /// Trimmed ALT, upper case.
     pub alt: Span,
-    /// POS of the source record.
+    /// POS of the source record, as [`Survivors`] describes it, like the next fields down to `index`.
     pub orig_pos: i32,
     /// REF of the source record.
     pub orig_ref: Span,
     /// ALT column of the source record.
     pub orig_alt: Span,
+    /// 1-based ordinal of the allele in `orig_alt`.
+    pub index: u16,
     /// ID column; empty for `.`.
     pub id: Span,
     /// FILTER column.
     pub filter: Span,
-    /// INFO column, if kept.
-    pub info: Span,
+    /// Index of the record's first selected INFO value.
+    info: u32,
     /// QUAL.
     pub qual: Option<f32>,
-    /// 1-based ordinal of the allele in the source record.
+    /// 1-based ordinal of the allele in the source record, by which calls and INFO name it.
     pub allele: u16,
-    /// ALT alleles of the source record.
+    /// ALT alleles of the source record, dropped ones among them.
     pub alleles: u16,
+    /// Whether ALTs were dropped because no included sample carries them.
+    pub reduced: bool,
     /// Whether the source record had more than one ALT (`<NON_REF>` aside).
     pub was_split: bool,
     /// Variant type.
@@ -191,6 +200,10 @@ pub struct Tallies {
     pub no_alt: u64,
     /// `<NON_REF>` and `<*>`.
     pub non_ref: u64,
+    /// ALTs that no included sample carries, where samples stay out.
+    pub no_carrier: u64,
+    /// Records whose ID is withheld because it may name a dropped ALT.
+    pub id_withheld: u64,
     /// Records without a GT field.
     pub without_gt: u64,
     /// Calls of three and more alleles, taken as missing.
@@ -215,6 +228,7 @@ pub struct ShardRows {
     /// Things counted.
     pub tallies: Tallies,
     text: Vec<u8>,
+    infos: Vec<Option<Span>>,
     planes: Vec<u8>,
     extras: Vec<u8>,
     groups: Vec<[i32; 4]>,
@@ -226,6 +240,11 @@ impl ShardRows {
     /// The text of a span.
     pub fn text(&self, span: Span) -> &[u8] {
         &self.text[span.start as usize..span.end as usize]
+    }
+
+    /// The value of the selected INFO field number `k` in the record of `row`; empty for a flag.
+    pub fn info(&self, row: &Row, k: usize) -> Option<&[u8]> {
+        self.infos[row.info as usize + k].map(|span| self.text(span))
     }
 
     /// The het and hom-alt planes of row `i`.
@@ -245,9 +264,9 @@ impl ShardRows {
     }
 
     /// What rows sort by.
-    pub fn key(&self, i: usize) -> (i32, &[u8], &[u8]) {
+    pub fn key(&self, i: usize) -> Key<'_> {
         let row = &self.rows[i];
-        (row.pos, self.text(row.reference), self.text(row.alt))
+        (row.pos, self.text(row.reference), self.text(row.alt), row.extent)
     }
 
     fn keep(&mut self, text: &[u8]) -> Span {
@@ -262,6 +281,9 @@ impl ShardRows {
         Span { start, end: self.text.len() as u32 }
     }
 }
+
+/// Position, REF, ALT and extent: what rows sort by, and what makes two of them the same variant.
+pub type Key<'a> = (i32, &'a [u8], &'a [u8], i32);
 
 /// The fixed fields of a record, as VCF text.
 #[derive(Debug, Clone, Copy)]
@@ -430,30 +452,48 @@ impl<'a> Builder<'a> {
         self.out.tallies.unsupported_ploidy += unsupported as u64;
         let half = |c: &&Call| (c.a == MISSING) != (c.b == MISSING) && c.b != ABSENT;
         self.out.tallies.half_calls += self.calls.iter().filter(half).count() as u64;
-        let kinds = || site.alt.split(|&b| b == b',').map(alt_kind);
-        let real = kinds().filter(|k| *k != AltKind::NonRef).count();
+        let survivors = self.survivors(site, count);
+        let remains = |i: usize| survivors.as_ref().map_or(i as u16 + 1, |s| s.index[i]);
+        let alts = || site.alt.split(|&b| b == b',').map(|alt| (alt, alt_kind(alt))).enumerate();
+        if let Some(s) = &survivors {
+            self.out.tallies.no_carrier += s.dropped;
+            // Nothing of a record without a row is kept.
+            if s.alt.is_empty() {
+                return;
+            }
+        }
+        let (front, back) = survivors.as_ref().map_or((0, 0), |s| (s.front, s.back));
+        let reference = &site.reference[front..site.reference.len() - back];
         let empty = Span::default();
-        let id = if site.id == b"." { empty } else { self.out.keep(site.id) };
-        let orig_ref = self.out.keep(site.reference);
-        let orig_alt = self.out.keep(site.alt);
+        let withheld = survivors.is_some() && site.id != b"." && !is_rs(site.id);
+        self.out.tallies.id_withheld += u64::from(withheld);
+        let id = if site.id == b"." || withheld { empty } else { self.out.keep(site.id) };
+        let orig_ref = self.out.keep(reference);
+        let orig_alt = self.out.keep(survivors.as_ref().map_or(site.alt, |s| &s.alt));
         let filter = self.out.keep(site.filter);
-        let info = if self.context.keep_info { self.out.keep(site.info) } else { empty };
+        let info = self.keep_info(site.info);
         let base = Row {
             line: (self.out.lines - 1) as u32,
             pos: site.pos,
             end: 0,
+            extent: 0,
             reference: empty,
             alt: empty,
-            orig_pos: site.pos,
+            orig_pos: site.pos + front as i32,
             orig_ref,
             orig_alt,
+            index: 0,
             id,
             filter,
             info,
             qual: site.qual,
             allele: 0,
             alleles: count as u16,
-            was_split: real > 1,
+            reduced: survivors.is_some(),
+            was_split: survivors.as_ref().map_or_else(
+                || alts().filter(|(_, (_, kind))| *kind != AltKind::NonRef).count() > 1,
+                |s| s.split,
+            ),
             kind: VariantType::Symbolic,
             change: Change::Other,
             y_only,
@@ -461,25 +501,62 @@ impl<'a> Builder<'a> {
             phasing: Phasing::All,
             extra: [0; 5],
         };
-        for (i, alt) in site.alt.split(|&b| b == b',').enumerate() {
-            let allele = (i + 1) as u16;
-            match alt_kind(alt) {
+        for (i, (alt, kind)) in alts().filter(|(i, _)| remains(*i) > 0) {
+            let row = || Row { allele: (i + 1) as u16, index: remains(i), ..base.clone() };
+            match kind {
                 AltKind::Star => self.out.tallies.star += 1,
                 AltKind::NonRef => self.out.tallies.non_ref += 1,
-                AltKind::Symbolic => self.symbolic(site, alt, Row { allele, ..base.clone() }),
-                AltKind::Bases => self.bases(site, alt, Row { allele, ..base.clone() }),
+                AltKind::Symbolic => self.symbolic(site, reference, alt, row()),
+                AltKind::Bases => self.bases(site, alt, row()),
                 AltKind::Bad => {}
             }
         }
     }
 
-    fn symbolic(&mut self, site: &Site<'_>, alt: &[u8], mut row: Row) {
-        row.reference = self.out.keep_upper(site.reference);
+    /// Keeps the values of the selected INFO fields, no others, and returns the index of the first.
+    fn keep_info(&mut self, info: &[u8]) -> u32 {
+        let fields = &self.context.info;
+        let first = self.out.infos.len();
+        self.out.infos.resize(first + fields.len(), None);
+        if fields.iter().all(|f| f.withheld) {
+            return first as u32;
+        }
+        for part in info.split(|&b| b == b';') {
+            let (key, value) = match memchr::memchr(b'=', part) {
+                Some(n) => (&part[..n], &part[n + 1..]),
+                None => (part, &b""[..]),
+            };
+            let wanted = |f: &InfoField| !f.withheld && f.id.as_bytes() == key;
+            if let Some(k) = fields.iter().position(wanted)
+                && self.out.infos[first + k].is_none()
+            {
+                self.out.infos[first + k] = Some(self.out.keep(value));
+            }
+        }
+        first as u32
+    }
+
+    /// What remains of the record's ALTs; `None` when all do, as always where no sample stays out.
+    fn survivors(&self, site: &Site<'_>, count: usize) -> Option<Survivors> {
+        if !self.context.cohort.leaves_out() {
+            return None;
+        }
+        let mut carried = vec![false; count];
+        for allele in self.calls.iter().flat_map(|c| [c.a, c.b]) {
+            if (1..NOT_EXPECTED).contains(&allele)
+                && let Some(seen) = carried.get_mut(usize::from(allele) - 1)
+            {
+                *seen = true;
+            }
+        }
+        Survivors::of(site.reference, site.alt, &carried)
+    }
+
+    fn symbolic(&mut self, site: &Site<'_>, reference: &[u8], alt: &[u8], mut row: Row) {
+        row.reference = self.out.keep_upper(reference);
         row.alt = self.out.keep(alt);
-        let end = info_value(site.info, b"END")
-            .and_then(|v| std::str::from_utf8(v).ok()?.parse::<i32>().ok())
-            .filter(|&e| e >= site.pos);
-        row.end = end.unwrap_or(site.pos + site.reference.len() as i32 - 1);
+        let extent = Extent::of(site, reference, alt, row.allele, row.alleles);
+        (row.end, row.extent) = (extent.end, extent.key);
         self.push(row);
     }
 
@@ -618,16 +695,12 @@ fn class(call: &Call, allele: u16) -> usize {
     }
 }
 
+/// Whether an ID is a single dbSNP number, which names a site and not the alleles of this file.
+fn is_rs(id: &[u8]) -> bool {
+    id.strip_prefix(b"rs").is_some_and(|n| !n.is_empty() && n.iter().all(u8::is_ascii_digit))
+}
+
 /// Number of commas.
 pub fn commas(text: &[u8]) -> usize {
     text.iter().filter(|&&b| b == b',').count()
-}
-
-/// The value of `key` in an INFO column; empty for a flag.
-pub fn info_value<'a>(info: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
-    info.split(|&b| b == b';').find_map(|field| match field.strip_prefix(key)? {
-        [] => Some(&b""[..]),
-        [b'=', value @ ..] => Some(value),
-        _ => None,
-    })
 }

@@ -14,7 +14,8 @@ const MAX_LINE: usize = 1 << 30;
 /// Blocks inflated before their lines are read, so that text is still in cache.
 const BLOCKS_AT_ONCE: usize = 6;
 
-/// Sizes of units. They change nothing in the output.
+/// Sizes of units. They change nothing in the output, rejects included: see
+/// [`take_rejected`](super::assemble::Assembler::take_rejected).
 #[derive(Debug, Clone, Copy)]
 pub struct Tuning {
     /// BGZF blocks a shard.
