@@ -15,7 +15,8 @@ use crate::identity::{
     self, AncestryTable, IdScope, Key, PersonId, Roster, SampleMap, SampleSex, SexTable, Standing,
 };
 use crate::omop::{self, Extract, ExtractRequest, Scope};
-use crate::publish::{self, PublishRequest};
+use crate::publish::{self, Previous, PublishRequest};
+use crate::release::Manifest;
 use crate::tier::{self, SiteExtract, TierRequest};
 
 /// The root key, read from where the workflow says; made on the first run if it says so.
@@ -353,10 +354,16 @@ impl<'a> Bench<'a> {
         let policy = self.project.public.as_ref();
         let policy = policy
             .ok_or_else(|| Error::Internal { what: "a public tier without a policy".into() })?;
-        let key = self.key.disclosure(&programme.name);
-        let prf = move |table: &str, cell: &str, base: u32| {
-            (key.bits(&format!("{table}\n{cell}")) % u64::from(base.max(1))) as u32
-        };
+        // Not the programme's name: a new name would draw all offsets again, and offsets that are drawn
+        // again can be averaged away. Programmes differ by their root key.
+        let key = self.key.disclosure("programme");
+        let prf = publish::prf_from_bits(move |text| key.bits(text));
+        let current = Manifest::current(&self.project.store)?;
+        let is_public = |manifest: &Manifest| manifest.files.iter().any(|f| f.tier == "public");
+        let previous = current.filter(is_public).map(|manifest| Previous {
+            root: self.project.store.release(&manifest.release_id),
+            files: manifest.files.into_iter().filter(|f| f.tier == "controlled").collect(),
+        });
         let request = PublishRequest {
             root: tree.to_owned(),
             files,
@@ -366,6 +373,7 @@ impl<'a> Bench<'a> {
             programme: programme.name.clone(),
             release: programme.release.clone(),
             reference_date: programme.reference_date.0,
+            previous,
         };
         Ok(publish::build(&request, job)?)
     }
