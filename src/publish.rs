@@ -29,6 +29,7 @@ pub mod audit;
 pub mod concepts;
 pub mod demographics;
 pub mod disclosure;
+mod people;
 mod schema;
 mod site;
 mod source;
@@ -54,6 +55,16 @@ pub struct PublishRequest<'a> {
     pub release: String,
     /// Reference date: ages in `demographics` are at this date.
     pub reference_date: jiff::civil::Date,
+    /// The earlier releases that have a public tier.
+    pub previous: Vec<Previous>,
+}
+
+/// A release that readers have.
+pub struct Previous {
+    /// Root of the release.
+    pub root: PathBuf,
+    /// Its files, by path relative to `root`; those of the controlled tier say who was in it.
+    pub files: Vec<FileEntry>,
 }
 
 /// Why the public tier could not be built.
@@ -126,6 +137,15 @@ pub enum Error {
         /// Rule of the first.
         rule: String,
     },
+    /// So few people joined or left that the difference of two releases would be theirs. How many is a
+    /// sensitive count itself.
+    #[error(
+        "too few people of {of} have joined or left since the current release to publish again"
+    )]
+    FewChanged {
+        /// The programme, or a callset.
+        of: String,
+    },
     /// The run was asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -144,6 +164,7 @@ impl Coded for Error {
             Self::Arrow { .. } => "publish::arrow",
             Self::Page { .. } => "publish::page",
             Self::Leak { .. } => "publish::leak",
+            Self::FewChanged { .. } => "publish::few_changed",
             Self::Cancelled(_) => "run::stopped",
         }
     }
@@ -156,6 +177,11 @@ impl Coded for Error {
             Self::Leak { .. } => {
                 Some("nothing was published; please report this as a defect of strata".into())
             }
+            Self::FewChanged { .. } => Some(
+                "wait until more people than disclosure.sensitive_max have joined or left, or take \
+                 [tier.public] out of this run, so that the other tiers can be released now"
+                    .into(),
+            ),
             _ => None,
         }
     }
@@ -173,28 +199,38 @@ impl Coded for Error {
 ///
 /// The books: `rows_in` is the number of raw cells computed, `rows_out` of cells published; the reasons
 /// are `published_zero` (a concept or category whose published total is 0), and for alleles
-/// `variant_withheld`, `carrier_threshold`, `complement` and `small_group`.
+/// `no_carrier`, `variant_withheld`, `carrier_threshold`, `complement`, `small_group`, `group_size` (a group
+/// whose size would give another's away) and `near_copy` (a callset of nearly the people of another).
 ///
 /// # Errors
-/// See [`Error`]; in particular [`Error::Leak`] when the written bytes fail [`audit::audit`].
+/// See [`Error`]; in particular [`Error::FewChanged`] when the tier differs from one of `previous` by fewer people
+/// than the policy's `min_change`, and [`Error::Leak`] when the written bytes fail [`audit::audit`].
 pub fn build(request: &PublishRequest<'_>, job: &Job) -> Result<StageOutput, Error> {
     request.policy.check()?;
+    let people = people::Participants::read(&request.root, &request.files, job)?;
+    let disclosure = &request.policy.disclosure;
+    for previous in request.previous.iter().filter(|_| disclosure.min_change > 0) {
+        let before = people::Participants::read(&previous.root, &previous.files, job)?;
+        people.check_change(&before, disclosure.min_change)?;
+    }
+    let near_copies = people.near_copies(&request.callsets, disclosure.sensitive_max);
     let source = source::Source::open(request, job)?;
     let mut output = StageOutput { ledger: Ledger::default(), files: Vec::new() };
 
     let counts = concepts::build(request, &source, job)?;
-    let people = demographics::build(request, &source, job)?;
+    let demographics = demographics::build(request, &source, job)?;
     let mut callsets = Vec::new();
     if request.policy.alleles.publish {
         for callset in &request.callsets {
-            callsets.push(alleles::build(request, &source, callset, job)?);
+            let near_copy = near_copies.contains(callset);
+            callsets.push(alleles::build(request, &source, callset, near_copy, job)?);
         }
     }
     job.check()?;
 
     output.ledger.0.push(counts.ledger.clone());
-    output.ledger.0.push(people.ledger.clone());
-    output.files.extend([counts.file.clone(), people.file.clone()]);
+    output.ledger.0.push(demographics.ledger.clone());
+    output.files.extend([counts.file.clone(), demographics.file.clone()]);
     for callset in &callsets {
         output.ledger.0.push(callset.ledger.clone());
         output.files.extend(callset.files.iter().cloned());
@@ -206,7 +242,7 @@ pub fn build(request: &PublishRequest<'_>, job: &Job) -> Result<StageOutput, Err
         "protection",
         &schema::Protection::of(&request.policy).to_bytes(),
     )?);
-    output.files.extend(site::build(request, &counts, &people, &callsets, job)?);
+    output.files.extend(site::build(request, &counts, &demographics, &callsets, job)?);
     output.files.sort_by(|a, b| a.path.cmp(&b.path));
 
     let report = audit::audit(&job.out, &output.files)?;

@@ -15,7 +15,8 @@ use arrow::datatypes::{Field, Int32Type, Int64Type, Schema};
 use fixture::*;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use strata::engine::{FileEntry, StageOutput};
-use strata::publish::{Error, audit};
+use strata::error::Coded;
+use strata::publish::{Error, Previous, audit};
 
 const COUNTS: &str = "public/tables/participant_counts.parquet";
 const DEMOGRAPHICS: &str = "public/tables/demographics.parquet";
@@ -359,12 +360,195 @@ fn the_shipped_policy_is_valid_and_a_weak_one_is_refused() {
         ("sensitive_max = 20", "sensitive_max = 10"),
         ("base = 20", "base = 10"),
         ("min_group = 100", "min_group = 5"),
+        ("min_change = 21", "min_change = 20"),
+        ("min_change = 21", "min_change = 1"),
         ("tier = \"public\"", "tier = \"controlled\""),
     ] {
         let weak: strata::config::disclosure::PublicPolicy =
             toml::from_str(&text.replace(from, to)).unwrap();
         assert!(weak.check().is_err(), "{to}");
     }
+    let synthetic: strata::config::disclosure::PublicPolicy =
+        toml::from_str(&text.replace("min_change = 21", "min_change = 0")).unwrap();
+    assert_eq!(synthetic.check(), Ok(()));
     let unknown = text.replace("base = 20", "base = 20\nbias = 1");
     assert!(toml::from_str::<strata::config::disclosure::PublicPolicy>(&unknown).is_err());
+}
+
+const NOBODY_ASKS: fn(&str, &str, u32) -> u32 = |_, _, _| 0;
+
+/// Publishes a callset `wgs` of these groups and reads what is public of it.
+fn published(groups: &[Group<'_>], extra: Extra) -> (StageOutput, RecordBatch) {
+    let scratch = tempfile::tempdir().unwrap();
+    let root = scratch.path();
+    let mut files = vec![person(root, groups.iter().map(|g| g.1).sum())];
+    files.extend(small_callset(root, "wgs", groups, extra));
+    let output = publish(root, &files, &["wgs"], root, 1, &NOBODY_ASKS).unwrap();
+    assert!(output.ledger.unbalanced().is_empty(), "{:?}", output.ledger);
+    let path = root.join("public/tables/allele_frequencies/callset=wgs/chr20.parquet");
+    let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
+    let schema = builder.schema().clone();
+    let batch = builder.build().unwrap().next().map(Result::unwrap);
+    (output, batch.unwrap_or_else(|| RecordBatch::new_empty(schema)))
+}
+
+fn number(batch: &RecordBatch, column: &str, row: usize) -> Option<i32> {
+    let column = batch[column].as_primitive::<Int32Type>();
+    column.is_valid(row).then(|| column.value(row))
+}
+
+/// Cells excluded for a reason, over all tables.
+fn excluded(output: &StageOutput, reason: &str) -> u64 {
+    output.ledger.0.iter().filter_map(|t| t.excluded.get(reason)).sum()
+}
+
+#[test]
+fn half_calls_are_missing_once() {
+    let (_, batch) =
+        published(&[("eur", 300, vec![[100, 0, 60]])], Extra { half: 60, ..Extra::default() });
+    assert_eq!((number(&batch, "ac", 0), number(&batch, "an", 0)), (Some(100), Some(480)));
+    assert_eq!(number(&batch, "an_eur", 0), Some(480));
+}
+
+#[test]
+fn haploid_calls_on_an_autosome_withhold_the_allele_number() {
+    let groups = [("eur", 300, vec![[100, 0, 0]]), ("afr", 300, vec![[90, 0, 0]])];
+    let (_, plain) = published(&groups, Extra::default());
+    assert_eq!(number(&plain, "an", 0), Some(1_200));
+    let (output, batch) = published(&groups, Extra { hemi_ref: 8, ..Extra::default() });
+    assert_eq!(number(&batch, "ac", 0), Some(190));
+    for group in ["", "_eur", "_afr"] {
+        assert_eq!(number(&batch, &format!("an{group}"), 0), None, "{group}");
+        assert!(batch[format!("af{group}").as_str()].is_null(0), "{group}");
+    }
+    let noted: u64 = output.ledger.0.iter().filter_map(|t| t.noted.get("an_withheld")).sum();
+    assert_eq!(noted, 3);
+}
+
+#[test]
+fn a_variant_without_a_carrier_has_no_row() {
+    let carriers = (0..=21).map(|n| [n, 0, 0]).collect();
+    let (output, batch) = published(&[("eur", 300, carriers)], Extra::default());
+    assert_eq!(batch.num_rows(), 1);
+    assert_eq!(number(&batch, "ac", 0), Some(21));
+    assert_eq!(excluded(&output, "no_carrier"), 2);
+    assert_eq!(excluded(&output, "variant_withheld"), 40);
+}
+
+#[test]
+fn subtraction_over_all_variants_reveals_no_small_group() {
+    for (outside, shown) in [(0, 2), (1, 1), (7, 1), (20, 1), (21, 2), (40, 2)] {
+        // Which groups have few carriers, and so stay out, changes from variant to variant.
+        let carriers = |g: i64| {
+            (0..60).map(move |v| [[90, 5, 0, 60, 30][((v * 7 + g * 3) % 5) as usize], 0, 0])
+        };
+        let groups = [
+            ("eur", 150, carriers(0).collect()),
+            ("afr", 143, carriers(1).collect()),
+            ("mid", outside, (0..60).map(|v| [(v % 3).min(outside), 0, 0]).collect()),
+        ];
+        let (output, batch) = published(&groups, Extra::default());
+        assert!(batch.num_rows() > 30);
+        // Nobody is missing: the largest AN of a group is twice its people.
+        let people = |group: &str| -> Option<i32> {
+            batch.column_by_name(&format!("an{group}"))?;
+            (0..batch.num_rows()).filter_map(|row| number(&batch, &format!("an{group}"), row)).max()
+        };
+        let groups: Vec<i32> = ["_eur", "_afr", "_mid"].iter().filter_map(|g| people(g)).collect();
+        assert_eq!(groups.len(), shown, "{outside}");
+        let left = (people("").unwrap() - groups.iter().sum::<i32>()) / 2;
+        assert!(left == 0 || left > 20, "{outside} outside: {left} left");
+        assert_eq!(excluded(&output, "group_size") > 0, shown == 1);
+    }
+}
+
+/// Publishes `callset` people of `all` when the current release has those of `before`.
+fn after(before: [i64; 3], now: [i64; 3]) -> Result<StageOutput, Error> {
+    let tier = |[all, first, callset]: [i64; 3]| {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut files = vec![person(scratch.path(), all)];
+        let extra = Extra { first, ..Extra::default() };
+        let groups = [("eur", callset, vec![[100, 0, 0]])];
+        files.extend(small_callset(scratch.path(), "wgs", &groups, extra));
+        (scratch, files)
+    };
+    let ((old, old_files), (new, new_files)) = (tier(before), tier(now));
+    let previous = Previous { root: old.path().into(), files: old_files };
+    let (root, out) = (new.path(), new.path());
+    publish_after(root, &new_files, &["wgs"], out, 1, &NOBODY_ASKS, Some(previous))
+}
+
+#[test]
+fn a_release_that_differs_by_few_people_is_refused() {
+    for (changed, few) in [(0, false), (1, true), (20, true), (21, false)] {
+        let cases = [
+            ("joined", [400, 1, 300], [400 + changed, 1, 300]),
+            ("left", [400 + changed, 1, 300], [400, 1, 300]),
+            ("of the callset only", [400, 1, 300], [400, 1, 300 + changed]),
+        ];
+        for (what, before, now) in cases {
+            let result = after(before, now);
+            assert_eq!(result.is_err(), few, "{changed} {what}");
+            let Err(error) = result else { continue };
+            assert_eq!(error.code(), "publish::few_changed");
+            assert!(error.help().unwrap().contains("take [tier.public] out"));
+            assert!(!error.to_string().contains(|c: char| c.is_ascii_digit()), "{error}");
+        }
+    }
+    // As many joined as left: the callset moves by ten people and back.
+    assert!(after([400, 1, 300], [400, 11, 300]).is_err());
+    assert!(after([400, 1, 300], [400, 12, 300]).is_ok());
+}
+
+#[test]
+fn people_of_another_key_cannot_be_followed() {
+    // Nobody of 5 is among 9: other ids, other offsets.
+    let scratch = tempfile::tempdir().unwrap();
+    let (old, new) = (scratch.path().join("old"), scratch.path().join("new"));
+    let before = small_callset(
+        &old,
+        "wgs",
+        &[("eur", 5, vec![[0, 0, 0]])],
+        Extra { first: 90, ..Extra::default() },
+    );
+    let now = vec![person(&new, 9)];
+    let previous = Previous { root: old, files: before };
+    publish_after(&new, &now, &[], &new, 1, &NOBODY_ASKS, Some(previous)).unwrap();
+}
+
+#[test]
+fn a_callset_of_nearly_the_same_people_publishes_no_alleles() {
+    for (more, near) in [(0, false), (1, true), (20, true), (21, false)] {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = scratch.path();
+        let mut files = vec![person(root, 400)];
+        for (name, people) in [("array", 300), ("wgs", 300 + more)] {
+            files.extend(small_callset(
+                root,
+                name,
+                &[("eur", people, vec![[100, 0, 0]])],
+                Extra::default(),
+            ));
+        }
+        // In the order they are shown, which is not that of their names.
+        let output = publish(root, &files, &["wgs", "array"], root, 1, &NOBODY_ASKS).unwrap();
+        assert!(output.ledger.unbalanced().is_empty());
+        let has = |callset: &str| {
+            let folder = format!("allele_frequencies/callset={callset}/");
+            output.files.iter().any(|f| f.path.contains(&folder))
+        };
+        assert_eq!((has("array"), has("wgs")), (true, !near), "{more}");
+        assert_eq!(excluded(&output, "near_copy"), if near { 2 } else { 0 });
+    }
+}
+
+#[test]
+fn a_folder_name_with_pattern_characters_means_itself() {
+    let scratch = tempfile::tempdir().unwrap();
+    let root = scratch.path().join("st [a]*");
+    let mut files = vec![person(&root, 400)];
+    files.extend(small_callset(&root, "wgs", &[("eur", 300, vec![[100, 0, 0]])], Extra::default()));
+    let output = publish(&root, &files, &["wgs"], &root, 1, &NOBODY_ASKS).unwrap();
+    assert!(audit(&root, &output.files).unwrap().passed());
+    assert_eq!(read(&root, DEMOGRAPHICS)["participants"].as_primitive::<Int64Type>().value(0), 400);
 }

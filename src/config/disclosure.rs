@@ -73,6 +73,11 @@ pub struct Disclosure {
     /// Counts of 1 up to this many people are sensitive; at least 20.
     #[serde(default = "twenty")]
     pub sensitive_max: u32,
+    /// At least this many people join or leave between two public releases, or none; more than
+    /// `sensitive_max`. Exact allele counts of two releases, subtracted, are those of the people who differ.
+    /// 0 switches the rule off, for synthetic data only.
+    #[serde(default = "twenty_one")]
+    pub min_change: u32,
 }
 
 /// Protection of allele counts (privacy reference 2.7, strict).
@@ -130,6 +135,17 @@ pub enum PolicyError {
         /// The end of the sensitive range.
         sensitive: u32,
     },
+    /// Two releases may differ by a sensitive number of people.
+    #[error(
+        "disclosure.min_change is {found}: it must be more than disclosure.sensitive_max ({sensitive}), \
+         or 0 for synthetic data"
+    )]
+    MinChange {
+        /// The value.
+        found: u32,
+        /// The end of the sensitive range.
+        sensitive: u32,
+    },
     /// Groups may be so small that rounding cannot hide a person.
     #[error("alleles.min_group is {found}: it must be at least twice disclosure.sensitive_max + 1")]
     MinGroup {
@@ -157,6 +173,10 @@ impl PublicPolicy {
         if self.disclosure.base < sensitive {
             return Err(PolicyError::Base { base: self.disclosure.base, sensitive });
         }
+        let min_change = self.disclosure.min_change;
+        if min_change != 0 && min_change <= sensitive {
+            return Err(PolicyError::MinChange { found: min_change, sensitive });
+        }
         if self.alleles.min_group < 2 * (sensitive + 1) {
             return Err(PolicyError::MinGroup { found: self.alleles.min_group });
         }
@@ -171,7 +191,12 @@ impl PublicPolicy {
 
 impl Default for Disclosure {
     fn default() -> Self {
-        Self { method: Method::default(), base: twenty(), sensitive_max: twenty() }
+        Self {
+            method: Method::default(),
+            base: twenty(),
+            sensitive_max: twenty(),
+            min_change: twenty_one(),
+        }
     }
 }
 
@@ -197,6 +222,9 @@ fn yes() -> bool {
 }
 fn twenty() -> u32 {
     20
+}
+fn twenty_one() -> u32 {
+    21
 }
 fn hundred() -> u32 {
     100

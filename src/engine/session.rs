@@ -1,6 +1,9 @@
 //! The one place that makes a query session. Every relational plan goes through [`session`], so that a
 //! cluster engine can later take the place of the embedded one without a change above this line.
 
+use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
@@ -42,4 +45,19 @@ pub fn session(job: &Job) -> Result<SessionContext, DataFusionError> {
 /// When the operating system gives no threads.
 pub fn runtime(job: &Job) -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(job.threads).build()
+}
+
+/// A `file:` URL of an absolute path, so that `*`, `?`, `[` and blanks in a folder's name mean themselves.
+pub fn file_url(path: &Path) -> String {
+    let mut url = String::from("file://");
+    for &byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => {
+                url.push(byte as char);
+            }
+            // Writing to a string cannot fail.
+            _ => drop(write!(url, "%{byte:02X}")),
+        }
+    }
+    url
 }

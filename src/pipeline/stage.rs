@@ -15,8 +15,8 @@ use crate::identity::{
     self, AncestryTable, IdScope, Key, PersonId, Roster, SampleMap, SampleSex, SexTable, Standing,
 };
 use crate::omop::{self, Extract, ExtractRequest, Scope};
-use crate::publish::{self, PublishRequest};
-use crate::release::{digest_of, sync_names};
+use crate::publish::{self, Previous, PublishRequest};
+use crate::release::{Manifest, digest_of, sync_names};
 use crate::tier::{self, SiteExtract, TierRequest};
 
 /// The root key, read from where the workflow says; made on the first run if it says so.
@@ -386,10 +386,10 @@ impl<'a> Bench<'a> {
         let policy = self.project.public.as_ref();
         let policy = policy
             .ok_or_else(|| Error::Internal { what: "a public tier without a policy".into() })?;
-        let key = self.key.disclosure(&programme.name);
-        let prf = move |table: &str, cell: &str, base: u32| {
-            (key.bits(&format!("{table}\n{cell}")) % u64::from(base.max(1))) as u32
-        };
+        // Not the programme's name: a new name would draw all offsets again, and offsets that are drawn
+        // again can be averaged away. Programmes differ by their root key.
+        let key = self.key.disclosure("programme");
+        let prf = publish::prf_from_bits(move |text| key.bits(text));
         let request = PublishRequest {
             root: tree.to_owned(),
             files,
@@ -399,7 +399,31 @@ impl<'a> Bench<'a> {
             programme: programme.name.clone(),
             release: programme.release.clone(),
             reference_date: programme.reference_date.0,
+            previous: self.published(),
         };
         Ok(publish::build(&request, job)?)
+    }
+
+    /// Every release of the store with a public tier: readers may hold any of them, so the new one is
+    /// compared with all. One whose manifest cannot be read has been told of by then.
+    fn published(&self) -> Vec<Previous> {
+        let store = &self.project.store;
+        let mut folders: Vec<PathBuf> = std::fs::read_dir(store.releases())
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|e| e.path())
+            .collect();
+        folders.sort();
+        let manifests = folders
+            .into_iter()
+            .filter_map(|root| Some((Manifest::read(&root.join("MANIFEST.json")).ok()?, root)));
+        manifests
+            .filter(|(manifest, _)| manifest.files.iter().any(|f| f.tier == "public"))
+            .map(|(manifest, root)| {
+                let files = manifest.files.into_iter().filter(|f| f.tier == "controlled").collect();
+                Previous { root, files }
+            })
+            .collect()
     }
 }

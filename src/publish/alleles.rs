@@ -1,8 +1,8 @@
 //! Allele frequencies by ancestry: the `variants` tables of a callset through the strict carrier rule
 //! ([`super::disclosure::allele`]).
 //!
-//! A group is published when the policy lists it, the `variants` table has its columns and it has at least
-//! `min_group` people; everyone else counts in the totals only. Files are read and written one by one, in
+//! A group is published when the policy lists it, the `variants` table has its columns, it has at least
+//! `min_group` people and its size gives no other group's away; everyone else counts in the totals only. Files are read and written one by one, in
 //! the order of chromosome and position, so memory does not grow with the number of variants.
 
 use std::collections::BTreeMap;
@@ -20,7 +20,8 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use super::disclosure::allele::{
-    Layout, People, PublishedAllele, RawAllele, Region, Rounding, Row, Withheld, protect,
+    Layout, LeftOut, People, PublishedAllele, RawAllele, Region, Rounding, Row, Withheld, protect,
+    withheld_for_size,
 };
 use super::source::{Source, has, name};
 use super::{Error, PublishRequest, schema};
@@ -52,7 +53,7 @@ pub(super) struct CallsetAlleles {
     pub ledger: TableLedger,
     /// Variants published, of which `sample` may be a part.
     pub published: u64,
-    /// The first variants with a carrier of each chromosome, for the page.
+    /// The first variants of each chromosome, for the page.
     pub sample: Vec<PublishedVariant>,
 }
 
@@ -63,14 +64,25 @@ struct Callset<'a> {
     groups: Vec<String>,
     /// Groups of the table that stay out for their size.
     small: u64,
+    /// Groups that stay out because the size of another would follow from theirs: 0 or 1.
+    for_size: u64,
     layout: Layout,
 }
 
-/// Protects and writes the allele frequencies of `callset`.
+impl Callset<'_> {
+    /// Cells of one variant: everyone and the groups of the table.
+    fn cells(&self) -> u64 {
+        1 + self.groups.len() as u64 + self.small + self.for_size
+    }
+}
+
+/// Protects and writes the allele frequencies of `callset`; of a `near_copy` of another callset none, since
+/// the difference of the two would be that of a few people.
 pub(super) fn build(
     request: &PublishRequest<'_>,
     source: &Source,
     callset: &str,
+    near_copy: bool,
     job: &Job,
 ) -> Result<CallsetAlleles, Error> {
     let table = format!("genomics/{callset}/variants");
@@ -92,6 +104,15 @@ pub(super) fn build(
     };
     let known = open(source, first)?.1;
     let of_callset = describe(request, source, callset, &known)?;
+    if near_copy {
+        for file in source.files(&table) {
+            let rows = open(source, file)?.0.metadata().file_metadata().num_rows();
+            let cells = u64::try_from(rows).unwrap_or(0) * of_callset.cells();
+            out.ledger.rows_in += cells;
+            out.ledger.exclude("near_copy", cells);
+        }
+        return Ok(out);
+    }
     out.groups.clone_from(&of_callset.groups);
     for ((_, chrom), files) in by_chrom {
         write_chromosome(source, &of_callset, &chrom, &files, job, &mut out)?;
@@ -162,10 +183,17 @@ fn describe<'a>(
         .collect();
     let size = |g: &str| sizes.get(g).copied().unwrap_or_default();
     let big_enough = |g: &&&String| size(g).all >= i64::from(request.policy.alleles.min_group);
-    let groups: Vec<String> = in_table.iter().filter(big_enough).map(|g| (*g).clone()).collect();
-    let layout = Layout::new(total, groups.iter().map(|g| size(g)).collect());
+    let mut groups: Vec<String> =
+        in_table.iter().filter(big_enough).map(|g| (*g).clone()).collect();
     let small = (in_table.len() - groups.len()) as u64;
-    Ok(Callset { request, name: callset, small, groups, layout })
+    let of_groups: Vec<i64> = groups.iter().map(|g| size(g).all).collect();
+    let for_size = withheld_for_size(total.all, &of_groups, &request.policy.disclosure);
+    if let Some(group) = for_size {
+        groups.remove(group);
+    }
+    let layout = Layout::new(total, groups.iter().map(|g| size(g)).collect());
+    let for_size = u64::from(for_size.is_some());
+    Ok(Callset { request, name: callset, small, for_size, groups, layout })
 }
 
 fn open(
@@ -193,8 +221,8 @@ fn read(source: &Source, file: &str, groups: &[String]) -> Result<ParquetRecordB
         "ac",
         "an",
         "n_hom_alt",
+        "n_called",
         "n_missing",
-        "n_half",
     ]
     .map(str::to_owned)
     .to_vec();
@@ -228,7 +256,7 @@ fn write_chromosome(
     let schema = schema::allele_frequencies(&callset.groups);
     let properties = properties(&tags, &[2, 3, 4]).build();
     let mut table = TableFile::create(&job.out, &path, schema.clone(), tags, properties)?;
-    let mut for_page = callset.request.policy.site.max_variants_per_chromosome;
+    let mut for_page = callset.request.policy.site.max_variants_per_chromosome as usize;
     for file in files {
         for batch in read(source, file, &callset.groups)? {
             job.check()?;
@@ -236,14 +264,10 @@ fn write_chromosome(
             let published = protect_batch(&batch, callset, chrom, file, &mut out.ledger)?;
             out.published += published.len() as u64;
             table.write(&to_batch(&published, &schema, &path)?)?;
-            let carried = |v: &PublishedVariant| v.total.ac.is_some_and(|ac| ac.get() > 0);
-            for variant in published.into_iter().filter(carried) {
-                if for_page == 0 {
-                    break;
-                }
-                for_page -= 1;
-                out.sample.push(variant);
-            }
+            let shown = published.into_iter().take(for_page);
+            let before = out.sample.len();
+            out.sample.extend(shown);
+            for_page -= out.sample.len() - before;
         }
     }
     out.files.push(table.finish()?);
@@ -262,8 +286,8 @@ fn protect_batch(
         (columns.text("vid")?, columns.text("ref")?, columns.text("alt")?);
     let (rsid, kind) = (columns.optional_text("rsid")?, columns.optional_text("variant_type")?);
     let (pos, ac, an) = (columns.int("pos")?, columns.int("ac")?, columns.int("an")?);
-    let (hom, missing, half) =
-        (columns.int("n_hom_alt")?, columns.int("n_missing")?, columns.int("n_half")?);
+    let (hom, called, missing) =
+        (columns.int("n_hom_alt")?, columns.int("n_called")?, columns.int("n_missing")?);
     let by_group: Vec<[Int64Array; 3]> = callset
         .groups
         .iter()
@@ -287,7 +311,8 @@ fn protect_batch(
             ac.value(row),
             an.value(row),
             hom.value(row),
-            Some(missing.value(row) + half.value(row)),
+            // Half calls are among the missing (genotype::ingest).
+            Some(missing.value(row)),
         );
         let groups: Vec<RawAllele> = by_group
             .iter()
@@ -301,9 +326,10 @@ fn protect_batch(
         };
         let rounding =
             (callset.request.policy.alleles.missing == Missing::Round).then_some(&rounding);
+        let region = region.with_calls(called.value(row), an.value(row));
         let decided = protect(&total, &groups, &callset.layout, region, policy, rounding);
         account(decided.as_ref(), callset, ledger);
-        let Some(decided) = decided else { continue };
+        let Ok(decided) = decided else { continue };
         published.push(PublishedVariant {
             vid: vid.value(row).to_owned(),
             chrom: chrom.to_owned(),
@@ -320,14 +346,15 @@ fn protect_batch(
 }
 
 /// Books one variant: a cell for everyone and one for each group of the table.
-fn account(row: Option<&Row>, callset: &Callset<'_>, ledger: &mut TableLedger) {
-    let groups = callset.groups.len() as u64;
-    ledger.rows_in += 1 + groups + callset.small;
-    let Some(row) = row else {
-        ledger.exclude("variant_withheld", 1 + groups + callset.small);
-        return;
+fn account(row: Result<&Row, &LeftOut>, callset: &Callset<'_>, ledger: &mut TableLedger) {
+    ledger.rows_in += callset.cells();
+    let row = match row {
+        Ok(row) => row,
+        Err(LeftOut::NoCarrier) => return ledger.exclude("no_carrier", callset.cells()),
+        Err(LeftOut::Sensitive) => return ledger.exclude("variant_withheld", callset.cells()),
     };
     ledger.exclude("small_group", callset.small);
+    ledger.exclude("group_size", callset.for_size);
     let total = (row.total, None);
     for (published, withheld) in row.groups.iter().copied().chain([total]) {
         match withheld {

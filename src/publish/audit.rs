@@ -291,7 +291,10 @@ pub(super) fn check_variant(
         }
     }
     let (total, groups) = cells.split_first()?;
-    total.ac?;
+    // A row of its own says that more than `limit` people carry it, or it may not be there.
+    if total.ac? == 0 {
+        return Some("variant_sensitive");
+    }
     let residual = |column: fn(&Figures) -> Option<i64>| match column(total) {
         Some(all) if !groups.is_empty() => all - groups.iter().filter_map(column).sum::<i64>(),
         _ => 0,

@@ -11,7 +11,7 @@ use datafusion::logical_expr::{Expr, cast, lit, when};
 use datafusion::prelude::{DataFrame, ParquetReadOptions, SessionContext, substring};
 
 use super::{Error, PublishRequest};
-use crate::engine::{Job, session};
+use crate::engine::{FileEntry, Job, session};
 use crate::error::IoError;
 
 /// Age bands in completed years: `(first year above the band, label)`; the last is open.
@@ -42,41 +42,48 @@ pub(super) const SEXES: [&str; 3] = ["female", "male", "other or not stated"];
 pub(super) struct Source {
     context: SessionContext,
     runtime: tokio::runtime::Runtime,
+    /// Absolute: see [`session::file_url`].
     root: PathBuf,
     /// Files by table (`omop/<table>`, `genomics/<callset>/<table>`), each sorted by path.
     tables: BTreeMap<String, Vec<String>>,
 }
 
+/// Files of the controlled tier by table (`omop/<table>`, `genomics/<callset>/<table>`), each sorted by path.
+pub(super) fn tables(files: &[FileEntry]) -> BTreeMap<String, Vec<String>> {
+    let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in files.iter().filter(|f| f.path.ends_with(".parquet")) {
+        let parts: Vec<&str> = file.path.split('/').collect();
+        let table = match parts.as_slice() {
+            ["controlled", "genomics", callset, table, _, ..] => {
+                format!("genomics/{callset}/{table}")
+            }
+            ["controlled", "omop" | "vocabulary", table, ..] => {
+                format!("omop/{}", table.trim_end_matches(".parquet"))
+            }
+            _ => continue,
+        };
+        tables.entry(table).or_default().push(file.path.clone());
+    }
+    for paths in tables.values_mut() {
+        paths.sort();
+    }
+    tables
+}
+
 impl Source {
-    /// Sorts the files of the controlled tier by table. No folder is ever listed.
+    /// A session over the request's files. No folder is ever listed.
     pub fn open(request: &PublishRequest<'_>, job: &Job) -> Result<Self, Error> {
-        let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for file in request.files.iter().filter(|f| f.path.ends_with(".parquet")) {
-            let parts: Vec<&str> = file.path.split('/').collect();
-            let table = match parts.as_slice() {
-                ["controlled", "genomics", callset, table, _, ..] => {
-                    format!("genomics/{callset}/{table}")
-                }
-                ["controlled", "omop" | "vocabulary", table, ..] => {
-                    format!("omop/{}", table.trim_end_matches(".parquet"))
-                }
-                _ => continue,
-            };
-            tables.entry(table).or_default().push(file.path.clone());
-        }
-        for paths in tables.values_mut() {
-            paths.sort();
-        }
+        let root = &request.root;
+        let root = root.canonicalize().map_err(IoError::at("opening", root))?;
         let query = |source: DataFusionError| Error::Query {
             table: "session".into(),
             source: source.into(),
         };
         Ok(Self {
             context: session::session(job).map_err(query)?,
-            runtime: session::runtime(job)
-                .map_err(IoError::at("starting workers for", &request.root))?,
-            root: request.root.clone(),
-            tables,
+            runtime: session::runtime(job).map_err(IoError::at("starting workers for", &root))?,
+            root,
+            tables: tables(&request.files),
         })
     }
 
@@ -96,8 +103,7 @@ impl Source {
         if files.is_empty() {
             return Ok(None);
         }
-        let paths: Vec<String> =
-            files.iter().map(|f| self.path(f).to_string_lossy().into_owned()).collect();
+        let paths: Vec<String> = files.iter().map(|f| session::file_url(&self.path(f))).collect();
         self.runtime
             .block_on(self.context.read_parquet(paths, ParquetReadOptions::default()))
             .map(Some)

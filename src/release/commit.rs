@@ -7,6 +7,7 @@ use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::{Current, Error, Layout, Manifest, verify::digest_of};
@@ -117,9 +118,9 @@ fn tree(root: &Path) -> Result<Vec<std::path::PathBuf>, IoError> {
     Ok(found)
 }
 
-/// Syncs every folder bottom-up; files were synced as they were closed.
+/// Syncs every folder, in any order: nothing refers to them yet. Files were synced as they were closed.
 fn sync_tree(root: &Path) -> Result<(), IoError> {
-    tree(root)?.iter().filter(|path| path.is_dir()).try_for_each(|path| sync_dir(path))
+    tree(root)?.par_iter().filter(|path| path.is_dir()).try_for_each(|path| sync_dir(path))
 }
 
 /// Syncs the folders that hold `files` (relative to `root`), from the deepest up to `root`.

@@ -1,8 +1,6 @@
 //! The plan of one table: scan, join with the id map, rules, re-keying, order.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::common::JoinType;
@@ -17,6 +15,7 @@ use super::rules::{self, Touch, reason};
 use super::{Error, SiteExtract, TierRequest};
 use crate::config::CivilDate;
 use crate::config::policy::{Action, BirthDate, Rule};
+use crate::engine::session;
 use crate::omop::{FieldSpec, TableSpec, cdm};
 
 /// 0-based number of the site a row comes from.
@@ -46,25 +45,9 @@ pub(super) async fn scan(
     let relative = site.extract.table(name).map_or("", |t| t.path.as_str());
     let path = site.root.join(relative);
     let path = path.canonicalize().map_err(crate::error::IoError::at("opening", &path))?;
-    ctx.read_parquet(file_url(&path), ParquetReadOptions::default())
+    ctx.read_parquet(session::file_url(&path), ParquetReadOptions::default())
         .await
         .map_err(Error::query(name))
-}
-
-/// A `file:` URL, so that `*`, `?`, `[` and blanks in a folder's name mean themselves.
-fn file_url(path: &Path) -> String {
-    use std::os::unix::ffi::OsStrExt;
-    let mut url = String::from("file://");
-    for &byte in path.as_os_str().as_bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => {
-                url.push(byte as char);
-            }
-            // Writing to a string cannot fail.
-            _ => drop(write!(url, "%{byte:02X}")),
-        }
-    }
-    url
 }
 
 /// The specification of `name` over all versions in the request: the newest version's columns, then
@@ -354,6 +337,8 @@ fn ordinals(spec: &TableSpec, columns: &[&str]) -> Vec<i32> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use arrow::array::{ArrayRef, Int64Array, RecordBatch, new_null_array};
     use datafusion::physical_plan::displayable;
 

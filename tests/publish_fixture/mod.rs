@@ -11,7 +11,7 @@ use sha2::Sha256;
 use strata::config::disclosure::{AllelePolicy, Disclosure, PolicyHead, PublicPolicy, SitePolicy};
 use strata::engine::parquet::{FileTags, TableFile, properties};
 use strata::engine::{FileEntry, Job, StageOutput};
-use strata::publish::{Error, Prf, PublishRequest, build};
+use strata::publish::{Error, Previous, Prf, PublishRequest, build};
 
 pub const PEOPLE: i64 = 2_400;
 
@@ -294,7 +294,7 @@ fn callset(root: &Path, numbers: &mut Numbers) -> Vec<FileEntry> {
         ("an".into(), ints(rows.iter().map(|r| r[0][1]))),
         ("n_hom_alt".into(), ints(rows.iter().map(|r| r[0][2]))),
         ("n_missing".into(), ints(rows.iter().map(|r| r[0][3]))),
-        ("n_half".into(), ints(rows.iter().map(|_| 0))),
+        ("n_called".into(), ints(rows.iter().map(|r| r[0][1] / 2))),
     ];
     for (g, name) in GROUPS.iter().enumerate() {
         for (i, c) in ["ac", "an", "hom"].iter().enumerate() {
@@ -306,6 +306,71 @@ fn callset(root: &Path, numbers: &mut Numbers) -> Vec<FileEntry> {
     vec![samples, write(root, path, "controlled", columns)]
 }
 
+/// Ancestry, people, and per variant people with one copy, two copies and no call.
+pub type Group<'a> = (&'a str, i64, Vec<[i64; 3]>);
+
+/// What of a callset is not in its groups.
+#[derive(Clone, Copy, Default)]
+pub struct Extra {
+    /// First research id.
+    pub first: i64,
+    /// How many of the missing people have half a call.
+    pub half: i64,
+    /// How many of the reference homozygotes of the last group have one copy only.
+    pub hemi_ref: i64,
+}
+
+/// A callset `name` of `groups` on chromosome 20, people with ids from 1; variants as many as in the
+/// groups' lists.
+pub fn small_callset(
+    root: &Path,
+    name: &str,
+    groups: &[Group<'_>],
+    extra: Extra,
+) -> Vec<FileEntry> {
+    let first = extra.first.max(1);
+    let ancestry: Vec<&str> =
+        groups.iter().flat_map(|g| std::iter::repeat_n(g.0, g.1 as usize)).collect();
+    let samples = write(
+        root,
+        &format!("controlled/genomics/{name}/samples/part-0000.parquet"),
+        "controlled",
+        vec![
+            ("person_id", ints((0..ancestry.len() as i64).map(|i| first + i))),
+            ("ancestry", texts(ancestry.iter().map(|a| Some(*a)))),
+        ],
+    );
+    let variants = groups[0].2.len();
+    let vids: Vec<String> = (0..variants).map(|v| format!("chr20-{}-G-A", 1_000 + v)).collect();
+    let sum = |v: usize, f: &dyn Fn(&Group<'_>, [i64; 3]) -> i64| -> i64 {
+        groups.iter().map(|g| f(g, g.2[v])).sum()
+    };
+    let an = |g: &Group<'_>, [_, _, missing]: [i64; 3]| 2 * (g.1 - missing);
+    let each = |f: &dyn Fn(usize) -> i64| ints((0..variants).map(f));
+    let mut columns: Vec<(String, ArrayRef)> = vec![
+        ("vid".into(), texts(vids.iter().map(|v| Some(v.as_str())))),
+        ("pos".into(), each(&|v| 1_000 + v as i64)),
+        ("ref".into(), texts(vids.iter().map(|_| Some("G")))),
+        ("alt".into(), texts(vids.iter().map(|_| Some("A")))),
+        ("ac".into(), each(&|v| sum(v, &|_, [het, hom, _]| het + 2 * hom))),
+        ("an".into(), each(&|v| sum(v, &an) - extra.hemi_ref)),
+        ("n_hom_alt".into(), each(&|v| sum(v, &|_, [_, hom, _]| hom))),
+        ("n_called".into(), each(&|v| sum(v, &an) / 2)),
+        ("n_missing".into(), each(&|v| sum(v, &|_, [_, _, missing]| missing))),
+        ("n_half".into(), each(&|_| extra.half)),
+    ];
+    for (g, group) in groups.iter().enumerate() {
+        let short = if g + 1 == groups.len() { extra.hemi_ref } else { 0 };
+        let of = |c: &str| format!("{c}_{}", group.0);
+        columns.push((of("ac"), each(&|v| group.2[v][0] + 2 * group.2[v][1])));
+        columns.push((of("an"), each(&|v| an(group, group.2[v]) - short)));
+        columns.push((of("hom"), each(&|v| group.2[v][1])));
+    }
+    let columns = columns.iter().map(|(n, c)| (n.as_str(), c.clone())).collect();
+    let path = format!("controlled/genomics/{name}/variants/chrom=chr20/part-0000.parquet");
+    vec![samples, write(root, &path, "controlled", columns)]
+}
+
 /// Publishes `files` below `out`.
 pub fn publish(
     root: &Path,
@@ -314,6 +379,19 @@ pub fn publish(
     out: &Path,
     threads: usize,
     prf: &dyn Prf,
+) -> Result<StageOutput, Error> {
+    publish_after(root, files, callsets, out, threads, prf, None)
+}
+
+/// [`publish`] when `previous` is the current release.
+pub fn publish_after(
+    root: &Path,
+    files: &[FileEntry],
+    callsets: &[&str],
+    out: &Path,
+    threads: usize,
+    prf: &dyn Prf,
+    previous: Option<Previous>,
 ) -> Result<StageOutput, Error> {
     let request = PublishRequest {
         root: root.into(),
@@ -324,6 +402,7 @@ pub fn publish(
         programme: "Cedar & Coast Cohort".into(),
         release: "2026q4r1".into(),
         reference_date: jiff::civil::date(2026, 1, 1),
+        previous: previous.into_iter().collect(),
     };
     build(&request, &Job::quiet(out, threads))
 }

@@ -7,7 +7,8 @@
 //! 1. **Classes.** From AC, AN and the homozygote count anyone derives carriers (`ac - hom`),
 //!    heterozygotes (`ac - 2 hom`), reference homozygotes (`n - missing - carriers`) and missing people
 //!    (`(2n - an) / 2`). Each must be 0 or above S (2.7 names carriers, homozygotes and missing people; the
-//!    other two follow from P1, because they can be derived).
+//!    other two follow from P1, because they can be derived). Of everyone, carriers must be above S: a
+//!    variant that nobody carries is left out too, so that an absent row means 0 to S carriers.
 //! 2. **Homozygotes** in 1..S: `hom` is withheld, and the cell stays only if carriers, heterozygotes and
 //!    reference homozygotes would be above S for *every* `hom` in 1..S, so that nothing narrows it. The
 //!    decision depends on public numbers only.
@@ -23,7 +24,11 @@
 //!    helps, all groups are. People in no published group are withheld always and are part of the residual.
 //! 6. The same, column by column, for withheld `hom` and `an`.
 //!
-//! Haploid regions: AN is compared with every ploidy that the region allows (2n, 2n less the males, ...)
+//! Sizes: AN also tells how many people a group has. Where those in no published group would be 1..S, one
+//! group is unpublished in the whole callset ([`withheld_for_size`]).
+//!
+//! Haploid calls where two copies are due ([`Region::Mixed`]): AN and AF are withheld in every cell, since
+//! the table does not say in which group they are. Haploid regions: AN is compared with every ploidy that the region allows (2n, 2n less the males, ...)
 //! and withheld when any of them gives a sensitive number of missing people.
 
 use super::{Cell, Prf, PublishedCount, RawCount, is_sensitive};
@@ -40,6 +45,8 @@ pub enum Region {
     Y,
     /// Mitochondrion: one.
     Mitochondrion,
+    /// Elsewhere, at a variant where some calls have one copy: AN and people do not go together.
+    Mixed,
 }
 
 impl Region {
@@ -52,6 +59,11 @@ impl Region {
             _ => Self::Autosome,
         }
     }
+
+    /// The region for one variant of it, with `called` full calls and `an` called alleles.
+    pub fn with_calls(self, called: i64, an: i64) -> Self {
+        if self == Self::Autosome && an != 2 * called { Self::Mixed } else { self }
+    }
 }
 
 /// People of a group: how many samples, and how many of them male.
@@ -61,6 +73,15 @@ pub struct People {
     pub all: i64,
     /// Samples with karyotype XY (or stated male, where the karyotype is not known).
     pub males: i64,
+}
+
+/// Which of the groups of these sizes stays out of the whole callset, so that `total` less the others is
+/// not the sensitive size of the people in no published group: AN gives sizes away wherever nobody is
+/// missing. The smallest, which depends on no variant.
+pub fn withheld_for_size(total: i64, groups: &[i64], policy: &Disclosure) -> Option<usize> {
+    let outside = total - groups.iter().sum::<i64>();
+    let smallest = (0..groups.len()).min_by_key(|&g| (groups[g], g));
+    smallest.filter(|_| is_sensitive(outside, policy))
 }
 
 /// The groups of a callset, as far as they are published.
@@ -95,7 +116,8 @@ pub struct RawAllele {
 }
 
 impl RawAllele {
-    /// `missing` is the number of people without a full call, where the table states it.
+    /// `missing` is the number of people without a full call (half calls among them), where the table
+    /// states it.
     pub fn new(ac: i64, an: i64, hom: i64, missing: Option<i64>) -> Self {
         Self { ac, an, hom, missing }
     }
@@ -139,6 +161,15 @@ pub enum Withheld {
     Complement,
 }
 
+/// Why a variant is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftOut {
+    /// Nobody carries it. Left out so that absence says nothing: 0 to 20 people carry what is not listed.
+    NoCarrier,
+    /// A class of people is sensitive in all.
+    Sensitive,
+}
+
 /// A variant that may be published.
 #[derive(Debug)]
 pub struct Row {
@@ -166,15 +197,16 @@ struct Classes {
 
 fn classes(cell: &RawAllele, people: People, region: Region, policy: &Disclosure) -> Classes {
     let expected = match region {
-        Region::Autosome => [2 * people.all; 2],
+        Region::Autosome | Region::Mixed => [2 * people.all; 2],
         Region::X => [2 * people.all, 2 * people.all - people.males],
         Region::Y => [people.males, 2 * people.males],
         Region::Mitochondrion => [people.all, 2 * people.all],
     };
+    let two_copies = matches!(region, Region::Autosome | Region::Mixed);
     let mut believable: Vec<i64> = Vec::with_capacity(5);
     for deficit in expected.map(|e| e - cell.an).into_iter().filter(|&d| d >= 0) {
         believable.push((deficit + 1) / 2);
-        if region != Region::Autosome {
+        if !two_copies {
             believable.push(deficit);
         }
     }
@@ -185,18 +217,18 @@ fn classes(cell: &RawAllele, people: People, region: Region, policy: &Disclosure
         ac: cell.ac,
         carriers: cell.carriers(),
         het: cell.ac - 2 * cell.hom,
-        hom_ref: match region {
-            Region::Autosome => people.all - missing - cell.carriers(),
-            _ => cell.an - cell.ac,
+        hom_ref: if two_copies {
+            people.all - missing - cell.carriers()
+        } else {
+            cell.an - cell.ac
         },
-        hom_ref_by_an: match region {
-            Region::Autosome => cell.an / 2 - cell.carriers(),
-            _ => cell.an - cell.ac,
-        },
+        hom_ref_by_an: if two_copies { cell.an / 2 - cell.carriers() } else { cell.an - cell.ac },
         hom: cell.hom,
         missing,
         // More alleles than the people can have: the sheet is wrong about someone, so say nothing.
-        missing_sensitive: believable.is_empty()
+        // Haploid calls where two copies are due: AN tells how many, which no class counts.
+        missing_sensitive: region == Region::Mixed
+            || believable.is_empty()
             || believable.iter().any(|&m| is_sensitive(m, policy)),
     }
 }
@@ -254,7 +286,10 @@ impl Rounding<'_> {
     }
 }
 
-/// Decides what of a variant may be published; none when the variant is left out.
+/// Decides what of a variant may be published.
+///
+/// # Errors
+/// Why nothing of it may.
 pub fn protect(
     total: &RawAllele,
     groups: &[RawAllele],
@@ -262,11 +297,14 @@ pub fn protect(
     region: Region,
     policy: &Disclosure,
     rounding: Option<&Rounding<'_>>,
-) -> Option<Row> {
+) -> Result<Row, LeftOut> {
+    if total.carriers() == 0 {
+        return Err(LeftOut::NoCarrier);
+    }
     let whole = classes(total, layout.total, region, policy);
     let shown = judge(total.ac, &whole, policy);
     if !shown.cell {
-        return None;
+        return Err(LeftOut::Sensitive);
     }
     let of_groups: Vec<Classes> = groups
         .iter()
@@ -306,7 +344,7 @@ pub fn protect(
         })
         .collect();
     let an = an(None, &whole, shown.an, total);
-    Some(Row { total: publish(total, true, shown.hom, an), groups: row })
+    Ok(Row { total: publish(total, true, shown.hom, an), groups: row })
 }
 
 fn publish(raw: &RawAllele, cell: bool, hom: bool, an: Option<PublishedCount>) -> PublishedAllele {

@@ -182,7 +182,7 @@
   function note() {
     if (!callset) { $("variants-note").textContent = "This release has no allele frequencies."; return; }
     const a = sets[callset].about;
-    $("variants-note").textContent = "Allele counts and frequencies in all and by predicted genetic ancestry; a bar spans 0 to 1." + (a.shown < a.published ? " This page has variants that someone carries, the first " + number.format(S.variants_per_chromosome) + " of each chromosome: " + number.format(a.shown) + " of " + number.format(a.published) + " listed. The tables have all." : "");
+    $("variants-note").textContent = "Allele counts and frequencies in all and by predicted genetic ancestry; a bar spans 0 to 1." + (a.shown < a.published ? " This page has the first " + number.format(S.variants_per_chromosome) + " variants of each chromosome: " + number.format(a.shown) + " of " + number.format(a.published) + " listed. The tables have all." : "");
   }
   chips("callsets", S.callsets.map((c) => [c.name, "Callset " + c.name]), (c) => { callset = c; note(); variants.set(sets[c].rows); });
   note();
