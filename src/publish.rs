@@ -15,6 +15,7 @@
 //! lists) is computed from published numbers. Before [`build`] returns it runs [`audit::audit`] over the
 //! bytes it wrote.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use datafusion::error::DataFusionError;
@@ -139,13 +140,8 @@ pub enum Error {
     },
     /// So few people joined or left that the difference of two releases would be theirs. How many is a
     /// sensitive count itself.
-    #[error(
-        "too few people of {of} have joined or left since the current release to publish again"
-    )]
-    FewChanged {
-        /// The programme, or a callset.
-        of: String,
-    },
+    #[error("too few people have joined or left since an earlier release to publish again")]
+    FewChanged,
     /// The run was asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -164,7 +160,7 @@ impl Coded for Error {
             Self::Arrow { .. } => "publish::arrow",
             Self::Page { .. } => "publish::page",
             Self::Leak { .. } => "publish::leak",
-            Self::FewChanged { .. } => "publish::few_changed",
+            Self::FewChanged => "publish::few_changed",
             Self::Cancelled(_) => "run::stopped",
         }
     }
@@ -177,7 +173,7 @@ impl Coded for Error {
             Self::Leak { .. } => {
                 Some("nothing was published; please report this as a defect of strata".into())
             }
-            Self::FewChanged { .. } => Some(
+            Self::FewChanged => Some(
                 "wait until more people than disclosure.sensitive_max have joined or left, or take \
                  [tier.public] out of this run, so that the other tiers can be released now"
                     .into(),
@@ -200,7 +196,8 @@ impl Coded for Error {
 /// The books: `rows_in` is the number of raw cells computed, `rows_out` of cells published; the reasons
 /// are `published_zero` (a concept or category whose published total is 0), and for alleles
 /// `no_carrier`, `variant_withheld`, `carrier_threshold`, `complement`, `small_group`, `group_size` (a group
-/// whose size would give another's away) and `near_copy` (a callset of nearly the people of another).
+/// whose size would give another's away) and, of whole callsets, `near_copy` (nearly the people of another) and
+/// `few_changed` (nearly the people it had in an earlier release).
 ///
 /// # Errors
 /// See [`Error`]; in particular [`Error::FewChanged`] when the tier differs from one of `previous` by fewer people
@@ -209,11 +206,16 @@ pub fn build(request: &PublishRequest<'_>, job: &Job) -> Result<StageOutput, Err
     request.policy.check()?;
     let people = people::Participants::read(&request.root, &request.files, job)?;
     let disclosure = &request.policy.disclosure;
+    let mut withheld: BTreeMap<String, &'static str> = BTreeMap::new();
     for previous in request.previous.iter().filter(|_| disclosure.min_change > 0) {
         let before = people::Participants::read(&previous.root, &previous.files, job)?;
-        people.check_change(&before, disclosure.min_change)?;
+        for callset in people.check_change(&before, disclosure.min_change)? {
+            withheld.insert(callset, "few_changed");
+        }
     }
-    let near_copies = people.near_copies(&request.callsets, disclosure.sensitive_max);
+    for callset in people.near_copies(&request.callsets, disclosure.sensitive_max) {
+        withheld.insert(callset, "near_copy");
+    }
     let source = source::Source::open(request, job)?;
     let mut output = StageOutput { ledger: Ledger::default(), files: Vec::new() };
 
@@ -222,8 +224,8 @@ pub fn build(request: &PublishRequest<'_>, job: &Job) -> Result<StageOutput, Err
     let mut callsets = Vec::new();
     if request.policy.alleles.publish {
         for callset in &request.callsets {
-            let near_copy = near_copies.contains(callset);
-            callsets.push(alleles::build(request, &source, callset, near_copy, job)?);
+            let withheld = withheld.get(callset).copied();
+            callsets.push(alleles::build(request, &source, callset, withheld, job)?);
         }
     }
     job.check()?;

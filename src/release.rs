@@ -74,14 +74,10 @@ impl Coded for Error {
             Self::Locked { .. } => Some(
                 "wait for it to end; the lock goes away with its process, however it ends".into(),
             ),
-            Self::Changed { .. } => Some(
-                "check the disk, then run again; if the file came from the current release, `strata verify` names it: \
-                 add --force and the stage that makes it"
-                    .into(),
-            ),
+            Self::Changed { .. } => Some("check the disk, then run again".into()),
             Self::Empty { .. } => Some("make one with `strata run WORKFLOW`".into()),
             Self::Invalid { .. } => {
-                Some("restore it from a copy, or remove CURRENT and run the workflow again".into())
+                Some("restore it from a copy, or run the workflow again".into())
             }
             Self::Unknown { .. } => None,
         }

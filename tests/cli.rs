@@ -1,5 +1,5 @@
 //! The command line as users and schedulers meet it: help, JSON, exit codes, what `verify` notices.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "test helpers")]
+#![expect(clippy::unwrap_used, reason = "test helpers")]
 
 #[path = "support/programme.rs"]
 mod programme;

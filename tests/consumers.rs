@@ -1,5 +1,4 @@
 //! A fresh release opened by DuckDB, Polars, pyarrow and numpy, through `consumers/readers.py`.
-#![expect(clippy::unwrap_used, reason = "test helpers")]
 
 #[path = "support/programme.rs"]
 mod programme;

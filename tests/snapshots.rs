@@ -1,6 +1,5 @@
 //! What users see and build on, held still: the plan, the rules as explained, the schema of every table.
 //! A change shows up as a difference to review (`INSTA_UPDATE=always cargo test --release --test snapshots`).
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "support/programme.rs"]
 mod programme;

@@ -183,7 +183,7 @@ impl Shared<'_> {
 }
 
 enum Message {
-    Scanned(u64, usize, u64, Result<ShardRows, Error>),
+    Scanned(u64, usize, u64, Box<Result<ShardRows, Error>>),
     Encoded(u64, Result<Encoded, Error>),
 }
 
@@ -304,7 +304,7 @@ impl<'a> Run<'a> {
                 scan(shared.context, &shared.sources[file], &shard, scratch)
             });
             // The receiver is gone only when the run has already failed.
-            let _ = sender.send(Message::Scanned(number, file, weight, rows));
+            let _ = sender.send(Message::Scanned(number, file, weight, Box::new(rows)));
         });
     }
 
@@ -329,6 +329,7 @@ impl<'a> Run<'a> {
     ) -> Result<(), Error> {
         match self.receiver.recv().map_err(Error::internal("waiting for workers"))? {
             Message::Scanned(number, file, weight, rows) => {
+                let rows = *rows;
                 scanned.insert(number, (file, weight, rows));
             }
             Message::Encoded(number, result) => {

@@ -76,13 +76,13 @@ impl Callset<'_> {
     }
 }
 
-/// Protects and writes the allele frequencies of `callset`; of a `near_copy` of another callset none, since
-/// the difference of the two would be that of a few people.
+/// Protects and writes the allele frequencies of `callset`; none when it is `withheld` for a reason, since
+/// the difference to what readers have would be that of a few people.
 pub(super) fn build(
     request: &PublishRequest<'_>,
     source: &Source,
     callset: &str,
-    near_copy: bool,
+    withheld: Option<&str>,
     job: &Job,
 ) -> Result<CallsetAlleles, Error> {
     let table = format!("genomics/{callset}/variants");
@@ -104,12 +104,12 @@ pub(super) fn build(
     };
     let known = open(source, first)?.1;
     let of_callset = describe(request, source, callset, &known)?;
-    if near_copy {
+    if let Some(reason) = withheld {
         for file in source.files(&table) {
             let rows = open(source, file)?.0.metadata().file_metadata().num_rows();
             let cells = u64::try_from(rows).unwrap_or(0) * of_callset.cells();
             out.ledger.rows_in += cells;
-            out.ledger.exclude("near_copy", cells);
+            out.ledger.exclude(reason, cells);
         }
         return Ok(out);
     }

@@ -53,28 +53,23 @@ impl Participants {
         Ok(people)
     }
 
-    /// Fails when fewer than `min_change` people, but some, differ from `before`: in all, or in a callset
-    /// that both have. Sets without a common member are of different keys (or one is empty): nobody can be
-    /// followed from one to the other.
-    pub fn check_change(&self, before: &Self, min_change: u32) -> Result<(), Error> {
+    /// Fails when fewer than `min_change` people, but some, differ from `before`. Gives the callsets of which
+    /// that is so: their allele counts would tell of those few. Sets without a common member are of
+    /// different keys (or one is empty): nobody can be followed from one to the other.
+    pub fn check_change(&self, before: &Self, min_change: u32) -> Result<Vec<String>, Error> {
         let few = |now: &[i64], before: &[i64]| {
             (1..u64::from(min_change)).contains(&differing(now, before))
         };
         let apart = self.everyone.len() + before.everyone.len();
         if differing(&self.everyone, &before.everyone) == apart as u64 {
-            return Ok(());
+            return Ok(Vec::new());
         }
         if few(&self.everyone, &before.everyone) {
-            return Err(Error::FewChanged { of: "the programme".into() });
+            return Err(Error::FewChanged);
         }
         let both =
             self.callsets.iter().filter_map(|(c, now)| Some((c, now, before.callsets.get(c)?)));
-        for (callset, now, before) in both {
-            if few(now, before) {
-                return Err(Error::FewChanged { of: format!("callset `{callset}`") });
-            }
-        }
-        Ok(())
+        Ok(both.filter(|(_, now, old)| few(now, old)).map(|(name, ..)| name.clone()).collect())
     }
 
     /// Callsets that differ by 1 to `sensitive_max` people from one before them by name which is none.
