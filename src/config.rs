@@ -1,7 +1,7 @@
 //! Workflow and policy files: typed, checked all at once, with places and nearest names.
 //!
 //! One source of truth: the serde types here. Their JSON Schema (checked in under `configs/schema/`) is
-//! also what [`load`] checks a file against before it is deserialised, so that every problem is reported
+//! also what [`Document::parse`] checks a file against before it is deserialised, so that every problem is reported
 //! with its line and the nearest valid key, not only the first.
 
 pub mod disclosure;

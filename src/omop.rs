@@ -1,7 +1,7 @@
 //! Health records: OMOP CDM extracts in, typed tables out.
 //!
 //! [`ingest`] reads a folder of CSV (plain or gzip; comma or TAB) or Parquet files, one or more a table,
-//! checks every row against the CDM specification ([`cdm`]) and writes `typed/<site>/<table>.parquet`
+//! checks every row against the CDM specification ([`mod@cdm`]) and writes `typed/<site>/<table>.parquet`
 //! below the job's root: internal files with raw ids, the specification's columns in its order, rows in
 //! the order of the input. What cannot be used goes to `quality/rejects/ehr/<site>.parquet` by file,
 //! line and reason, never with a value.

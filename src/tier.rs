@@ -65,7 +65,7 @@ pub struct TierRequest {
 /// removed and changed a table.
 ///
 /// # Errors
-/// A policy that does not pass [`check`], people of another tier, a row of a person who is not on the
+/// A policy that does not pass [`check()`], people of another tier, a row of a person who is not on the
 /// roster, an id that does not fit, a concept the vocabulary lacks, and failures of reading or writing.
 pub fn build(request: &TierRequest, job: &Job) -> Result<StageOutput, Error> {
     stage::build(request, job)
