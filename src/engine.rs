@@ -3,6 +3,7 @@
 
 pub mod job;
 pub mod ledger;
+mod memory;
 pub mod output;
 pub mod parquet;
 pub mod session;

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::Job;
+use super::memory::SharedPool;
 
 /// A session bounded by the job's threads and memory that spills into its scratch folder.
 ///
@@ -20,7 +20,7 @@ use super::Job;
 /// When the scratch folder cannot be used.
 pub fn session(job: &Job) -> Result<SessionContext, DataFusionError> {
     let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(FairSpillPool::new(
+        .with_memory_pool(Arc::new(SharedPool::new(
             usize::try_from(job.memory).unwrap_or(usize::MAX),
         )))
         .with_disk_manager_builder(
