@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use strata::engine::Job;
-use strata::genotype::{CallsetRequest, Genome, SampleEntry, SampleSheet, ingest, sample_names};
+use strata::genotype::{
+    CallsetRequest, Genome, Options, SampleEntry, SampleSheet, ingest, sample_names,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -29,7 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .map(|(i, name)| {
             let research_id = 1_000_000 + (i as i64 * 7919) % 999_983;
             let ancestry = Some(groups[i * 5 / 2500 % 5].to_owned());
-            (name, SampleEntry { research_id, sex: None, ancestry })
+            (name, SampleEntry { research_id, ancestry, ..SampleEntry::default() })
         })
         .collect();
     for run in 0..runs {
@@ -48,6 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 samples: SampleSheet { included: included.clone(), ..SampleSheet::default() },
                 info: Vec::new(),
                 carriers,
+                options: Options::default(),
             };
             let start = Instant::now();
             let done = ingest(&request, &Job::quiet(&out, threads))?;

@@ -4,6 +4,7 @@
 //! also what [`Document::parse`] checks a file against before it is deserialised, so that every problem is reported
 //! with its line and the nearest valid key, not only the first.
 
+mod callset;
 pub mod disclosure;
 mod document;
 pub mod policy;
@@ -11,12 +12,16 @@ mod workflow;
 
 use serde::{Deserialize, Serialize};
 
+pub use callset::{
+    Annotation, CallRules, CallsetFeed, FormatField, Genome, HalfCalls, ReferenceMismatch,
+    Selection, Stratum,
+};
 pub use disclosure::PublicPolicy;
 pub use document::{Diagnostic, Document, Error, expand, nearest};
 pub use policy::TierPolicy;
 pub use workflow::{
-    CallsetFeed, CdmVersion, CivilDate, DateBasis, EhrFeed, Engine, Genome, IdScope, Identity,
-    KeySource, Participants, PolicyFile, Programme, Tiers, Unmapped, Vocabulary, Workflow,
+    CdmVersion, CivilDate, DateBasis, EhrFeed, Engine, IdScope, Identity, KeySource, Participants,
+    PolicyFile, Programme, Tiers, Unmapped, Vocabulary, Workflow,
 };
 
 /// A tier of a release.

@@ -47,6 +47,19 @@ pub fn sample_names(path: &Path) -> Result<Vec<String>, Error> {
     Ok(source::Source::open(path)?.header.samples)
 }
 
+/// The sample names of a callset's files, each once, in the order in which they come up.
+///
+/// # Errors
+/// As [`sample_names`].
+pub fn all_sample_names(files: &[PathBuf]) -> Result<Vec<String>, Error> {
+    let mut seen = std::collections::HashSet::new();
+    let mut names = Vec::new();
+    for file in files {
+        names.extend(sample_names(file)?.into_iter().filter(|n| seen.insert(n.clone())));
+    }
+    Ok(names)
+}
+
 /// Whether `name` can be a path component and part of a column name.
 fn is_name(name: &str) -> bool {
     name.len() <= 64
@@ -54,7 +67,9 @@ fn is_name(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
 }
 
-pub use crate::config::Genome;
+pub use crate::config::{
+    CallRules, FormatField, Genome, HalfCalls, ReferenceMismatch, Selection, Stratum,
+};
 
 /// Sex as the sample sheet states it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +81,7 @@ pub enum Sex {
 }
 
 /// A sample that goes into the callset.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct SampleEntry {
     /// The person's research id in the controlled tier.
     pub research_id: i64,
@@ -74,6 +89,10 @@ pub struct SampleEntry {
     pub sex: Option<Sex>,
     /// Predicted ancestry group, lower case (`afr`, `eur` ...), if known.
     pub ancestry: Option<String>,
+    /// Age in completed years, if known.
+    pub age: Option<u16>,
+    /// Principal components, empty if not known.
+    pub pcs: Vec<f64>,
 }
 
 /// Who of the samples in the files goes in, and why the others stay out.
@@ -94,7 +113,7 @@ pub struct CallsetRequest {
     pub name: String,
     /// Reference genome.
     pub genome: Genome,
-    /// Input files, all with the same samples in the same order, split by position.
+    /// Input files of any format, which is told from their first bytes.
     pub files: Vec<PathBuf>,
     /// Who goes in.
     pub samples: SampleSheet,
@@ -102,4 +121,75 @@ pub struct CallsetRequest {
     pub info: Vec<String>,
     /// Whether to write `carriers`.
     pub carriers: bool,
+    /// All else.
+    pub options: Options,
+}
+
+/// What a request may leave as it is. Paths are resolved; for meanings see [`crate::config::CallsetFeed`].
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Chromosome by file, for files of one chromosome.
+    pub chromosomes: BTreeMap<PathBuf, String>,
+    /// Array manifest, for FinalReport files.
+    pub manifest: Option<PathBuf>,
+    /// Reference sequence.
+    pub reference: Option<PathBuf>,
+    /// What to do with a record whose REF is not what the reference has.
+    pub reference_mismatch: ReferenceMismatch,
+    /// Variants to leave out.
+    pub exclude_variants: Option<PathBuf>,
+    /// INFO field of consequences.
+    pub consequences: Option<String>,
+    /// FORMAT fields kept in `carriers`.
+    pub format: Vec<FormatField>,
+    /// Whether to write `quality`.
+    pub quality: bool,
+    /// Highest AF of a variant that has rows in `carriers`.
+    pub carriers_max_af: Option<f64>,
+    /// What counts as a call.
+    pub calls: CallRules,
+    /// Lowest GQ at which a reference block is a call.
+    pub ref_block_min_gq: u8,
+    /// Strata of `variant_freq`.
+    pub strata: Vec<Stratum>,
+    /// Named subsets of variants.
+    pub selections: BTreeMap<String, Selection>,
+    /// Sites to join: files and INFO fields.
+    pub annotations: BTreeMap<String, SiteFiles>,
+    /// Deviations from the median beyond which a sample is flagged.
+    pub outlier_mads: f64,
+    /// Whether the first record that cannot be used is an error.
+    pub strict: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            chromosomes: BTreeMap::new(),
+            manifest: None,
+            reference: None,
+            reference_mismatch: ReferenceMismatch::Reject,
+            exclude_variants: None,
+            consequences: None,
+            format: Vec::new(),
+            quality: false,
+            carriers_max_af: None,
+            calls: CallRules::default(),
+            ref_block_min_gq: 20,
+            strata: Vec::new(),
+            selections: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            outlier_mads: 4.0,
+            strict: false,
+        }
+    }
+}
+
+/// Files of a sites VCF and the INFO fields to keep of it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SiteFiles {
+    /// VCF or BCF files sorted by position.
+    pub files: Vec<PathBuf>,
+    /// INFO fields.
+    pub info: Vec<String>,
 }

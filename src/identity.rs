@@ -22,7 +22,7 @@ pub use link::{CallsetLinks, LinkedSample, Unmapped};
 pub use people::{ExcludedPerson, Exclusion, TierPeople, TierPerson};
 pub use roster::{Roster, Standing};
 pub use row_key::{RowKey, RowKeys};
-pub use samples::{AncestryTable, SampleMap, SampleSex, SexTable};
+pub use samples::{AgeTable, AncestryTable, PcTable, SampleMap, SampleSex, SexTable, read_list};
 pub use shift_map::shift_map;
 
 /// A participant as the raw feeds name them. Never leaves the run.

@@ -35,7 +35,7 @@ fn vcf(samples: &[&str], records: &[&str]) -> String {
 
 fn sheet(names: &[(&str, i64, Option<Sex>)]) -> SampleSheet {
     let entry = |&(name, research_id, sex): &(&str, i64, Option<Sex>)| {
-        (name.to_owned(), SampleEntry { research_id, sex, ancestry: None })
+        (name.to_owned(), SampleEntry { research_id, sex, ..SampleEntry::default() })
     };
     SampleSheet { included: names.iter().map(entry).collect(), ..SampleSheet::default() }
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::callset::CallsetFeed;
+
 /// A whole workflow file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -214,46 +216,6 @@ pub struct EhrFeed {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-path" = "file", "x-columns" = ["person_id", "shift"]))]
     pub shift_map: Option<PathBuf>,
-}
-
-/// Reference genome.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Genome {
-    /// GRCh37 (hg19).
-    #[serde(rename = "GRCh37")]
-    Grch37,
-    /// GRCh38 (hg38).
-    #[serde(rename = "GRCh38")]
-    Grch38,
-}
-
-/// One callset.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CallsetFeed {
-    /// Reference genome of the calls.
-    pub genome: Genome,
-    /// VCF, VCF.gz or BCF files; globs allowed.
-    #[schemars(extend("x-path" = "glob"))]
-    pub vcf: Vec<String>,
-    /// TSV: sample_id, ancestry_pred.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-path" = "file", "x-columns" = ["sample_id", "ancestry_pred"]))]
-    pub ancestry: Option<PathBuf>,
-    /// TSV: sample_id, sex.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-path" = "file", "x-columns" = ["sample_id", "sex"]))]
-    pub sex: Option<PathBuf>,
-    /// INFO fields to keep in `variants.info`.
-    #[serde(default)]
-    pub info: Vec<String>,
-    /// Whether to write the `carriers` table.
-    #[serde(default = "yes")]
-    pub carriers: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// Which tiers to write, by policy file.

@@ -506,7 +506,7 @@ mod tests {
         let path = dir.path().join("in.vcf");
         std::fs::write(&path, text).unwrap();
         let entry = |(i, name): (usize, String)| {
-            (name, SampleEntry { research_id: 77 * i as i64 % 151, sex: None, ancestry: None })
+            (name, SampleEntry { research_id: 77 * i as i64 % 151, ..SampleEntry::default() })
         };
         let request = CallsetRequest {
             name: "wgs".into(),
@@ -518,6 +518,7 @@ mod tests {
             },
             info: ["CSQ", "MQ", "AF"].map(str::to_owned).to_vec(),
             carriers: true,
+            options: crate::genotype::Options::default(),
         };
         let job = Job::quiet(dir.path().join("out"), 2);
         let done = ingest_tuned(&request, &job, tuning, kernel).unwrap();

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::roster::person_id;
 use super::sheet::{self, Columns, Row};
 use super::{Error, PersonId};
+use crate::error::IoError;
 
 /// Whose sample is whose. Sample names are as private as person ids: none is shown in messages.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -134,6 +135,91 @@ impl SexTable {
             })?;
         Ok(Self { sexes })
     }
+}
+
+/// Age in completed years by sample.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct AgeTable {
+    /// By sample name.
+    pub ages: BTreeMap<String, u16>,
+}
+
+impl std::fmt::Debug for AgeTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "AgeTable({} samples)", self.ages.len())
+    }
+}
+
+impl AgeTable {
+    /// Reads `sample_id, age`; an empty age is an absent one and other columns are passed over.
+    ///
+    /// # Errors
+    /// Unreadable file, wrong columns, no whole number of years up to 150, an empty or repeated sample.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let columns = Columns { required: &["sample_id", "age"], optional: &[], others: true };
+        let ages = by_sample(path, &columns, |row| match row.get("age") {
+            "" => Ok(None),
+            age => match age.parse() {
+                Ok(years) if years <= 150 => Ok(Some(years)),
+                _ => Err(row.bad("age", "whole years from 0 to 150")),
+            },
+        })?;
+        Ok(Self { ages })
+    }
+}
+
+/// Most principal components that are read.
+const PCS: [&str; 20] = [
+    "PC1", "PC2", "PC3", "PC4", "PC5", "PC6", "PC7", "PC8", "PC9", "PC10", "PC11", "PC12", "PC13",
+    "PC14", "PC15", "PC16", "PC17", "PC18", "PC19", "PC20",
+];
+
+/// Principal components by sample.
+#[derive(Clone, Default, PartialEq)]
+pub struct PcTable {
+    /// By sample name; as many for each as the file has.
+    pub pcs: BTreeMap<String, Vec<f64>>,
+}
+
+impl std::fmt::Debug for PcTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PcTable({} samples)", self.pcs.len())
+    }
+}
+
+impl PcTable {
+    /// Reads `sample_id` and `PC1` to at most `PC20`; other columns are passed over.
+    ///
+    /// # Errors
+    /// Unreadable file, wrong columns, a component that is no finite number, an empty or repeated sample.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let columns =
+            Columns { required: &["sample_id", "PC1"], optional: &PCS[1..], others: true };
+        let pcs = by_sample(path, &columns, |row| {
+            let mut values = Vec::new();
+            for name in PCS {
+                match row.get(name) {
+                    "" => break,
+                    text => match text.parse::<f64>() {
+                        Ok(value) if value.is_finite() => values.push(value),
+                        _ => return Err(row.bad(name, "finite numbers")),
+                    },
+                }
+            }
+            Ok(Some(values))
+        })?;
+        Ok(Self { pcs })
+    }
+}
+
+/// Reads a list of sample names, one a line; blank lines and those that start with `#` are passed over.
+///
+/// # Errors
+/// When the file cannot be read as UTF-8 text.
+pub fn read_list(path: &Path) -> Result<std::collections::BTreeSet<String>, Error> {
+    let text = std::fs::read_to_string(path).map_err(IoError::at("reading", path))?;
+    let lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
+    Ok(lines.map(str::to_owned).collect())
 }
 
 /// Reads one value a sample; a sample seen twice is an error even when its value is absent.

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use rayon::prelude::*;
 
 use super::{Error, Project};
+use crate::config::expand;
 use crate::error::IoError;
 use crate::release::{Input, digest_of};
 
@@ -55,14 +56,36 @@ impl Inputs {
             }
         }
         for (name, callset) in &workflow.callset {
-            for path in project.callset_files(&callset.vcf) {
+            for path in project.callset_files(callset) {
                 add(format!("callset.{name}"), path);
             }
-            if let Some(path) = &callset.ancestry {
-                add(format!("callset.{name}.ancestry"), project.path(path));
+            for path in project.companions(callset) {
+                add(format!("callset.{name}.companions"), path);
             }
-            if let Some(path) = &callset.sex {
-                add(format!("callset.{name}.sex"), project.path(path));
+            let sheets = [
+                ("manifest", &callset.manifest),
+                ("reference", &callset.reference),
+                ("ancestry", &callset.ancestry),
+                ("sex", &callset.sex),
+                ("age", &callset.age),
+                ("pcs", &callset.pcs),
+                ("exclude_samples", &callset.exclude_samples),
+                ("exclude_variants", &callset.exclude_variants),
+            ];
+            for (key, path) in sheets {
+                if let Some(path) = path {
+                    add(format!("callset.{name}.{key}"), project.path(path));
+                }
+            }
+            for (selection, of) in &callset.selection {
+                for path in [&of.bed, &of.sites].into_iter().flatten() {
+                    add(format!("callset.{name}.selection.{selection}"), project.path(path));
+                }
+            }
+            for (annotation, of) in &callset.annotation {
+                for path in of.vcf.iter().flat_map(|p| expand(project.document.folder(), p)) {
+                    add(format!("callset.{name}.annotation.{annotation}"), path);
+                }
             }
         }
         for (feed, folder) in folders {
@@ -91,6 +114,13 @@ impl Inputs {
     /// Paths of a feed's files, by file name.
     pub fn paths(&self, feed: &str) -> Vec<PathBuf> {
         self.feeds.get(feed).into_iter().flatten().map(|f| f.path.clone()).collect()
+    }
+
+    /// One text that changes when a file of the feed or of a part of it (`feed.…`) does.
+    pub fn fingerprint_all(&self, feed: &str) -> String {
+        let part = format!("{feed}.");
+        let feeds = self.feeds.keys().filter(|name| *name == feed || name.starts_with(&part));
+        feeds.map(|name| format!("{name}\n{}", self.fingerprint(name))).collect()
     }
 
     /// One text that changes when a file of the feed does.

@@ -203,19 +203,15 @@ impl Draft<'_> {
         for (name, feed) in &workflow.callset {
             let input = format!("callset.{name}");
             let parts = [
-                ("inputs", self.inputs.fingerprint(&input)),
-                ("ancestry", self.inputs.fingerprint(&format!("{input}.ancestry"))),
-                ("sex", self.inputs.fingerprint(&format!("{input}.sex"))),
+                ("inputs", self.inputs.fingerprint_all(&input)),
                 ("roster", self.inputs.fingerprint("roster")),
                 ("sample map", self.inputs.fingerprint("samples")),
                 ("key", self.key_id.to_owned()),
                 (
                     "config",
                     format!(
-                        "{:?} {:?} {} {:?} {:?}",
-                        feed.genome,
-                        feed.info,
-                        feed.carriers,
+                        "{} {:?} {:?}",
+                        feed.portable(),
                         workflow.participants.unmapped_samples,
                         workflow.identity.ids
                     ),

@@ -1,13 +1,14 @@
 //! A workflow file opened: typed, its paths resolved, its policies read, every problem collected.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::config::{
-    CdmVersion, DateBasis, Diagnostic, Document, Error, PublicPolicy, Tier, TierPolicy, Workflow,
-    expand,
+    CallsetFeed, CdmVersion, DateBasis, Diagnostic, Document, Error, PublicPolicy, Tier,
+    TierPolicy, Workflow, expand,
 };
 use crate::release::Layout;
 use crate::tier;
@@ -102,18 +103,8 @@ impl Project {
                 (site.clone(), serde_json::json!({ "cdm": feed.cdm, "dates": feed.dates }))
             })
             .collect();
-        let callset: serde_json::Map<_, _> = workflow
-            .callset
-            .iter()
-            .map(|(name, feed)| {
-                let config = serde_json::json!({
-                    "genome": feed.genome,
-                    "info": feed.info,
-                    "carriers": feed.carriers,
-                });
-                (name.clone(), config)
-            })
-            .collect();
+        let callset: serde_json::Map<_, _> =
+            workflow.callset.iter().map(|(name, feed)| (name.clone(), feed.portable())).collect();
         serde_json::json!({
             "release": workflow.workflow.release,
             "unmapped_samples": workflow.participants.unmapped_samples,
@@ -129,14 +120,51 @@ impl Project {
         })
     }
 
-    /// Files of a callset, globs expanded, sorted.
-    pub fn callset_files(&self, patterns: &[String]) -> Vec<PathBuf> {
-        let mut files: Vec<PathBuf> =
-            patterns.iter().flat_map(|pattern| expand(self.document.folder(), pattern)).collect();
+    /// Files of a callset, globs and lists expanded, sorted.
+    pub fn callset_files(&self, feed: &CallsetFeed) -> Vec<PathBuf> {
+        let folder = self.document.folder();
+        let mut files: Vec<PathBuf> = [&feed.vcf, &feed.bed, &feed.pgen, &feed.final_report]
+            .into_iter()
+            .flatten()
+            .chain(feed.vcf_by_chrom.values())
+            .flat_map(|pattern| expand(folder, pattern))
+            .collect();
+        if let Some(list) = &feed.vcf_list {
+            files.extend(listed(&self.path(list)));
+        }
         files.sort();
         files.dedup();
         files
     }
+
+    /// Files that belong to others of a callset by name: `.bim` and `.fam`, `.pvar` and `.psam`.
+    pub fn companions(&self, feed: &CallsetFeed) -> Vec<PathBuf> {
+        let beside = |path: &Path| -> Vec<PathBuf> {
+            let names: &[&str] = match path.extension().and_then(|e| e.to_str()) {
+                Some("bed") => &["bim", "fam"],
+                Some("pgen") => &["pvar", "pvar.zst", "psam"],
+                _ => &[],
+            };
+            names.iter().map(|e| path.with_extension(e)).filter(|p| p.exists()).collect()
+        };
+        self.callset_files(feed).iter().flat_map(|path| beside(path)).collect()
+    }
+
+    /// The chromosome that a file of `vcf_by_chrom` is for, by path.
+    pub fn chromosomes(&self, feed: &CallsetFeed) -> BTreeMap<PathBuf, String> {
+        let pairs = feed.vcf_by_chrom.iter().flat_map(|(chrom, pattern)| {
+            expand(self.document.folder(), pattern).into_iter().map(|p| (p, chrom.clone()))
+        });
+        pairs.collect()
+    }
+}
+
+/// The files that a list names, globs expanded; blank lines and those that start with `#` are passed over.
+fn listed(list: &Path) -> Vec<PathBuf> {
+    let text = std::fs::read_to_string(list).unwrap_or_default();
+    let folder = list.parent().unwrap_or(Path::new(""));
+    let lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
+    lines.flat_map(|pattern| expand(folder, pattern)).collect()
 }
 
 struct Problems<'a> {
@@ -173,8 +201,9 @@ impl Problems<'_> {
                 self.add(&key, "a shifted feed needs its shift_map", Some(help.into()));
             }
         }
-        for name in workflow.callset.keys() {
+        for (name, feed) in &workflow.callset {
             self.name("callset", name);
+            self.check_files(name, feed);
         }
         if !workflow.callset.is_empty() && workflow.tier.controlled.is_none() {
             let help = "genotypes are written to the Controlled tier; add [tier.controlled]";
@@ -198,6 +227,21 @@ impl Problems<'_> {
     }
 
     /// A policy file stands under the tier it was written for.
+    /// A callset's files come in one way.
+    fn check_files(&mut self, name: &str, feed: &CallsetFeed) {
+        let ways = feed.ways();
+        if ways.len() != 1 {
+            let help = "one of: vcf, vcf_list, vcf_by_chrom, bed, pgen, final_report";
+            let what = if ways.is_empty() { "has no files" } else { "has files of several kinds" };
+            self.add(&format!("callset.{name}"), what, Some(help.into()));
+        }
+        if !feed.final_report.is_empty() && feed.manifest.is_none() {
+            let help = "the probes' positions and alleles are in the array's manifest (CSV)";
+            let key = format!("callset.{name}.final_report");
+            self.add(&key, "needs `manifest`", Some(help.into()));
+        }
+    }
+
     fn check_tiers(
         &mut self,
         workflow: &Workflow,

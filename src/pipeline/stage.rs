@@ -10,9 +10,12 @@ use super::{Error, Inputs, Project, record::write_private};
 use crate::config::{CallsetFeed, DateBasis, EhrFeed, Tier, TierPolicy, Unmapped};
 use crate::engine::{FileEntry, Job, Ledger, StageOutput, TableLedger};
 use crate::error::IoError;
-use crate::genotype::{self, CallsetRequest, SampleEntry, SampleSheet, Sex};
+use crate::genotype::{
+    self, CallsetRequest, Options, SampleEntry, SampleSheet, Selection, Sex, SiteFiles,
+};
 use crate::identity::{
-    self, AncestryTable, IdScope, Key, PersonId, Roster, SampleMap, SampleSex, SexTable, Standing,
+    self, AgeTable, AncestryTable, IdScope, Key, PcTable, PersonId, Roster, SampleMap, SampleSex,
+    SexTable, Standing, read_list,
 };
 use crate::omop::{self, Extract, ExtractRequest, Scope};
 use crate::publish::{self, Previous, PublishRequest};
@@ -293,8 +296,39 @@ impl<'a> Bench<'a> {
             samples: self.sample_sheet(name, feed)?,
             info: feed.info.clone(),
             carriers: feed.carriers,
+            options: self.options(name, feed),
         };
         Ok(genotype::ingest(&request, job)?)
+    }
+
+    fn options(&self, name: &str, feed: &CallsetFeed) -> Options {
+        let resolved = |path: &Option<PathBuf>| path.as_ref().map(|p| self.project.path(p));
+        let selections = feed.selection.iter().map(|(selection, of)| {
+            let (bed, sites) = (resolved(&of.bed), resolved(&of.sites));
+            (selection.clone(), Selection { bed, sites, ..of.clone() })
+        });
+        let annotations = feed.annotation.iter().map(|(annotation, of)| {
+            let files = self.inputs.paths(&format!("callset.{name}.annotation.{annotation}"));
+            (annotation.clone(), SiteFiles { files, info: of.info.clone() })
+        });
+        Options {
+            chromosomes: self.project.chromosomes(feed),
+            manifest: resolved(&feed.manifest),
+            reference: resolved(&feed.reference),
+            reference_mismatch: feed.reference_mismatch,
+            exclude_variants: resolved(&feed.exclude_variants),
+            consequences: feed.consequences.clone(),
+            format: feed.format.clone(),
+            quality: feed.quality,
+            carriers_max_af: feed.carriers_max_af,
+            calls: feed.calls.clone(),
+            ref_block_min_gq: feed.ref_block_min_gq,
+            strata: feed.strata.clone(),
+            selections: selections.collect(),
+            annotations: annotations.collect(),
+            outlier_mads: feed.outlier_mads,
+            strict: feed.strict,
+        }
     }
 
     fn sample_sheet(&self, name: &str, feed: &CallsetFeed) -> Result<SampleSheet, Error> {
@@ -306,11 +340,14 @@ impl<'a> Bench<'a> {
         let ancestry = ancestry.transpose()?.unwrap_or_default();
         let sex = feed.sex.as_ref().map(|p| SexTable::read(&self.project.path(p)));
         let sex = sex.transpose()?.unwrap_or_default();
+        let age = feed.age.as_ref().map(|p| AgeTable::read(&self.project.path(p)));
+        let age = age.transpose()?.unwrap_or_default();
+        let pcs = feed.pcs.as_ref().map(|p| PcTable::read(&self.project.path(p)));
+        let pcs = pcs.transpose()?.unwrap_or_default();
+        let listed = feed.exclude_samples.as_ref().map(|p| read_list(&self.project.path(p)));
+        let listed = listed.transpose()?.unwrap_or_default();
         let files = self.inputs.paths(&format!("callset.{name}"));
-        let names = match files.first() {
-            Some(file) => genotype::sample_names(file)?,
-            None => Vec::new(),
-        };
+        let names = genotype::all_sample_names(&files)?;
         let unmapped = match participants.unmapped_samples {
             Unmapped::Error => identity::Unmapped::Error,
             Unmapped::Exclude => identity::Unmapped::Exclude,
@@ -325,12 +362,18 @@ impl<'a> Bench<'a> {
                     SampleSex::Male => Sex::Male,
                 }),
                 ancestry: ancestry.groups.get(&linked.sample).cloned(),
+                age: age.ages.get(&linked.sample).copied(),
+                pcs: pcs.pcs.get(&linked.sample).cloned().unwrap_or_default(),
             };
             (linked.sample, entry)
         });
+        let (left_out, included): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            included.partition(|(sample, _)| listed.contains(sample));
+        let listed = left_out.into_keys().map(|sample| (sample, "exclusion_list"));
+        let excluded = links.excluded.into_iter().chain(listed);
         Ok(SampleSheet {
-            included: included.collect(),
-            excluded: links.excluded.into_iter().map(|(s, why)| (s, why.to_owned())).collect(),
+            included,
+            excluded: excluded.map(|(s, why)| (s, why.to_owned())).collect(),
             exclude_unmapped: participants.unmapped_samples == Unmapped::Exclude,
         })
     }

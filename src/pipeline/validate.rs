@@ -45,7 +45,7 @@ pub fn validate(project: &Project) -> Vec<Problem> {
         if let Some(path) = &feed.sex {
             note(&mut problems, SexTable::read(&project.path(path)));
         }
-        let files = project.callset_files(&feed.vcf);
+        let files = project.callset_files(feed);
         let names: Vec<Option<Vec<String>>> =
             files.iter().map(|file| note(&mut problems, genotype::sample_names(file))).collect();
         let (Some(roster), Some(map), Some(path)) = (&roster, &map, &map_path) else { continue };

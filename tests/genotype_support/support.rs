@@ -33,7 +33,14 @@ pub fn everyone(file: &Path, groups: &BTreeMap<String, String>) -> SampleSheet {
         .enumerate()
         .map(|(i, name)| {
             let ancestry = groups.get(&name).cloned();
-            (name, SampleEntry { research_id: 7_000_000 + n - i as i64, sex: None, ancestry })
+            (
+                name,
+                SampleEntry {
+                    research_id: 7_000_000 + n - i as i64,
+                    ancestry,
+                    ..SampleEntry::default()
+                },
+            )
         })
         .collect();
     SampleSheet { included, ..SampleSheet::default() }
@@ -48,6 +55,7 @@ pub fn request(files: &[PathBuf], samples: SampleSheet) -> CallsetRequest {
         samples,
         info: Vec::new(),
         carriers: true,
+        options: strata::genotype::Options::default(),
     }
 }
 
