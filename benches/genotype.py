@@ -224,17 +224,17 @@ class Bench:
             shutil.rmtree(out, ignore_errors=True)
 
     def wide(self):
-        """One variant set at 1,000 to 100,000 samples: cost a cell must stay flat, memory bounded."""
+        """1,000 to 100,000 samples at as many genotypes: their cost must stay flat, memory bounded."""
         wide = {}
-        for samples in (1_000, 10_000, 100_000):
-            vcf = make_vcf(self.work / f"wide-{samples}.vcf.gz", "gt", samples, 4_000)
+        for samples, variants in ((1_000, 400_000), (10_000, 40_000), (100_000, 4_000)):
+            vcf = make_vcf(self.work / f"wide-{samples}.vcf.gz", "gt", samples, variants)
             folder = self.work / f"wide-{samples}"
             make_programme(folder, samples_of(vcf))
             runs = [(measure(**inflate(vcf)), measure(**self.strata_run(folder, "wide", f'vcf = ["{vcf}"]'))) for _ in range(3)]
             best = min(runs, key=lambda r: r[1]["wall_s"])
-            wide[samples] = {"bgzip": best[0], "strata": best[1], "ns_a_genotype": round(best[1]["cpu_s"] * 1e9 / samples / 4_000, 3)}
+            wide[samples] = {"bgzip": best[0], "strata": best[1], "ns_a_genotype": round(best[1]["cpu_s"] * 1e9 / samples / variants, 3)}
             print(samples, wide[samples], file=sys.stderr)
-        self.facts["wide_4000_variants"] = wide
+        self.facts["wide_400_million_genotypes"] = wide
 
     def report(self):
         medians = {
