@@ -7,5 +7,5 @@ import hail as hl
 
 hl.init(master="local[2]", quiet=True, log="/dev/null")
 table = hl.import_vcf(sys.argv[1], force_bgz=True, reference_genome="GRCh38", array_elements_required=False)
-table = hl.split_multi_hts(table, permit_shuffle=True) if "PL" in table.entry else hl.split_multi(table, permit_shuffle=True)
+table = hl.split_multi_hts(table, permit_shuffle=True)
 hl.sample_qc(hl.variant_qc(table)).write(sys.argv[2], overwrite=True)

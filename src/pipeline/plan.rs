@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Inputs, Project};
-use crate::config::Tier;
+use crate::config::{CallsetFeed, Tier};
 use crate::engine::parquet::hex;
 use crate::release::{Layout, Manifest};
 
@@ -207,6 +207,7 @@ impl Draft<'_> {
                 ("roster", self.inputs.fingerprint("roster")),
                 ("sample map", self.inputs.fingerprint("samples")),
                 ("key", self.key_id.to_owned()),
+                ("chromosomes", self.chromosomes(feed)),
                 (
                     "config",
                     format!(
@@ -220,6 +221,17 @@ impl Draft<'_> {
             ids.push(self.add(&format!("ingest.{input}"), Work::Callset(name.clone()), &[], parts));
         }
         ids
+    }
+
+    /// Which file is for which chromosome, by file name: moving the files changes nothing.
+    fn chromosomes(&self, feed: &CallsetFeed) -> String {
+        let files = self.project.chromosomes(feed).into_iter();
+        files
+            .map(|(path, chrom)| {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                format!("{chrom} {name}\n")
+            })
+            .collect()
     }
 
     fn tiers(&mut self, extracts: &[String], link: &str) -> Vec<String> {
