@@ -30,10 +30,10 @@ fn ratio(a: u64, b: u64) -> Option<f64> {
 }
 
 fn quality(tally: &Tally, sample: usize, female: bool) -> Quality {
-    let parts = [&tally.autosomes, &tally.others];
-    let [a, b] = parts.map(|p| p.sample(sample));
-    let counts: [u64; 16] = std::array::from_fn(|i| a[i] + b[i]);
-    let rows: u64 = parts.iter().map(|p| p.rows - if female { p.y_rows } else { 0 }).sum();
+    let parts = tally.parts();
+    let by_part = parts.map(|p| p.sample(sample));
+    let counts: [u64; 16] = std::array::from_fn(|i| by_part.iter().map(|c| c[i]).sum());
+    let rows = parts.iter().map(|p| p.rows).sum::<u64>() - if female { tally.y.rows } else { 0 };
     let copies = |c: Change| {
         let at = c as usize * 3;
         counts[at] + 2 * counts[at + 1] + counts[at + 2]
