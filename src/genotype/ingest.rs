@@ -119,7 +119,8 @@ pub(super) fn ingest_tuned(
         tally.merge(&worker.lock().unwrap_or_else(PoisonError::into_inner).tally);
     }
     let mut files = done.files;
-    files.push(samples::write(job, &request.name, &context.cohort, &tally)?);
+    let mads = request.options.outlier_mads;
+    files.push(samples::write(job, &request.name, &context.cohort, &tally, mads)?);
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(StageOutput { ledger: Ledger(vec![done.ledger]), files })
 }
