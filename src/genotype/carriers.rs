@@ -1,7 +1,8 @@
 //! From bit planes to the rows of `carriers` and to the per-sample counters, in one walk over set bits.
 
+use super::region::Region;
 use super::shard::{Extra, Phasing, Row, ShardRows};
-use super::tally::{MISSING, Part, SLOTS};
+use super::tally::{MISSING, Part, SLOTS, Tally};
 
 /// Codes of `carriers.gt`.
 const HET: i8 = 1;
@@ -54,15 +55,16 @@ fn bit(plane: Option<&[u8]>, i: usize) -> bool {
     plane.is_some_and(|p| p[i >> 3] >> (i & 7) & 1 == 1)
 }
 
-/// Counts row `i` of `shard` into `part`, and appends its carriers to `rows` if there are such.
+/// Counts row `i` of `shard`, which has `samples` people, into `tally`, and appends its carriers to `rows` if there are such.
 pub fn visit(
     shard: &ShardRows,
     i: usize,
     variant_idx: i32,
-    part: &mut Part,
+    (tally, samples): (&mut Tally, usize),
     rows: Option<&mut Rows>,
 ) {
     let row = &shard.rows[i];
+    let part = tally.part(row.region, samples);
     let expected = part.open(row);
     let (het, hom) = shard.planes(i);
     let visit = Visit { shard, row, het, hom, expected };
@@ -93,8 +95,8 @@ pub fn visit(
         None if plain => visit.plain(part, |_, _| {}),
         None => visit.any(part, |_, _, _| {}),
     }
-    if c.ac() == 1 {
-        visit.singleton(part);
+    if c.het + c.hom_alt + c.hemi_alt == 1 {
+        visit.only_carrier(part, c.ac() == 1);
     }
 }
 
@@ -131,6 +133,11 @@ impl Visit<'_> {
         let extra = |which| self.shard.extra(self.row, which);
         let (half, haploid) = (extra(Extra::Half), extra(Extra::Haploid));
         let (none, mixed) = (extra(Extra::NotExpected), extra(Extra::Phased));
+        let contrary = extra(Extra::Contrary);
+        // Where most calls are haploid nothing is counted of those without the ALT.
+        let on_x = self.row.region == Region::X;
+        let sparse = on_x || matches!(self.row.region, Region::Y | Region::M);
+        let walked = haploid.filter(|_| !sparse);
         let phase = |sample| match self.row.phasing {
             Phasing::All => PHASED,
             Phasing::Never => UNPHASED,
@@ -138,7 +145,7 @@ impl Visit<'_> {
         };
         for i in 0..self.het.len().div_ceil(8) {
             let (h, m) = (word(self.het, i), word(self.hom, i));
-            let mut rest = h | m | haploid.map_or(0, |p| word(p, i));
+            let mut rest = h | m | walked.map_or(0, |p| word(p, i));
             while rest != 0 {
                 let at = rest.trailing_zeros();
                 rest &= rest - 1;
@@ -158,12 +165,21 @@ impl Visit<'_> {
                     (0, 1) => {
                         counts[base + 2] += 1;
                         emit(sample as i32, HEMI_ALT, NO_PHASE);
+                        if on_x {
+                            continue;
+                        }
                     }
-                    (1, 1) if bit(none, sample) => {}
+                    (1, 1) if bit(none, sample) => {
+                        part.contrary[sample] += u32::from(bit(contrary, sample));
+                    }
                     (1, 1) => {
                         counts[MISSING] += 1;
                         let gt = if bit(half, sample) { HALF } else { NO_CALL };
                         emit(sample as i32, gt, NO_PHASE);
+                        if bit(contrary, sample) {
+                            part.contrary[sample] += 1;
+                            continue;
+                        }
                     }
                     _ => {}
                 }
@@ -173,12 +189,14 @@ impl Visit<'_> {
         }
     }
 
-    /// One copy in the whole cohort: its carrier is the one het or hemizygote.
-    fn singleton(&self, part: &mut Part) {
+    /// One carrier in the whole cohort: the sample with one bit of the two set.
+    fn only_carrier(&self, part: &mut Part, one_copy: bool) {
         for i in 0..self.het.len().div_ceil(8) {
             let one = word(self.het, i) ^ word(self.hom, i);
             if one != 0 {
-                part.singletons[i * 64 + one.trailing_zeros() as usize] += 1;
+                let sample = i * 64 + one.trailing_zeros() as usize;
+                part.private[sample] += 1;
+                part.singletons[sample] += u32::from(one_copy);
                 return;
             }
         }

@@ -20,12 +20,41 @@ pub struct Cohort {
     pub group_sizes: Vec<i32>,
     /// By output ordinal: index into `groups`, or `groups.len()` for none.
     pub group_of: Vec<u8>,
+    /// Cells of (ancestry group, stated sex) with anybody in them; groups in order, none last, and in
+    /// each female, male, unknown.
+    pub cells: Vec<Cell>,
+    /// By output ordinal: index into `cells`.
+    pub cell_of: Vec<u16>,
     /// Output ordinals of samples stated female, ascending.
     pub females: Vec<u32>,
+    /// Bit plane of samples stated male.
+    pub male_plane: Vec<u8>,
+    /// Bit plane of everybody.
+    pub full_plane: Vec<u8>,
     /// Samples left out, by reason.
     pub excluded: BTreeMap<String, u64>,
     /// Included samples of the sheet that are not in the files.
     pub absent: u64,
+}
+
+/// The people of one ancestry group and one stated sex.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cell {
+    /// Index into `groups`, or `groups.len()` for none.
+    pub group: u8,
+    /// Stated sex.
+    pub sex: Option<Sex>,
+    /// Samples.
+    pub size: i32,
+}
+
+/// Order of the sexes in a group.
+fn rank(sex: Option<Sex>) -> u8 {
+    match sex {
+        Some(Sex::Female) => 0,
+        Some(Sex::Male) => 1,
+        None => 2,
+    }
 }
 
 impl Cohort {
@@ -91,7 +120,29 @@ impl Cohort {
             }
             self.entries.push((*entry).clone());
         }
+        self.fill_cells();
         Ok(())
+    }
+
+    fn fill_cells(&mut self) {
+        let keys: Vec<(u8, u8)> =
+            self.group_of.iter().zip(&self.entries).map(|(&g, e)| (g, rank(e.sex))).collect();
+        let present: Vec<(u8, u8)> =
+            keys.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+        let sex = |rank| [Some(Sex::Female), Some(Sex::Male), None][usize::from(rank)];
+        self.cells =
+            present.iter().map(|&(group, s)| Cell { group, sex: sex(s), size: 0 }).collect();
+        self.male_plane = vec![0; self.stride()];
+        self.full_plane = vec![0; self.stride()];
+        for (i, key) in keys.iter().enumerate() {
+            let cell = present.partition_point(|p| p < key);
+            self.cells[cell].size += 1;
+            self.cell_of.push(cell as u16);
+            self.full_plane[i >> 3] |= 1 << (i & 7);
+            if self.entries[i].sex == Some(Sex::Male) {
+                self.male_plane[i >> 3] |= 1 << (i & 7);
+            }
+        }
     }
 
     /// Whether a sample of the files stays out, for any reason.

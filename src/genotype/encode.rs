@@ -15,11 +15,12 @@ use super::allele::VariantType;
 use super::assemble::{Group, RowRef};
 use super::carriers::{self, NO_PHASE, PHASED, Rows};
 use super::info::{self, InfoField};
-use super::region::Kind;
 use super::shard::{Extra, Row};
+use super::freq::{self, Strata};
+use super::site;
 use super::stats::Memo;
 use super::tables::{Table, Tables};
-use super::tally::{Part, Tally};
+use super::tally::Tally;
 use super::work::Scratch;
 
 /// Rows after which a row group of `carriers` ends.
@@ -50,6 +51,8 @@ pub struct Plan {
     pub samples: usize,
     /// Bytes of a plane.
     pub stride: usize,
+    /// Strata of `variant_freq`.
+    pub strata: Strata,
 }
 
 /// An encoded row group of each table.
@@ -64,24 +67,23 @@ pub struct Encoded {
     pub genotypes: Vec<ArrowColumnChunk>,
     /// Row groups of `carriers` with their numbers of rows.
     pub carriers: Vec<(u64, Vec<ArrowColumnChunk>)>,
+    /// Row groups of `variant_freq` with their numbers of rows.
+    pub freq: Vec<(u64, Vec<ArrowColumnChunk>)>,
 }
 
 /// Encodes `group`, and counts its samples into the worker's tally.
 pub fn encode(plan: &Plan, worker: &mut Worker, group: &Group) -> Result<Encoded, Error> {
     let variants = plan.tables.variants.encode(&variants(plan, &mut worker.memo, group)?)?;
     let genotypes = plan.tables.genotypes.encode(&genotypes(plan, group)?)?;
-    let part = if group.chrom.kind == Kind::Autosome {
-        &mut worker.tally.autosomes
-    } else {
-        &mut worker.tally.others
-    };
-    part.prepare(plan.samples);
     let carriers = match &plan.tables.carriers {
-        Some(table) => carrier_groups(table, group, part, &mut worker.rows)?,
+        Some(table) => {
+            carrier_groups(table, group, (&mut worker.tally, plan.samples), &mut worker.rows)?
+        }
         None => {
             for (i, at) in group.rows.iter().enumerate() {
                 let idx = group.first_idx + i as i32;
-                carriers::visit(&at.shard.rows, at.row as usize, idx, part, None);
+                let tally = (&mut worker.tally, plan.samples);
+                carriers::visit(&at.shard.rows, at.row as usize, idx, tally, None);
             }
             Vec::new()
         }
@@ -92,6 +94,10 @@ pub fn encode(plan: &Plan, worker: &mut Worker, group: &Group) -> Result<Encoded
         variants,
         genotypes,
         carriers,
+        freq: match &plan.tables.freq {
+            Some(table) => freq::encode(table, &plan.strata, group)?,
+            None => Vec::new(),
+        },
     })
 }
 
@@ -99,7 +105,7 @@ pub fn encode(plan: &Plan, worker: &mut Worker, group: &Group) -> Result<Encoded
 fn carrier_groups(
     table: &Table,
     group: &Group,
-    part: &mut Part,
+    (tally, samples): (&mut Tally, usize),
     rows: &mut Rows,
 ) -> Result<Vec<(u64, Vec<ArrowColumnChunk>)>, Error> {
     let mut done = Vec::new();
@@ -108,7 +114,7 @@ fn carrier_groups(
     rows.clear();
     for (i, at) in group.rows.iter().enumerate() {
         let idx = group.first_idx + i as i32;
-        carriers::visit(&at.shard.rows, at.row as usize, idx, part, Some(rows));
+        carriers::visit(&at.shard.rows, at.row as usize, idx, (tally, samples), Some(rows));
         let last = i + 1 == group.rows.len();
         if rows.sample.len() >= CARRIER_BATCH || last {
             open.write(&carrier_arrays(rows))?;
@@ -270,6 +276,7 @@ fn variants(plan: &Plan, memo: &mut Memo, group: &Group) -> Result<Vec<ArrayRef>
     ];
     rates(&mut arrays, memo, group);
     populations(&mut arrays, plan, memo, group);
+    arrays.extend(site::columns(&plan.groups, memo, group));
     if !plan.info.is_empty() {
         let infos: Vec<_> = rows.iter().map(|at| (&at.shard.rows, row(at))).collect();
         arrays.push(info::column(&plan.info, &infos));

@@ -13,6 +13,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use super::assemble::{Assembler, Group, Rejected};
 use super::cohort::Cohort;
 use super::encode::{self, Encoded, Plan, Worker};
+use super::freq::Strata;
 use super::gt::Kernel;
 use super::shard::{Context, ShardRows};
 use super::source::Source;
@@ -81,13 +82,22 @@ pub(super) fn ingest_tuned(
     ledger.note("info_field_per_genotype_skipped", info_skipped);
     let stride = cohort.stride();
     let plan = Plan {
-        tables: Tables::new(&request.name, &cohort.groups, &fields, stride, request.carriers)?,
+        tables: Tables::new(
+            &request.name,
+            &cohort.groups,
+            &fields,
+            stride,
+            request.carriers,
+            !request.options.strata.is_empty(),
+        )?,
         groups: cohort.groups.clone(),
         info: fields.clone(),
         samples: cohort.len(),
         stride,
+        strata: Strata::new(&cohort, &request.options.strata),
     };
-    let context = Context { cohort, genome: request.genome, kernel, info: fields };
+    let keep_cells = !request.options.strata.is_empty();
+    let context = Context { cohort, genome: request.genome, kernel, info: fields, keep_cells };
     sort_files(&mut sources, &context)?;
     let rejects = Rejects::create(request, job)?;
     let pool = rayon::ThreadPoolBuilder::new()
@@ -109,7 +119,8 @@ pub(super) fn ingest_tuned(
         tally.merge(&worker.lock().unwrap_or_else(PoisonError::into_inner).tally);
     }
     let mut files = done.files;
-    files.push(samples::write(job, &request.name, &context.cohort, &tally)?);
+    let mads = request.options.outlier_mads;
+    files.push(samples::write(job, &request.name, &context.cohort, &tally, mads)?);
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(StageOutput { ledger: Ledger(vec![done.ledger]), files })
 }
@@ -371,8 +382,12 @@ impl<'a> Writer<'a> {
         if self.chrom.as_ref() != Some(&encoded.chrom) {
             self.close()?;
             let tables = &self.plan.tables;
-            let tables =
-                [Some(&tables.variants), Some(&tables.genotypes), tables.carriers.as_ref()];
+            let tables = [
+                Some(&tables.variants),
+                Some(&tables.genotypes),
+                tables.carriers.as_ref(),
+                tables.freq.as_ref(),
+            ];
             for table in tables.into_iter().flatten() {
                 let folder = format!(
                     "controlled/genomics/{}/{}/chrom={}",
@@ -385,9 +400,15 @@ impl<'a> Writer<'a> {
         let [variants, genotypes, rest @ ..] = &mut self.open[..] else { return Ok(()) };
         variants.append(encoded.variants, encoded.rows)?;
         genotypes.append(encoded.genotypes, encoded.rows)?;
-        if let [carriers] = rest {
-            for (rows, chunks) in encoded.carriers {
-                carriers.append(chunks, rows)?;
+        // In the order in which they were opened.
+        let mut rest = rest.iter_mut();
+        let tables = &self.plan.tables;
+        for (table, groups) in
+            [(&tables.carriers, encoded.carriers), (&tables.freq, encoded.freq)]
+        {
+            let Some(parts) = table.as_ref().and_then(|_| rest.next()) else { continue };
+            for (rows, chunks) in groups {
+                parts.append(chunks, rows)?;
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Chromosome names and the parts of them in which ploidy depends on sex.
 
-use super::Genome;
+use super::{Genome, Sex};
 
 /// What kind of chromosome a name denotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +58,48 @@ pub fn chrom(raw: &[u8]) -> Option<Chrom> {
     known(name, Kind::Other, 255)
 }
 
+/// A part of the genome by how many copies people have of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Region {
+    /// 1 to 22: two.
+    Autosome,
+    /// Pseudo-autosomal: two.
+    Par,
+    /// X outside PAR: XX two, XY one.
+    X,
+    /// Y outside PAR: XX none, XY one.
+    Y,
+    /// Mitochondrial: one.
+    M,
+    /// Any other contig: as the calls say.
+    Other,
+}
+
+impl Region {
+    /// The region of a 1-based position of a chromosome of this kind.
+    pub fn of(genome: Genome, kind: Kind, pos: i32) -> Self {
+        match kind {
+            Kind::Autosome => Self::Autosome,
+            Kind::X | Kind::Y if pseudo_autosomal(genome, kind, pos) => Self::Par,
+            Kind::X => Self::X,
+            Kind::Y => Self::Y,
+            Kind::M => Self::M,
+            Kind::Other => Self::Other,
+        }
+    }
+
+    /// Whether somebody of this stated sex has one copy, so that a call is haploid.
+    pub fn haploid(self, sex: Option<Sex>) -> bool {
+        match self {
+            Self::X | Self::Y => sex == Some(Sex::Male),
+            Self::M => true,
+            Self::Autosome | Self::Par | Self::Other => false,
+        }
+    }
+}
+
 /// Whether a 1-based position of chrX or chrY lies in a pseudo-autosomal region (GRC definitions).
-pub fn pseudo_autosomal(genome: Genome, kind: Kind, pos: i32) -> bool {
+fn pseudo_autosomal(genome: Genome, kind: Kind, pos: i32) -> bool {
     let regions: [(i32, i32); 2] = match (genome, kind) {
         (Genome::Grch38, Kind::X) => [(10_001, 2_781_479), (155_701_383, 156_030_895)],
         (Genome::Grch38, Kind::Y) => [(10_001, 2_781_479), (56_887_903, 57_217_415)],

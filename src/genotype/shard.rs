@@ -5,7 +5,7 @@ use super::cohort::Cohort;
 use super::extent::Extent;
 use super::gt::{ABSENT, Call, Kernel, MAX_ALLELES, MISSING, UNSUPPORTED};
 use super::info::InfoField;
-use super::region::{self, Chrom, Kind};
+use super::region::{self, Chrom, Region};
 use super::survivors::Survivors;
 use super::{Genome, allele};
 
@@ -25,6 +25,8 @@ pub struct Context {
     pub kernel: Kernel,
     /// INFO fields whose values are kept for the encoder.
     pub info: Vec<InfoField>,
+    /// Whether counts by cell are kept, see [`ShardRows::cells`].
+    pub keep_cells: bool,
 }
 
 /// A piece of the shard's text.
@@ -53,6 +55,8 @@ pub struct Counts {
     pub hemi_ref: i32,
     /// Haploid with it.
     pub hemi_alt: i32,
+    /// Two different alleles called where one is expected; among `missing`.
+    pub het_hap: i32,
 }
 
 impl Counts {
@@ -66,12 +70,33 @@ impl Counts {
         2 * (self.hom_ref + self.het + self.hom_alt) + self.hemi_ref + self.hemi_alt
     }
 
-    fn of(classes: &[i32; CLASSES], samples: i32) -> Self {
+    /// Of people of whom `classes` were seen; the others are hom-ref, or hemi-ref where `haploid`.
+    fn of(classes: &[i32; CLASSES], samples: i32, haploid: bool) -> Self {
         let seen: i32 = classes.iter().sum();
-        let hom_ref = samples - seen + classes[HOM_REF];
-        let [_, het, hom_alt, hemi_ref, hemi_alt, missing, half, _] = *classes;
+        let [mut hom_ref, het, hom_alt, mut hemi_ref, hemi_alt, no_call, half, ..] = *classes;
+        let het_hap = classes[HET_HAP];
+        *(if haploid { &mut hemi_ref } else { &mut hom_ref }) += samples - seen;
         let called = hom_ref + het + hom_alt + hemi_ref + hemi_alt;
-        Self { called, missing: missing + half, half, hom_ref, het, hom_alt, hemi_ref, hemi_alt }
+        let missing = no_call + half + het_hap;
+        Self { called, missing, half, hom_ref, het, hom_alt, hemi_ref, hemi_alt, het_hap }
+    }
+
+    /// Adds another part's counts.
+    fn add(&mut self, other: &Self) {
+        self.called += other.called;
+        self.missing += other.missing;
+        self.half += other.half;
+        self.hom_ref += other.hom_ref;
+        self.het += other.het;
+        self.hom_alt += other.hom_alt;
+        self.hemi_ref += other.hemi_ref;
+        self.hemi_alt += other.hemi_alt;
+        self.het_hap += other.het_hap;
+    }
+
+    /// What tables of frequencies have: `[ac, an, hom, hemi]`.
+    fn short(&self) -> [i32; 4] {
+        [self.ac(), self.an(), self.hom_alt, self.hemi_alt]
     }
 }
 
@@ -83,7 +108,8 @@ const HEMI_ALT: usize = 4;
 const NO_CALL: usize = 5;
 const HALF: usize = 6;
 const NONE_EXPECTED: usize = 7;
-const CLASSES: usize = 8;
+const HET_HAP: usize = 8;
+const CLASSES: usize = 9;
 
 /// Planes that only some rows have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +124,12 @@ pub enum Extra {
     NotExpected,
     /// Phased calls, where a row has phased and unphased ones.
     Phased,
+    /// Calls of the file that the expected ploidy does not admit: a het of one copy, any of none.
+    Contrary,
 }
+
+/// Kinds of [`Extra`].
+const EXTRAS: usize = 6;
 
 /// Whether the non-reference diploid calls of a row are phased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,13 +185,13 @@ pub struct Row {
     pub kind: VariantType,
     /// What it counts as per sample.
     pub change: Change,
-    /// Whether ploidy follows sex and the chromosome is not autosomal: Y outside PAR.
-    pub y_only: bool,
+    /// How many copies are expected of whom; by POS of the source record.
+    pub region: Region,
     /// Genotype counts.
     pub counts: Counts,
     /// Phasing of the non-reference calls.
     pub phasing: Phasing,
-    extra: [u32; 5],
+    extra: [u32; EXTRAS],
 }
 
 /// A run of records of one chromosome.
@@ -233,6 +264,7 @@ pub struct ShardRows {
     extras: Vec<u8>,
     groups: Vec<[i32; 4]>,
     group_count: usize,
+    cells: Vec<[i32; 4]>,
     stride: usize,
 }
 
@@ -261,6 +293,12 @@ impl ShardRows {
     /// `[ac, an, hom, hemi]` by ancestry group of row `i`.
     pub fn groups(&self, i: usize) -> &[[i32; 4]] {
         &self.groups[i * self.group_count..(i + 1) * self.group_count]
+    }
+
+    /// `[ac, an, hom, hemi]` by cell of the cohort (of which there are `count`) of row `i`; empty unless
+    /// the context keeps them.
+    pub fn cells(&self, i: usize, count: usize) -> &[[i32; 4]] {
+        self.cells.get(i * count..(i + 1) * count).unwrap_or_default()
     }
 
     /// What rows sort by.
@@ -314,13 +352,13 @@ pub struct Builder<'a> {
     pub calls: Vec<Call>,
     out: ShardRows,
     slots: Vec<[i32; CLASSES]>,
-    scratch: [Vec<u8>; 5],
+    scratch: [Vec<u8>; EXTRAS],
     chrom: Vec<u8>,
 }
 
 /// What one ALT of a record came to.
 struct Scatter {
-    used: [bool; 5],
+    used: [bool; EXTRAS],
     phasing: Phasing,
 }
 
@@ -334,7 +372,7 @@ impl<'a> Builder<'a> {
             context,
             calls: Vec::new(),
             out: ShardRows { stride, group_count, ..ShardRows::default() },
-            slots: vec![[0; CLASSES]; group_count + 1],
+            slots: vec![[0; CLASSES]; cohort.cells.len()],
             scratch: std::array::from_fn(|_| vec![0; stride]),
             chrom: Vec::new(),
         }
@@ -399,7 +437,7 @@ impl<'a> Builder<'a> {
         if usize::from(max) > count {
             return self.reject("gt_allele_out_of_range", count);
         }
-        let Some(y_only) = self.locate(site) else {
+        let Some(region) = self.locate(site) else {
             return self.reject("bad_contig", count);
         };
         self.out.tallies.alleles += count.max(1) as u64;
@@ -407,14 +445,14 @@ impl<'a> Builder<'a> {
             self.out.tallies.no_alt += 1;
             return;
         }
-        if y_only && !self.context.cohort.females.is_empty() {
+        if region == Region::Y && !self.context.cohort.females.is_empty() {
             self.expect_none_of_females();
         }
-        self.split(site, count, y_only);
+        self.split(site, count, region);
     }
 
-    /// Opens or continues the segment and says whether it is Y outside PAR; `None` for a name that cannot be used.
-    fn locate(&mut self, site: &Site<'_>) -> Option<bool> {
+    /// Opens or continues the segment and says which region it is; `None` for a name that cannot be used.
+    fn locate(&mut self, site: &Site<'_>) -> Option<Region> {
         let line = (self.out.lines - 1) as u32;
         if self.out.segments.is_empty() || self.chrom != site.chrom {
             let chrom = region::chrom(site.chrom)?;
@@ -435,22 +473,34 @@ impl<'a> Builder<'a> {
         }
         segment.last_pos = site.pos;
         let kind = segment.chrom.kind;
-        let par = region::pseudo_autosomal(self.context.genome, kind, site.pos);
-        Some(kind == Kind::Y && !par)
+        Some(Region::of(self.context.genome, kind, site.pos))
     }
 
-    /// XX on non-PAR Y: neither called nor missing, whatever the file says.
+    /// XX on non-PAR Y: neither called nor missing, whatever the file says; `b` keeps whether it has a call.
     fn expect_none_of_females(&mut self) {
         let females = &self.context.cohort.females;
-        self.calls.retain(|c| females.binary_search(&c.sample).is_err());
-        let none = |&sample| Call { sample, a: NOT_EXPECTED, b: NOT_EXPECTED, phased: false };
+        let mut silent = Vec::new();
+        self.calls.retain(|c| {
+            let female = females.binary_search(&c.sample).is_ok();
+            if female && (c.a.max(c.b) == MISSING || c.a == UNSUPPORTED) {
+                silent.push(c.sample);
+            }
+            !female
+        });
+        silent.sort_unstable();
+        let none = |&sample: &u32| {
+            let b = if silent.binary_search(&sample).is_ok() { MISSING } else { NOT_EXPECTED };
+            Call { sample, a: NOT_EXPECTED, b, phased: false }
+        };
         self.calls.extend(females.iter().map(none));
     }
 
-    fn split(&mut self, site: &Site<'_>, count: usize, y_only: bool) {
+    fn split(&mut self, site: &Site<'_>, count: usize, region: Region) {
         let unsupported = self.calls.iter().filter(|c| c.a == UNSUPPORTED).count();
         self.out.tallies.unsupported_ploidy += unsupported as u64;
-        let half = |c: &&Call| (c.a == MISSING) != (c.b == MISSING) && c.b != ABSENT;
+        let half = |c: &&Call| {
+            (c.a == MISSING) != (c.b == MISSING) && c.b != ABSENT && c.a != NOT_EXPECTED
+        };
         self.out.tallies.half_calls += self.calls.iter().filter(half).count() as u64;
         let survivors = self.survivors(site, count);
         let remains = |i: usize| survivors.as_ref().map_or(i as u16 + 1, |s| s.index[i]);
@@ -496,10 +546,10 @@ impl<'a> Builder<'a> {
             ),
             kind: VariantType::Symbolic,
             change: Change::Other,
-            y_only,
+            region,
             counts: Counts::default(),
             phasing: Phasing::All,
-            extra: [0; 5],
+            extra: [0; EXTRAS],
         };
         for (i, (alt, kind)) in alts().filter(|(i, _)| remains(*i) > 0) {
             let row = || Row { allele: (i + 1) as u16, index: remains(i), ..base.clone() };
@@ -580,7 +630,7 @@ impl<'a> Builder<'a> {
 
     /// Counts and scatters the calls for the row's allele and appends it.
     fn push(&mut self, mut row: Row) {
-        let scatter = self.scatter(row.allele);
+        let scatter = self.scatter(row.allele, row.region);
         row.phasing = scatter.phasing;
         for (i, used) in scatter.used.iter().enumerate() {
             if *used {
@@ -590,35 +640,52 @@ impl<'a> Builder<'a> {
             }
         }
         let cohort = &self.context.cohort;
-        let mut total = [0; CLASSES];
-        for classes in &self.slots {
-            for (t, c) in total.iter_mut().zip(classes) {
-                *t += c;
+        let first = self.out.groups.len();
+        self.out.groups.resize(first + cohort.groups.len(), [0; 4]);
+        // Cells are counted once; totals and groups are sums of them.
+        for (classes, cell) in self.slots.iter().zip(&cohort.cells) {
+            let counts = Counts::of(classes, cell.size, row.region.haploid(cell.sex));
+            row.counts.add(&counts);
+            if let Some(group) = self.out.groups.get_mut(first + usize::from(cell.group)) {
+                for (sum, part) in group.iter_mut().zip(counts.short()) {
+                    *sum += part;
+                }
             }
-        }
-        row.counts = Counts::of(&total, cohort.len() as i32);
-        for (classes, &size) in self.slots.iter().zip(&cohort.group_sizes).take(cohort.groups.len())
-        {
-            let c = Counts::of(classes, size);
-            self.out.groups.push([c.ac(), c.an(), c.hom_alt, c.hemi_alt]);
+            if self.context.keep_cells {
+                self.out.cells.push(counts.short());
+            }
         }
         self.out.rows.push(row);
     }
 
-    fn scatter(&mut self, allele: u16) -> Scatter {
+    fn scatter(&mut self, allele: u16, region: Region) -> Scatter {
         let stride = self.out.stride;
         let at = self.out.planes.len();
         self.out.planes.resize(at + 2 * stride, 0);
         let (het, hom) = self.out.planes[at..].split_at_mut(stride);
-        let [phase, half, haploid, not_expected, phased] = &mut self.scratch;
-        let mut used = [false; 5];
+        let [phase, half, haploid, not_expected, phased, contrary] = &mut self.scratch;
+        let mut used = [false; EXTRAS];
         let mut unphased = false;
+        let cohort = &self.context.cohort;
+        // Who has one copy is known before any call is looked at, so that no hom-ref has to be.
+        let one_copy = match region {
+            Region::X | Region::Y => Some(&cohort.male_plane),
+            Region::M => Some(&cohort.full_plane),
+            Region::Autosome | Region::Par | Region::Other => None,
+        };
+        if let Some(plane) = one_copy {
+            haploid.copy_from_slice(plane);
+            used[Extra::Haploid as usize] = true;
+        }
         self.slots.fill([0; CLASSES]);
         for call in &self.calls {
             let sample = call.sample as usize;
-            let class = class(call, allele);
-            self.slots[usize::from(self.context.cohort.group_of[sample])][class] += 1;
+            let mut class = class(call, allele);
             let (byte, bit) = (sample >> 3, 1u8 << (sample & 7));
+            if one_copy.is_some_and(|plane| plane[byte] & bit != 0) {
+                class = of_one_copy(class);
+            }
+            self.slots[usize::from(cohort.cell_of[sample])][class] += 1;
             match class {
                 HET | HOM_ALT => {
                     if class == HET {
@@ -653,6 +720,9 @@ impl<'a> Builder<'a> {
                     } else if class == NONE_EXPECTED {
                         set(not_expected, &mut used, Extra::NotExpected, byte, bit);
                     }
+                    if class == HET_HAP || (class == NONE_EXPECTED && call.b == NOT_EXPECTED) {
+                        set(contrary, &mut used, Extra::Contrary, byte, bit);
+                    }
                 }
             }
         }
@@ -670,9 +740,21 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn set(plane: &mut [u8], used: &mut [bool; 5], which: Extra, byte: usize, bit: u8) {
+fn set(plane: &mut [u8], used: &mut [bool; EXTRAS], which: Extra, byte: usize, bit: u8) {
     plane[byte] |= bit;
     used[which as usize] = true;
+}
+
+/// What a call becomes where one copy is expected (gnomAD's `adjusted_sex_ploidy_expr`): two equal
+/// alleles are one, two different ones are an error.
+#[inline(always)]
+fn of_one_copy(class: usize) -> usize {
+    match class {
+        HOM_REF => HEMI_REF,
+        HOM_ALT => HEMI_ALT,
+        HET => HET_HAP,
+        other => other,
+    }
 }
 
 /// The class of a call with regard to one ALT; other ALT alleles count as not this one.

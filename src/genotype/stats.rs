@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use super::hardy::{self, Factorials};
+
 /// Relative tolerance under which two probabilities count as tied (as Hail).
 const TIE: f64 = 1e-12;
 
@@ -17,6 +19,9 @@ pub type HwePair = (f64, f64);
 pub struct Memo {
     hwe: HashMap<(u32, u32, u32), HwePair>,
     faf: HashMap<u32, f64>,
+    faf99: HashMap<u32, f64>,
+    joint: HashMap<([u32; 3], [u32; 2]), f64>,
+    factorials: Factorials,
     walk: Vec<f64>,
 }
 
@@ -36,6 +41,40 @@ impl Memo {
         let pair = hwe(key.0, het, key.2, &mut self.walk);
         self.hwe.insert(key, pair);
         pair
+    }
+
+    /// `-log10` of the two-sided p of [`hwe`], also where that is too small for a double.
+    pub fn hwe_nlog10(&mut self, hom_ref: u32, het: u32, hom_alt: u32) -> f64 {
+        let p = self.hwe(hom_ref, het, hom_alt).0;
+        if p > 1e-280 {
+            return -p.log10();
+        }
+        -self.ln_joint([hom_ref, het, hom_alt], [0, 0]) / std::f64::consts::LN_10
+    }
+
+    /// Natural logarithm of the joint test of women and men ([`hardy::ln_p`]), remembered.
+    pub fn ln_joint(&mut self, women: [u32; 3], men: [u32; 2]) -> f64 {
+        if let Some(&ln) = self.joint.get(&(women, men)) {
+            return ln;
+        }
+        if self.joint.len() >= MEMO {
+            self.joint.clear();
+        }
+        let ln = hardy::ln_p(&mut self.factorials, women, men);
+        self.joint.insert((women, men), ln);
+        ln
+    }
+
+    /// [`Memo::faf95`] at 99 % confidence.
+    pub fn faf99(&mut self, ac: u32, an: u32) -> f64 {
+        if ac < 2 || an == 0 {
+            return 0.0;
+        }
+        if self.faf99.len() >= MEMO {
+            self.faf99.clear();
+        }
+        let bound = *self.faf99.entry(ac).or_insert_with(|| gamma_quantile(f64::from(ac), 0.01));
+        bound / f64::from(an)
     }
 
     /// `faf95` of `ac` copies among `an`; 0 below two copies.
@@ -180,7 +219,7 @@ fn gamma_p(a: f64, x: f64) -> f64 {
 /// closed form is this quantile at 1 - confidence, over AN.
 pub fn gamma_quantile(a: f64, p: f64) -> f64 {
     // Wilson-Hilferty as the first guess; the root lies between 0 and the mean for p < 1/2.
-    let z = -1.644_853_626_951_472_7;
+    let z = if p < 0.03 { -2.326_347_874_040_841 } else { -1.644_853_626_951_472_7 };
     let g = 1.0 - 1.0 / (9.0 * a) + z / (3.0 * a.sqrt());
     let (mut low, mut high) = (0.0, a);
     let mut x = (a * g * g * g).clamp(a * 1e-3, a);
@@ -316,9 +355,15 @@ mod tests {
         for (k, want) in [(2.0, 0.355_361_5), (5.0, 1.970_149_6)] {
             assert!((gamma_quantile(k, 0.05) - want).abs() < 1e-6);
         }
+        // 0.5 * chi2inv(0.01, 2 k) (R qgamma).
+        for (k, want) in [(2.0, 0.148_554_7), (5.0, 1.279_105_6)] {
+            assert!((gamma_quantile(k, 0.01) - want).abs() < 1e-6);
+        }
         for k in [2.0, 3.0, 17.0, 100.0, 12_345.0, 1e6] {
-            let x = gamma_quantile(k, 0.05);
-            assert!((gamma_p(k, x) - 0.05).abs() < 1e-8, "{k} {x}");
+            for p in [0.05, 0.01] {
+                let x = gamma_quantile(k, p);
+                assert!((gamma_p(k, x) - p).abs() < 1e-8, "{k} {x}");
+            }
         }
     }
 }

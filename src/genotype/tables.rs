@@ -16,7 +16,9 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 
 use super::Error;
+use super::freq;
 use super::info::{self, InfoField};
+use super::site;
 use crate::engine::parquet::{self as engine_parquet, HashedFile, schema_digest};
 use crate::engine::{FileEntry, FileTags};
 
@@ -46,6 +48,8 @@ pub struct Tables {
     pub genotypes: Table,
     /// One row a carrier, if wanted.
     pub carriers: Option<Table>,
+    /// One row a variant and stratum, if there are strata.
+    pub freq: Option<Table>,
 }
 
 fn tags(callset: &str, table: &str) -> FileTags {
@@ -62,7 +66,7 @@ pub fn table_tags(callset: &str, table: &str) -> FileTags {
     tags(callset, table)
 }
 
-fn encoded(
+pub(super) fn encoded(
     properties: WriterPropertiesBuilder,
     columns: &[(&str, Encoding)],
 ) -> WriterPropertiesBuilder {
@@ -80,6 +84,7 @@ impl Tables {
         info: &[InfoField],
         stride: usize,
         carriers: bool,
+        strata: bool,
     ) -> Result<Self, Error> {
         const DELTA: Encoding = Encoding::DELTA_BINARY_PACKED;
         let base =
@@ -116,6 +121,12 @@ impl Tables {
             genotypes: table("genotypes", genotypes_schema(stride)?, genotypes, PART_VARIANTS)?,
             carriers: if carriers {
                 Some(table("carriers", carriers_schema(), long, PART_CARRIERS)?)
+            } else {
+                None
+            },
+            freq: if strata {
+                let properties = freq::encodings(base(freq::TABLE, &[0, 2]));
+                Some(table(freq::TABLE, freq::schema(), properties, PART_CARRIERS)?)
             } else {
                 None
             },
@@ -173,6 +184,7 @@ fn variants_schema(groups: &[String], info: &[InfoField]) -> Schema {
     fields.push(may("grpmax_group", DataType::Utf8));
     fields.push(may("grpmax_af", DataType::Float64));
     fields.push(may("faf95", DataType::Float64));
+    fields.extend(site::fields());
     if !info.is_empty() {
         fields.push(must("info", DataType::Struct(info::arrow_fields(info))));
     }
@@ -220,6 +232,19 @@ pub fn samples_schema() -> Schema {
         fields.push(may(name, DataType::Float64));
     }
     fields.push(must("flags", DataType::new_list(DataType::Utf8, true)));
+    fields.push(may("f_x", DataType::Float64));
+    fields.push(may("y_call_rate", DataType::Float64));
+    for name in [
+        "n_snp",
+        "n_ti",
+        "n_tv",
+        "n_insertion",
+        "n_deletion",
+        "n_private_site",
+        "n_het_hap",
+    ] {
+        fields.push(must(name, DataType::Int32));
+    }
     Schema::new(Fields::from(fields))
 }
 

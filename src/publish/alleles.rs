@@ -164,7 +164,9 @@ fn describe<'a>(
         for row in 0..batch.num_rows() {
             let n = people.value(row);
             let (group, karyotype) = (value(0, row), value(1, row));
-            let male = karyotype == "XY" || (karyotype.is_empty() && value(2, row) == "male");
+            // Counts follow the stated sex; without one the calls say.
+            let sex = value(2, row);
+            let male = sex == "male" || (sex.is_empty() && karyotype == "XY");
             for people in [&mut total, sizes.entry(group.to_owned()).or_default()] {
                 people.all += n;
                 people.males += if male { n } else { 0 };

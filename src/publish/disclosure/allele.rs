@@ -71,7 +71,7 @@ impl Region {
 pub struct People {
     /// Samples.
     pub all: i64,
-    /// Samples with karyotype XY (or stated male, where the karyotype is not known).
+    /// Samples stated male (or with karyotype XY, where no sex is stated).
     pub males: i64,
 }
 
