@@ -1,6 +1,7 @@
 //! From bit planes to the rows of `carriers` and to the per-sample counters, in one walk over set bits.
 
 use super::shard::{Extra, Phasing, Row, ShardRows};
+use super::summary::Values;
 use super::tally::{MISSING, Part, SLOTS};
 
 /// Codes of `carriers.gt`.
@@ -28,6 +29,8 @@ pub struct Rows {
     pub gt: Vec<i8>,
     /// `phased`.
     pub phased: Vec<u8>,
+    /// Values of FORMAT fields, if any are kept.
+    pub values: Vec<Values>,
 }
 
 impl Rows {
@@ -37,6 +40,7 @@ impl Rows {
         self.sample.clear();
         self.gt.clear();
         self.phased.clear();
+        self.values.clear();
     }
 }
 

@@ -13,18 +13,20 @@ use arrow::datatypes::{DataType, Field, Schema};
 use super::assemble::{Assembler, Group, Rejected};
 use super::cohort::Cohort;
 use super::encode::{self, Encoded, Plan, Worker};
+use super::fields::Rules;
 use super::gt::Kernel;
 use super::shard::{Context, ShardRows};
 use super::source::Source;
+use super::summary::SampleSums;
 use super::tables::{Parts, Tables};
 use super::tally::Tally;
 use super::work::{Feed, Scratch, Shard, Tuning, scan};
 use super::{CallsetRequest, Error, info, samples};
 use crate::engine::{FileEntry, FileTags, Job, Ledger, StageOutput, TableFile, TableLedger};
 
-/// Variants a row group, unless planes are so long that it would hold more than [`GROUP_BYTES`].
+/// Variants a row group, unless rows are so long that it would hold more than [`GROUP_BYTES`].
 const GROUP_ROWS: usize = 8192;
-/// Bytes of het and hom-alt planes in a row group.
+/// Bytes of het and hom-alt planes, and of the values of `quality`, in a row group.
 const GROUP_BYTES: usize = 64 << 20;
 /// Rejects written at a time.
 const REJECT_ROWS: usize = 4096;
@@ -80,14 +82,25 @@ pub(super) fn ingest_tuned(
     ledger.note("sheet_sample_not_in_files", cohort.absent);
     ledger.note("info_field_per_genotype_skipped", info_skipped);
     let stride = cohort.stride();
+    let rules = Rules::new(request, &cohort);
+    let size = (cohort.len(), stride);
     let plan = Plan {
-        tables: Tables::new(&request.name, &cohort.groups, &fields, stride, request.carriers)?,
+        tables: Tables::new(
+            &request.name,
+            &cohort.groups,
+            &fields,
+            size,
+            request.carriers,
+            &rules,
+        )?,
+        fields: rules.clone(),
         groups: cohort.groups.clone(),
         info: fields.clone(),
         samples: cohort.len(),
         stride,
     };
-    let context = Context { cohort, genome: request.genome, kernel, info: fields };
+    let quality = if rules.quality { 6 * cohort.len() } else { 0 };
+    let context = Context { cohort, genome: request.genome, kernel, info: fields, fields: rules };
     sort_files(&mut sources, &context)?;
     let rejects = Rejects::create(request, job)?;
     let pool = rayon::ThreadPoolBuilder::new()
@@ -98,7 +111,8 @@ pub(super) fn ingest_tuned(
         (0..job.threads).map(|_| Mutex::new(Worker::default())).collect();
     let shared = Shared { sources: &sources, context: &context, plan: &plan, workers: &workers };
     let (sender, receiver) = channel();
-    let assembler = Assembler::new(&sources, &context.info, ledger, group_rows(stride));
+    let assembler =
+        Assembler::new(&sources, &context.info, ledger, group_rows(2 * stride + quality));
     let writer = Writer::new(&plan, &job.out, &request.name);
     let done = pool.in_place_scope(|scope| {
         let run = Run { shared: &shared, job, sender, receiver, assembler, rejects, writer };
@@ -109,7 +123,8 @@ pub(super) fn ingest_tuned(
         tally.merge(&worker.lock().unwrap_or_else(PoisonError::into_inner).tally);
     }
     let mut files = done.files;
-    files.push(samples::write(job, &request.name, &context.cohort, &tally)?);
+    let sums = &done.samples;
+    files.push(samples::write(job, &request.name, &context.cohort, &tally, sums)?);
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(StageOutput { ledger: Ledger(vec![done.ledger]), files })
 }
@@ -160,9 +175,10 @@ fn sort_files(sources: &mut Vec<Source>, context: &Context) -> Result<(), Error>
     Ok(())
 }
 
-/// A power of two, for it must depend on nothing but the number of samples.
-fn group_rows(stride: usize) -> usize {
-    let fit = (GROUP_BYTES / (2 * stride)).max(1);
+/// Row groups of rows that have `bytes` each. A power of two, for it must depend on nothing but the
+/// number of samples and the tables that are asked for.
+fn group_rows(bytes: usize) -> usize {
+    let fit = (GROUP_BYTES / bytes).max(1);
     let power = 1 << (usize::BITS - 1 - fit.leading_zeros());
     usize::clamp(power, 64, GROUP_ROWS)
 }
@@ -200,6 +216,7 @@ struct Run<'a> {
 struct Done {
     files: Vec<FileEntry>,
     ledger: TableLedger,
+    samples: SampleSums,
 }
 
 /// Runs `work`; a panic becomes an error, so that the coordinator never waits for a dead worker.
@@ -265,7 +282,7 @@ impl<'a> Run<'a> {
         }
         let mut files = self.writer.finish()?;
         files.push(self.rejects.finish(self.shared.sources)?);
-        Ok(Done { files, ledger: self.assembler.ledger })
+        Ok(Done { files, ledger: self.assembler.ledger, samples: self.assembler.samples })
     }
 
     fn next_shard(
@@ -371,8 +388,12 @@ impl<'a> Writer<'a> {
         if self.chrom.as_ref() != Some(&encoded.chrom) {
             self.close()?;
             let tables = &self.plan.tables;
-            let tables =
-                [Some(&tables.variants), Some(&tables.genotypes), tables.carriers.as_ref()];
+            let tables = [
+                Some(&tables.variants),
+                Some(&tables.genotypes),
+                tables.carriers.as_ref(),
+                tables.quality.as_ref(),
+            ];
             for table in tables.into_iter().flatten() {
                 let folder = format!(
                     "controlled/genomics/{}/{}/chrom={}",
@@ -385,10 +406,16 @@ impl<'a> Writer<'a> {
         let [variants, genotypes, rest @ ..] = &mut self.open[..] else { return Ok(()) };
         variants.append(encoded.variants, encoded.rows)?;
         genotypes.append(encoded.genotypes, encoded.rows)?;
-        if let [carriers] = rest {
+        let mut rest = rest.iter_mut();
+        if self.plan.tables.carriers.is_some()
+            && let Some(carriers) = rest.next()
+        {
             for (rows, chunks) in encoded.carriers {
                 carriers.append(chunks, rows)?;
             }
+        }
+        if let (Some(chunks), Some(quality)) = (encoded.quality, rest.next()) {
+            quality.append(chunks, encoded.rows)?;
         }
         Ok(())
     }
@@ -539,9 +566,9 @@ mod tests {
 
     #[test]
     fn row_groups_shrink_with_the_number_of_samples() {
-        assert_eq!(group_rows(1), 8192);
-        assert_eq!(group_rows(2500usize.div_ceil(8)), 8192);
-        assert_eq!(group_rows(1_000_000 / 8), 256);
+        assert_eq!(group_rows(2), 8192);
+        assert_eq!(group_rows(2 * 2500usize.div_ceil(8)), 8192);
+        assert_eq!(group_rows(1_000_000 / 4), 256);
         assert_eq!(group_rows(100_000_000), 64);
     }
 }

@@ -9,6 +9,7 @@ use arrow::array::{
 
 use super::allele::Change;
 use super::cohort::Cohort;
+use super::summary::{SampleSums, Sum};
 use super::tables::{samples_schema, table_tags};
 use super::tally::{MISSING, Tally};
 use super::{Error, Sex};
@@ -58,7 +59,13 @@ fn quality(tally: &Tally, sample: usize, female: bool) -> Quality {
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn write(job: &Job, callset: &str, cohort: &Cohort, tally: &Tally) -> Result<FileEntry, Error> {
+pub fn write(
+    job: &Job,
+    callset: &str,
+    cohort: &Cohort,
+    tally: &Tally,
+    sums: &SampleSums,
+) -> Result<FileEntry, Error> {
     let n = cohort.len();
     let female = |i: usize| cohort.entries[i].sex == Some(Sex::Female);
     let all: Vec<Quality> = (0..n).map(|i| quality(tally, i, female(i))).collect();
@@ -69,7 +76,10 @@ pub fn write(job: &Job, callset: &str, cohort: &Cohort, tally: &Tally) -> Result
     let floats = |value: fn(&Quality) -> Option<f64>| -> ArrayRef {
         Arc::new(all.iter().map(value).collect::<Float64Array>())
     };
-    let null = |_: &Quality| None;
+    let means = |sums: &[Sum]| -> ArrayRef {
+        let mean = |i: usize| sums.get(i).and_then(|sum| sum.mean());
+        Arc::new((0..n).map(mean).collect::<Float64Array>())
+    };
     let sex = |e: &super::SampleEntry| {
         e.sex.map(|s| match s {
             Sex::Female => "female",
@@ -92,8 +102,8 @@ pub fn write(job: &Job, callset: &str, cohort: &Cohort, tally: &Tally) -> Result
         floats(|q| q.het_hom),
         floats(|q| q.ins_del),
         floats(|q| q.inbreeding),
-        floats(null),
-        floats(null),
+        means(&sums.dp),
+        means(&sums.gq),
         Arc::new(flags.finish()),
     ];
     let schema = Arc::new(samples_schema());
