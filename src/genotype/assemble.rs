@@ -11,6 +11,7 @@ use super::info::InfoField;
 use super::region::Chrom;
 use super::shard::{Key, Segment, ShardRows, Tallies};
 use super::source::Source;
+use super::summary::SampleSums;
 use crate::engine::TableLedger;
 
 /// A shard's rows and where they came from.
@@ -83,6 +84,8 @@ pub struct Assembler<'a> {
     rejected: Vec<Rejected>,
     /// The callset's account.
     pub ledger: TableLedger,
+    /// Sums of FORMAT fields by sample.
+    pub samples: SampleSums,
 }
 
 impl<'a> Assembler<'a> {
@@ -109,6 +112,7 @@ impl<'a> Assembler<'a> {
             groups: Vec::new(),
             rejected: Vec::new(),
             ledger,
+            samples: SampleSums::default(),
         }
     }
 
@@ -124,6 +128,10 @@ impl<'a> Assembler<'a> {
             } else {
                 self.sources[file].header.lines
             };
+        }
+        if let Some(line) = rows.half_call.filter(|line| rows.unsorted.is_none_or(|l| *line < l)) {
+            let file = self.sources[file].path.clone();
+            return Err(Error::HalfCall { file, line: self.base + u64::from(line) + 1 });
         }
         if let Some(line) = rows.unsorted {
             return Err(self.unsorted(line));
@@ -156,6 +164,9 @@ impl<'a> Assembler<'a> {
             without_gt,
             unsupported_ploidy,
             half_calls,
+            filtered,
+            unusable_values,
+            miscounted_depths,
         } = rows.tallies;
         self.ledger.rows_in += alleles;
         self.ledger.exclude("star_allele", star);
@@ -166,6 +177,10 @@ impl<'a> Assembler<'a> {
         self.ledger.note("record_without_gt", without_gt);
         self.ledger.note("unsupported_ploidy", unsupported_ploidy);
         self.ledger.note("half_call", half_calls);
+        self.ledger.note("filtered_call", filtered);
+        self.ledger.note("format_value_unusable", unusable_values);
+        self.ledger.note("format_ad_count", miscounted_depths);
+        self.samples.merge(&rows.summaries.samples);
         for reject in &rows.rejects {
             let line = self.base + u64::from(reject.line) + 1;
             self.reject(self.file, line, reject.reason, u64::from(reject.alleles));

@@ -1,5 +1,6 @@
 //! One BCF 2.2 record into the shard builder. Definition: VCF specification 4.5, section 6.
 
+use super::fields::{self, Cells, Field, NONE};
 use super::gt::{ABSENT, Call, EXCLUDED, MAX_ALLELES, MISSING, UNSUPPORTED};
 use super::header::Header;
 use super::shard::{Builder, Site, commas};
@@ -91,7 +92,7 @@ fn read(
     if n_sample != header.samples.len() {
         return Ok(Err(("column_count", alleles)));
     }
-    match genotypes(builder, header, Cursor(individual), n_format, n_sample)? {
+    match genotypes(builder, header, Cursor(individual), n_format, (n_sample, n_allele))? {
         Ok(max) => builder.add(&site, max),
         Err(reason) => return Ok(Err((reason, alleles))),
     }
@@ -168,23 +169,109 @@ fn genotypes(
     header: &Header,
     mut cursor: Cursor<'_>,
     n_format: usize,
-    n_sample: usize,
+    (n_sample, n_allele): (usize, usize),
 ) -> Result<Result<u16, &'static str>, Malformed> {
+    let mut genotypes = None;
     for _ in 0..n_format {
         let key = cursor.typed_int()?.ok_or(Malformed)?;
         let (kind, n) = cursor.descriptor()?;
         let size = width(kind)?;
         let values = cursor.take(n.checked_mul(size * n_sample).ok_or(Malformed)?)?;
-        if lookup(header, key)? != "GT" || n == 0 {
+        let context = builder.context;
+        let name = lookup(header, key)?;
+        if n == 0 {
+            continue;
+        }
+        if let Some(field) = context.fields.field(name.as_bytes()) {
+            if builder.cells.open(field, context.cohort.len(), n_allele) {
+                field_values(
+                    &mut builder.cells,
+                    field,
+                    values,
+                    (kind, n),
+                    &context.cohort.columns,
+                )?;
+            }
+            continue;
+        }
+        if name != "GT" || genotypes.is_some() {
             continue;
         }
         if !(1..=3).contains(&kind) {
             return Ok(Err("gt_unparsable"));
         }
-        return Ok(scan(values, kind, n, &builder.context.cohort.columns, &mut builder.calls));
+        match scan(values, kind, n, &context.cohort.columns, &mut builder.calls) {
+            Ok(max) => genotypes = Some(max),
+            Err(reason) => return Ok(Err(reason)),
+        }
     }
-    builder.no_calls();
-    Ok(Ok(0))
+    Ok(Ok(genotypes.unwrap_or_else(|| {
+        builder.no_calls();
+        0
+    })))
+}
+
+/// Reads `n` values of type `kind` a sample of a FORMAT field.
+fn field_values(
+    cells: &mut Cells,
+    field: Field,
+    values: &[u8],
+    (kind, n): (u8, usize),
+    columns: &[u32],
+) -> Result<(), Malformed> {
+    let size = width(kind)?;
+    if size == 0 {
+        return Ok(());
+    }
+    for (cell, &sample) in values.chunks_exact(n * size).zip(columns) {
+        if sample == EXCLUDED {
+            continue;
+        }
+        match (field, kind) {
+            (Field::Ft, 7) => {
+                let end = cell.iter().position(|&b| b == 0).unwrap_or(n);
+                cells.filter(sample, &cell[..end]);
+            }
+            (Field::Ft, _) => {}
+            (_, 7) => text_values(cells, field, sample, cell),
+            (Field::Ad, _) => {
+                let ends = |v: &&[u8]| !matches!(number(v, kind), Number::End);
+                let read = |v: &[u8]| match number(v, kind) {
+                    Number::Value(v) => v,
+                    Number::End => None,
+                };
+                cells.depths(sample, cell.chunks_exact(size).take_while(ends).map(read));
+            }
+            _ => match number(&cell[..size], kind) {
+                Number::Value(v) => cells.number(field, sample, v),
+                Number::End => {}
+            },
+        }
+    }
+    Ok(())
+}
+
+/// A field that the header declares as text holds what VCF would write.
+fn text_values(cells: &mut Cells, field: Field, sample: u32, cell: &[u8]) {
+    let end = cell.iter().position(|&b| b == 0).unwrap_or(cell.len());
+    fields::take(cells, field, sample, &cell[..end]);
+}
+
+/// A FORMAT value as [`Cells`] takes it.
+enum Number {
+    Value(Option<u32>),
+    End,
+}
+
+fn number(bytes: &[u8], kind: u8) -> Number {
+    let mut cursor = Cursor(bytes);
+    let value = if kind == 5 { cursor.float() } else { cursor.value(kind) };
+    match value {
+        Ok(Value::Int(v)) => Number::Value(u32::try_from(v).ok()),
+        Ok(Value::Float(v)) => Number::Value(fields::whole(f64::from(v))),
+        Ok(Value::Missing) | Err(Malformed) => Number::Value(Some(NONE)),
+        Ok(Value::End) => Number::End,
+    }
 }
 
 /// Reads `n` integers of type `kind` a sample.

@@ -2,6 +2,7 @@
 
 use super::region::Region;
 use super::shard::{Extra, Phasing, Row, ShardRows};
+use super::summary::Values;
 use super::tally::{MISSING, Part, SLOTS, Tally};
 
 /// Codes of `carriers.gt`.
@@ -29,6 +30,8 @@ pub struct Rows {
     pub gt: Vec<i8>,
     /// `phased`.
     pub phased: Vec<u8>,
+    /// Values of FORMAT fields, if any are kept.
+    pub values: Vec<Values>,
 }
 
 impl Rows {
@@ -38,6 +41,7 @@ impl Rows {
         self.sample.clear();
         self.gt.clear();
         self.phased.clear();
+        self.values.clear();
     }
 }
 

@@ -10,18 +10,19 @@ use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow::datatypes::Int8Type;
 use parquet::arrow::arrow_writer::ArrowColumnChunk;
 
-use super::Error;
 use super::allele::VariantType;
 use super::assemble::{Group, RowRef};
 use super::carriers::{self, NO_PHASE, PHASED, Rows};
+use super::fields::Rules;
+use super::freq::{self, Strata};
 use super::info::{self, InfoField};
 use super::shard::{Extra, Row};
-use super::freq::{self, Strata};
 use super::site;
 use super::stats::Memo;
 use super::tables::{Table, Tables};
 use super::tally::Tally;
 use super::work::Scratch;
+use super::{Error, FormatField, field_columns, quality};
 
 /// Rows after which a row group of `carriers` ends.
 const CARRIER_ROWS: u64 = 1 << 20;
@@ -53,6 +54,8 @@ pub struct Plan {
     pub stride: usize,
     /// Strata of `variant_freq`.
     pub strata: Strata,
+    /// What is made of FORMAT fields.
+    pub fields: Rules,
 }
 
 /// An encoded row group of each table.
@@ -69,6 +72,8 @@ pub struct Encoded {
     pub carriers: Vec<(u64, Vec<ArrowColumnChunk>)>,
     /// Row groups of `variant_freq` with their numbers of rows.
     pub freq: Vec<(u64, Vec<ArrowColumnChunk>)>,
+    /// Chunks of `quality`, if there is such a table.
+    pub quality: Option<Vec<ArrowColumnChunk>>,
 }
 
 /// Encodes `group`, and counts its samples into the worker's tally.
@@ -77,7 +82,8 @@ pub fn encode(plan: &Plan, worker: &mut Worker, group: &Group) -> Result<Encoded
     let genotypes = plan.tables.genotypes.encode(&genotypes(plan, group)?)?;
     let carriers = match &plan.tables.carriers {
         Some(table) => {
-            carrier_groups(table, group, (&mut worker.tally, plan.samples), &mut worker.rows)?
+            let tally = (&mut worker.tally, plan.samples);
+            carrier_groups(table, &plan.fields, group, tally, &mut worker.rows)?
         }
         None => {
             for (i, at) in group.rows.iter().enumerate() {
@@ -87,6 +93,10 @@ pub fn encode(plan: &Plan, worker: &mut Worker, group: &Group) -> Result<Encoded
             }
             Vec::new()
         }
+    };
+    let quality = match &plan.tables.quality {
+        Some(table) => Some(quality::encode(table, group, plan.samples)?),
+        None => None,
     };
     Ok(Encoded {
         chrom: group.chrom.name.clone(),
@@ -98,12 +108,14 @@ pub fn encode(plan: &Plan, worker: &mut Worker, group: &Group) -> Result<Encoded
             Some(table) => freq::encode(table, &plan.strata, group)?,
             None => Vec::new(),
         },
+        quality,
     })
 }
 
 /// Encodes the carriers of a group piece by piece, so that the rows in the making stay in cache.
 fn carrier_groups(
     table: &Table,
+    rules: &Rules,
     group: &Group,
     (tally, samples): (&mut Tally, usize),
     rows: &mut Rows,
@@ -114,10 +126,19 @@ fn carrier_groups(
     rows.clear();
     for (i, at) in group.rows.iter().enumerate() {
         let idx = group.first_idx + i as i32;
-        carriers::visit(&at.shard.rows, at.row as usize, idx, (tally, samples), Some(rows));
+        let (shard, r) = (&at.shard.rows, at.row as usize);
+        let counts = &shard.rows[r].counts;
+        let af = ratio(counts.ac(), counts.an());
+        if rules.carriers_max_af.is_some_and(|max| af.is_some_and(|af| af > max)) {
+            carriers::visit(shard, r, idx, (tally, samples), None);
+        } else {
+            let from = rows.sample.len();
+            carriers::visit(shard, r, idx, (tally, samples), Some(rows));
+            field_columns::complete(rows, from, shard, r, !rules.kept.is_empty());
+        }
         let last = i + 1 == group.rows.len();
         if rows.sample.len() >= CARRIER_BATCH || last {
-            open.write(&carrier_arrays(rows))?;
+            open.write(&carrier_arrays(rows, &rules.kept))?;
             count += rows.sample.len() as u64;
             rows.clear();
         }
@@ -130,7 +151,7 @@ fn carrier_groups(
     Ok(done)
 }
 
-fn carrier_arrays(rows: &Rows) -> Vec<ArrayRef> {
+fn carrier_arrays(rows: &Rows, kept: &[FormatField]) -> Vec<ArrayRef> {
     let n = rows.sample.len();
     let (mut idx, mut pos) = (Vec::with_capacity(n), Vec::with_capacity(n));
     for &(variant, position, end) in &rows.runs {
@@ -147,13 +168,15 @@ fn carrier_arrays(rows: &Rows) -> Vec<ArrayRef> {
         .phased
         .contains(&NO_PHASE)
         .then(|| NullBuffer::new(BooleanBuffer::collect_bool(n, |i| rows.phased[i] != NO_PHASE)));
-    vec![
+    let mut arrays: Vec<ArrayRef> = vec![
         Arc::new(Int32Array::from(idx)),
         Arc::new(Int32Array::from(pos)),
         Arc::new(Int32Array::from(rows.sample.clone())),
         Arc::new(Int8Array::from(rows.gt.clone())),
         Arc::new(BooleanArray::new(phased, known)),
-    ]
+    ];
+    arrays.extend(field_columns::carrier_columns(kept, rows));
+    arrays
 }
 
 fn genotypes(plan: &Plan, group: &Group) -> Result<Vec<ArrayRef>, Error> {
@@ -277,6 +300,7 @@ fn variants(plan: &Plan, memo: &mut Memo, group: &Group) -> Result<Vec<ArrayRef>
     rates(&mut arrays, memo, group);
     populations(&mut arrays, plan, memo, group);
     arrays.extend(site::columns(&plan.groups, memo, group));
+    arrays.extend(field_columns::variant_columns(&plan.fields, group)?);
     if !plan.info.is_empty() {
         let infos: Vec<_> = rows.iter().map(|at| (&at.shard.rows, row(at))).collect();
         arrays.push(info::column(&plan.info, &infos));

@@ -135,6 +135,14 @@ pub enum Error {
         /// 1-based line (VCF) or record number (BCF).
         line: u64,
     },
+    /// A half call where the workflow says that there must be none.
+    #[error("{}, line {line}: a genotype has one of its two alleles missing", file.display())]
+    HalfCall {
+        /// The file.
+        file: PathBuf,
+        /// 1-based line (VCF) or record number (BCF).
+        line: u64,
+    },
     /// An INFO field that the workflow selects is not in the header.
     #[error("{}: INFO field `{field}`, selected by the workflow, is not in the header", file.display())]
     UnknownInfo {
@@ -209,6 +217,7 @@ impl Coded for Error {
             Self::DuplicatePerson { .. } => "genotype::duplicate_person",
             Self::NobodyIncluded { .. } => "genotype::nobody_included",
             Self::Unsorted { .. } => "genotype::unsorted",
+            Self::HalfCall { .. } => "genotype::half_call",
             Self::UnknownInfo { .. } => "genotype::unknown_info",
             Self::InfoMismatch { .. } => "genotype::info_mismatch",
             Self::BadName { .. } => "genotype::bad_name",
@@ -240,6 +249,9 @@ impl Coded for Error {
                 "add them to the sample map, or set unmapped_samples = \"exclude\""
             }
             Self::DuplicatePerson { .. } => "map one sample a person, or split the callset",
+            Self::HalfCall { .. } => {
+                "set calls.half_calls = \"missing\" or \"haploid\", or correct the calls"
+            }
             Self::UnknownInfo { .. } => {
                 "remove it from the workflow's `info` list or correct its spelling"
             }

@@ -28,8 +28,8 @@ const GROUP_ROWS: usize = 1 << 20;
 enum Sum {
     /// Cells of the cohort.
     Cells(Vec<usize>),
-    /// Calls that pass the adj mask: 0 of all, then of the ancestry groups in order.
-    Adj(usize),
+    /// Calls that pass the adj mask, of all or of an ancestry group.
+    Adj(Option<usize>),
 }
 
 /// The strata of a callset in the order of their rows.
@@ -73,7 +73,8 @@ impl Strata {
         if wanted.contains(&Stratum::Adj) {
             strata.names.push("adj".to_owned());
             strata.names.extend(cohort.groups.iter().map(|g| format!("adj_{g}")));
-            strata.sums.extend((0..=cohort.groups.len()).map(Sum::Adj));
+            strata.sums.push(Sum::Adj(None));
+            strata.sums.extend((0..cohort.groups.len()).map(|g| Sum::Adj(Some(g))));
         }
         strata
     }
@@ -91,14 +92,12 @@ impl Strata {
                 }
                 Some(total)
             }
-            Sum::Adj(k) => adj(shard, i).get(*k).copied(),
+            Sum::Adj(group) => {
+                let counts = shard.adj_groups(i);
+                group.map_or_else(|| counts.last(), |g| counts.get(g)).copied()
+            }
         }
     }
-}
-
-/// Counts of calls that pass the adj mask: of all, then by ancestry group; empty while there is no mask.
-fn adj(_shard: &ShardRows, _row: usize) -> &[[i32; 4]] {
-    &[]
 }
 
 /// The columns.

@@ -11,6 +11,11 @@ pub const MISSING: u16 = 0x7fff;
 pub const ABSENT: u16 = 0x7ffe;
 /// In both alleles: more than two alleles, which this version does not represent.
 pub const UNSUPPORTED: u16 = 0x7ffd;
+/// In both alleles: FT says that the call is not to be used.
+pub const FILTERED: u16 = 0x7ffc;
+/// In both alleles: no call is expected of this sample here (XX on non-PAR Y). The lowest of the values
+/// that are no allele.
+pub const NOT_EXPECTED: u16 = 0x7ffb;
 /// Most ALT alleles a record may have.
 pub const MAX_ALLELES: usize = 1000;
 /// In the column table: the sample is not included.

@@ -13,19 +13,21 @@ use arrow::datatypes::{DataType, Field, Schema};
 use super::assemble::{Assembler, Group, Rejected};
 use super::cohort::Cohort;
 use super::encode::{self, Encoded, Plan, Worker};
+use super::fields::Rules;
 use super::freq::Strata;
 use super::gt::Kernel;
 use super::shard::{Context, ShardRows};
 use super::source::Source;
+use super::summary::SampleSums;
 use super::tables::{Parts, Tables};
 use super::tally::Tally;
 use super::work::{Feed, Scratch, Shard, Tuning, scan};
 use super::{CallsetRequest, Error, info, samples};
 use crate::engine::{FileEntry, FileTags, Job, Ledger, StageOutput, TableFile, TableLedger};
 
-/// Variants a row group, unless planes are so long that it would hold more than [`GROUP_BYTES`].
+/// Variants a row group, unless rows are so long that it would hold more than [`GROUP_BYTES`].
 const GROUP_ROWS: usize = 8192;
-/// Bytes of het and hom-alt planes in a row group.
+/// Bytes of het and hom-alt planes, and of the values of `quality`, in a row group.
 const GROUP_BYTES: usize = 64 << 20;
 /// Rejects written at a time.
 const REJECT_ROWS: usize = 4096;
@@ -81,15 +83,19 @@ pub(super) fn ingest_tuned(
     ledger.note("sheet_sample_not_in_files", cohort.absent);
     ledger.note("info_field_per_genotype_skipped", info_skipped);
     let stride = cohort.stride();
+    let rules = Rules::new(request, &cohort);
+    let size = (cohort.len(), stride);
     let plan = Plan {
         tables: Tables::new(
             &request.name,
             &cohort.groups,
             &fields,
-            stride,
+            size,
             request.carriers,
             !request.options.strata.is_empty(),
+            &rules,
         )?,
+        fields: rules.clone(),
         groups: cohort.groups.clone(),
         info: fields.clone(),
         samples: cohort.len(),
@@ -97,7 +103,9 @@ pub(super) fn ingest_tuned(
         strata: Strata::new(&cohort, &request.options.strata),
     };
     let keep_cells = !request.options.strata.is_empty();
-    let context = Context { cohort, genome: request.genome, kernel, info: fields, keep_cells };
+    let quality = if rules.quality { 6 * cohort.len() } else { 0 };
+    let genome = request.genome;
+    let context = Context { cohort, genome, kernel, info: fields, keep_cells, fields: rules };
     sort_files(&mut sources, &context)?;
     let rejects = Rejects::create(request, job)?;
     let pool = rayon::ThreadPoolBuilder::new()
@@ -108,7 +116,8 @@ pub(super) fn ingest_tuned(
         (0..job.threads).map(|_| Mutex::new(Worker::default())).collect();
     let shared = Shared { sources: &sources, context: &context, plan: &plan, workers: &workers };
     let (sender, receiver) = channel();
-    let assembler = Assembler::new(&sources, &context.info, ledger, group_rows(stride));
+    let assembler =
+        Assembler::new(&sources, &context.info, ledger, group_rows(2 * stride + quality));
     let writer = Writer::new(&plan, &job.out, &request.name);
     let done = pool.in_place_scope(|scope| {
         let run = Run { shared: &shared, job, sender, receiver, assembler, rejects, writer };
@@ -120,7 +129,8 @@ pub(super) fn ingest_tuned(
     }
     let mut files = done.files;
     let mads = request.options.outlier_mads;
-    files.push(samples::write(job, &request.name, &context.cohort, &tally, mads)?);
+    let sums = &done.samples;
+    files.push(samples::write(job, &request.name, &context.cohort, &tally, sums, mads)?);
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(StageOutput { ledger: Ledger(vec![done.ledger]), files })
 }
@@ -171,9 +181,10 @@ fn sort_files(sources: &mut Vec<Source>, context: &Context) -> Result<(), Error>
     Ok(())
 }
 
-/// A power of two, for it must depend on nothing but the number of samples.
-fn group_rows(stride: usize) -> usize {
-    let fit = (GROUP_BYTES / (2 * stride)).max(1);
+/// Row groups of rows that have `bytes` each. A power of two, for it must depend on nothing but the
+/// number of samples and the tables that are asked for.
+fn group_rows(bytes: usize) -> usize {
+    let fit = (GROUP_BYTES / bytes).max(1);
     let power = 1 << (usize::BITS - 1 - fit.leading_zeros());
     usize::clamp(power, 64, GROUP_ROWS)
 }
@@ -211,6 +222,7 @@ struct Run<'a> {
 struct Done {
     files: Vec<FileEntry>,
     ledger: TableLedger,
+    samples: SampleSums,
 }
 
 /// Runs `work`; a panic becomes an error, so that the coordinator never waits for a dead worker.
@@ -276,7 +288,7 @@ impl<'a> Run<'a> {
         }
         let mut files = self.writer.finish()?;
         files.push(self.rejects.finish(self.shared.sources)?);
-        Ok(Done { files, ledger: self.assembler.ledger })
+        Ok(Done { files, ledger: self.assembler.ledger, samples: self.assembler.samples })
     }
 
     fn next_shard(
@@ -387,6 +399,7 @@ impl<'a> Writer<'a> {
                 Some(&tables.genotypes),
                 tables.carriers.as_ref(),
                 tables.freq.as_ref(),
+                tables.quality.as_ref(),
             ];
             for table in tables.into_iter().flatten() {
                 let folder = format!(
@@ -403,9 +416,12 @@ impl<'a> Writer<'a> {
         // In the order in which they were opened.
         let mut rest = rest.iter_mut();
         let tables = &self.plan.tables;
-        for (table, groups) in
-            [(&tables.carriers, encoded.carriers), (&tables.freq, encoded.freq)]
-        {
+        let quality = encoded.quality.map(|chunks| (encoded.rows, chunks)).into_iter().collect();
+        for (table, groups) in [
+            (&tables.carriers, encoded.carriers),
+            (&tables.freq, encoded.freq),
+            (&tables.quality, quality),
+        ] {
             let Some(parts) = table.as_ref().and_then(|_| rest.next()) else { continue };
             for (rows, chunks) in groups {
                 parts.append(chunks, rows)?;
@@ -560,9 +576,9 @@ mod tests {
 
     #[test]
     fn row_groups_shrink_with_the_number_of_samples() {
-        assert_eq!(group_rows(1), 8192);
-        assert_eq!(group_rows(2500usize.div_ceil(8)), 8192);
-        assert_eq!(group_rows(1_000_000 / 8), 256);
+        assert_eq!(group_rows(2), 8192);
+        assert_eq!(group_rows(2 * 2500usize.div_ceil(8)), 8192);
+        assert_eq!(group_rows(1_000_000 / 4), 256);
         assert_eq!(group_rows(100_000_000), 64);
     }
 }

@@ -1,5 +1,6 @@
 //! One VCF line into the shard builder.
 
+use super::fields;
 use super::gt::{self, Fault};
 use super::shard::{Builder, Site, commas};
 
@@ -34,23 +35,39 @@ pub fn add(builder: &mut Builder<'_>, line: &[u8]) {
     if let Some(reason) = Builder::fault(&site) {
         return builder.reject(reason, alleles);
     }
-    match genotypes(builder, field(8), &line[tabs[8] + 1..]) {
+    match genotypes(builder, field(8), &line[tabs[8] + 1..], alleles + 1) {
         Ok(max) => builder.add(&site, max),
         Err(reason) => builder.reject(reason, alleles),
     }
 }
 
-fn genotypes(builder: &mut Builder<'_>, format: &[u8], cells: &[u8]) -> Result<u16, &'static str> {
+fn genotypes(
+    builder: &mut Builder<'_>,
+    format: &[u8],
+    cells: &[u8],
+    alleles: usize,
+) -> Result<u16, &'static str> {
     let context = builder.context;
     let columns = &context.cohort.columns;
     if format == b"GT" || format.starts_with(b"GT:") {
         let gt_only = format.len() == 2;
-        return gt::scan(context.kernel, cells, gt_only, columns, &mut builder.calls).map_err(
+        let max = gt::scan(context.kernel, cells, gt_only, columns, &mut builder.calls).map_err(
             |fault| match fault {
                 Fault::Columns => "column_count",
                 Fault::Unparsable => "gt_unparsable",
             },
-        );
+        )?;
+        if !gt_only {
+            let line = fields::Line { format, cells, alleles };
+            fields::scan(
+                context.kernel,
+                line,
+                &context.cohort,
+                &context.fields,
+                &mut builder.cells,
+            );
+        }
+        return Ok(max);
     }
     if format.split(|&b| b == b':').any(|f| f == b"GT") {
         return Err("gt_not_first");

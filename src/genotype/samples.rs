@@ -11,6 +11,7 @@ use super::allele::Change;
 use super::cohort::Cohort;
 use super::karyotype::{self, Signal};
 use super::outlier::{Peers, Side};
+use super::summary::{SampleSums, Sum};
 use super::tables::{samples_schema, table_tags};
 use super::tally::{MISSING, Part, Tally};
 use super::{Error, Sex};
@@ -52,9 +53,8 @@ fn quality(tally: &Tally, sample: usize, female: bool) -> Quality {
         parts.iter().map(|p| p.singletons.get(sample).map_or(0, |&s| u64::from(s))).sum();
     // Of samples stated female, calls on Y are contrary too, but no hets of one copy.
     let on_y = if female { 0 } else { Part::value(&tally.y.contrary, sample) };
-    let het_hap = Part::value(&tally.x.contrary, sample)
-        + on_y
-        + Part::value(&tally.others.contrary, sample);
+    let het_hap =
+        Part::value(&tally.x.contrary, sample) + on_y + Part::value(&tally.others.contrary, sample);
     Quality {
         call_rate: ratio(rows - counts[MISSING], rows),
         het: het as i64,
@@ -120,6 +120,7 @@ pub fn write(
     callset: &str,
     cohort: &Cohort,
     tally: &Tally,
+    sums: &SampleSums,
     mads: f64,
 ) -> Result<FileEntry, Error> {
     let n = cohort.len();
@@ -132,7 +133,10 @@ pub fn write(
     let floats = |value: fn(&Quality) -> Option<f64>| -> ArrayRef {
         Arc::new(all.iter().map(value).collect::<Float64Array>())
     };
-    let null = |_: &Quality| None;
+    let means = |sums: &[Sum]| -> ArrayRef {
+        let mean = |i: usize| sums.get(i).and_then(|sum| sum.mean());
+        Arc::new((0..n).map(mean).collect::<Float64Array>())
+    };
     let sex = |e: &super::SampleEntry| {
         e.sex.map(|s| match s {
             Sex::Female => "female",
@@ -156,8 +160,8 @@ pub fn write(
         floats(|q| q.het_hom),
         floats(|q| q.ins_del),
         floats(|q| q.inbreeding),
-        floats(null),
-        floats(null),
+        means(&sums.dp),
+        means(&sums.gq),
         flags(cohort, &all, &karyotypes, mads),
         Arc::new(signals.iter().map(|s| s.f_x).collect::<Float64Array>()),
         Arc::new(signals.iter().map(|s| s.y_call_rate).collect::<Float64Array>()),

@@ -3,14 +3,13 @@
 use super::allele::{AltKind, Change, VariantType, alt_kind, trim};
 use super::cohort::Cohort;
 use super::extent::Extent;
-use super::gt::{ABSENT, Call, Kernel, MAX_ALLELES, MISSING, UNSUPPORTED};
+use super::fields::{Cells, Rules};
+use super::gt::{ABSENT, Call, FILTERED, Kernel, MAX_ALLELES, MISSING, NOT_EXPECTED, UNSUPPORTED};
 use super::info::InfoField;
 use super::region::{self, Chrom, Region};
+use super::summary::{Summaries, View};
 use super::survivors::Survivors;
-use super::{Genome, allele};
-
-/// In both alleles: no call is expected of this sample here (XX on non-PAR Y).
-const NOT_EXPECTED: u16 = 0x7ffc;
+use super::{Genome, HalfCalls, allele, policy};
 
 /// Most bytes of REF and ALT together that a record may have.
 const MAX_ALLELE_BYTES: usize = 1 << 22;
@@ -27,6 +26,8 @@ pub struct Context {
     pub info: Vec<InfoField>,
     /// Whether counts by cell are kept, see [`ShardRows::cells`].
     pub keep_cells: bool,
+    /// What is read of FORMAT.
+    pub fields: Rules,
 }
 
 /// A piece of the shard's text.
@@ -241,6 +242,12 @@ pub struct Tallies {
     pub unsupported_ploidy: u64,
     /// Half calls.
     pub half_calls: u64,
+    /// Calls that FT filters.
+    pub filtered: u64,
+    /// Values of FORMAT fields that cannot be used.
+    pub unusable_values: u64,
+    /// Cells whose AD does not have one number an allele.
+    pub miscounted_depths: u64,
 }
 
 /// The result of a shard.
@@ -256,6 +263,10 @@ pub struct ShardRows {
     pub lines: u64,
     /// Line ordinal at which positions go back.
     pub unsorted: Option<u32>,
+    /// Line ordinal of the first half call, where there must be none.
+    pub half_call: Option<u32>,
+    /// What the FORMAT fields come to, by row.
+    pub summaries: Summaries,
     /// Things counted.
     pub tallies: Tallies,
     text: Vec<u8>,
@@ -299,6 +310,12 @@ impl ShardRows {
     /// the context keeps them.
     pub fn cells(&self, i: usize, count: usize) -> &[[i32; 4]] {
         self.cells.get(i * count..(i + 1) * count).unwrap_or_default()
+    }
+
+    /// `[ac, an, hom, hemi]` of the calls of row `i` that pass the adj thresholds, by ancestry group and
+    /// then of all samples; empty without thresholds.
+    pub fn adj_groups(&self, i: usize) -> &[[i32; 4]] {
+        self.summaries.adj(i)
     }
 
     /// What rows sort by.
@@ -350,6 +367,10 @@ pub struct Builder<'a> {
     pub context: &'a Context,
     /// Calls of the record at hand that are not plain hom-ref.
     pub calls: Vec<Call>,
+    /// FORMAT fields of the record at hand.
+    pub cells: Cells,
+    halves: i32,
+    fresh: bool,
     out: ShardRows,
     slots: Vec<[i32; CLASSES]>,
     scratch: [Vec<u8>; EXTRAS],
@@ -371,6 +392,9 @@ impl<'a> Builder<'a> {
         Self {
             context,
             calls: Vec::new(),
+            cells: Cells::default(),
+            halves: 0,
+            fresh: false,
             out: ShardRows { stride, group_count, ..ShardRows::default() },
             slots: vec![[0; CLASSES]; cohort.cells.len()],
             scratch: std::array::from_fn(|_| vec![0; stride]),
@@ -387,6 +411,7 @@ impl<'a> Builder<'a> {
     pub fn begin(&mut self) {
         self.out.lines += 1;
         self.calls.clear();
+        self.cells.clear();
     }
 
     /// Rejects the record at hand, `alleles` ALT alleles with it.
@@ -448,7 +473,22 @@ impl<'a> Builder<'a> {
         if region == Region::Y && !self.context.cohort.females.is_empty() {
             self.expect_none_of_females();
         }
+        self.settle();
         self.split(site, count, region);
+    }
+
+    /// Applies the policies on half calls and filtered genotypes.
+    fn settle(&mut self) {
+        let rules = &self.context.fields.calls;
+        let halves = self.calls.iter().filter(|c| policy::is_half(c)).count();
+        self.out.tallies.half_calls += halves as u64;
+        if halves > 0 && rules.half_calls == HalfCalls::Error {
+            self.out.half_call.get_or_insert((self.out.lines - 1) as u32);
+        }
+        self.halves =
+            if halves == 0 { 0 } else { policy::settle_halves(&mut self.calls, rules.half_calls) };
+        policy::filter(&mut self.calls, &mut self.cells.failed);
+        self.out.tallies.filtered += self.cells.failed.len() as u64;
     }
 
     /// Opens or continues the segment and says which region it is; `None` for a name that cannot be used.
@@ -498,10 +538,6 @@ impl<'a> Builder<'a> {
     fn split(&mut self, site: &Site<'_>, count: usize, region: Region) {
         let unsupported = self.calls.iter().filter(|c| c.a == UNSUPPORTED).count();
         self.out.tallies.unsupported_ploidy += unsupported as u64;
-        let half = |c: &&Call| {
-            (c.a == MISSING) != (c.b == MISSING) && c.b != ABSENT && c.a != NOT_EXPECTED
-        };
-        self.out.tallies.half_calls += self.calls.iter().filter(half).count() as u64;
         let survivors = self.survivors(site, count);
         let remains = |i: usize| survivors.as_ref().map_or(i as u16 + 1, |s| s.index[i]);
         let alts = || site.alt.split(|&b| b == b',').map(|alt| (alt, alt_kind(alt))).enumerate();
@@ -511,7 +547,11 @@ impl<'a> Builder<'a> {
             if s.alt.is_empty() {
                 return;
             }
+            self.cells.forget(|i| s.index.get(i).is_some_and(|&index| index > 0));
         }
+        self.out.tallies.unusable_values += self.cells.unusable;
+        self.out.tallies.miscounted_depths += self.cells.miscounted;
+        self.fresh = true;
         let (front, back) = survivors.as_ref().map_or((0, 0), |s| (s.front, s.back));
         let reference = &site.reference[front..site.reference.len() - back];
         let empty = Span::default();
@@ -655,7 +695,30 @@ impl<'a> Builder<'a> {
                 self.out.cells.push(counts.short());
             }
         }
+        row.counts.half += self.halves;
+        self.summarise(&row);
         self.out.rows.push(row);
+    }
+
+    /// Sums up the FORMAT fields of the row that is about to be appended.
+    fn summarise(&mut self, row: &Row) {
+        let out = &mut self.out;
+        let i = out.rows.len();
+        let (het, hom) =
+            out.planes[i * 2 * out.stride..(i + 1) * 2 * out.stride].split_at(out.stride);
+        let at = row.extra[Extra::Haploid as usize] as usize;
+        let c = &row.counts;
+        let view = View {
+            het,
+            hom,
+            haploid: (at > 0).then(|| &out.extras[(at - 1) * out.stride..at * out.stride]),
+            allele: usize::from(row.allele),
+            total: [c.ac(), c.an(), c.hom_alt, c.hemi_alt],
+            groups: &out.groups[i * out.group_count..(i + 1) * out.group_count],
+            first: std::mem::take(&mut self.fresh),
+        };
+        let Context { fields, cohort, .. } = self.context;
+        out.summaries.push(&view, &self.cells, &self.cells.failed, fields, cohort);
     }
 
     fn scatter(&mut self, allele: u16, region: Region) -> Scatter {
@@ -765,7 +828,7 @@ fn class(call: &Call, allele: u16) -> usize {
     }
     match (call.a, call.b) {
         (NOT_EXPECTED, _) => NONE_EXPECTED,
-        (MISSING, MISSING | ABSENT) | (UNSUPPORTED, _) => NO_CALL,
+        (MISSING, MISSING | ABSENT) | (UNSUPPORTED | FILTERED, _) => NO_CALL,
         (a, ABSENT) => {
             if a == allele {
                 HEMI_ALT

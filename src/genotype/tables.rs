@@ -15,10 +15,9 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPrope
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 
-use super::Error;
-use super::freq;
+use super::fields::Rules;
 use super::info::{self, InfoField};
-use super::site;
+use super::{Error, field_columns, freq, quality, site};
 use crate::engine::parquet::{self as engine_parquet, HashedFile, schema_digest};
 use crate::engine::{FileEntry, FileTags};
 
@@ -50,6 +49,8 @@ pub struct Tables {
     pub carriers: Option<Table>,
     /// One row a variant and stratum, if there are strata.
     pub freq: Option<Table>,
+    /// Values of all called cells, if wanted.
+    pub quality: Option<Table>,
 }
 
 fn tags(callset: &str, table: &str) -> FileTags {
@@ -82,9 +83,10 @@ impl Tables {
         callset: &str,
         groups: &[String],
         info: &[InfoField],
-        stride: usize,
+        (samples, stride): (usize, usize),
         carriers: bool,
         strata: bool,
+        fields: &Rules,
     ) -> Result<Self, Error> {
         const DELTA: Encoding = Encoding::DELTA_BINARY_PACKED;
         let base =
@@ -117,10 +119,25 @@ impl Tables {
             Table::new(name, schema, properties, tags(callset, name), part_rows)
         };
         Ok(Self {
-            variants: table("variants", variants_schema(groups, info), variants, PART_VARIANTS)?,
+            variants: table(
+                "variants",
+                variants_schema(groups, info, fields),
+                variants,
+                PART_VARIANTS,
+            )?,
             genotypes: table("genotypes", genotypes_schema(stride)?, genotypes, PART_VARIANTS)?,
             carriers: if carriers {
-                Some(table("carriers", carriers_schema(), long, PART_CARRIERS)?)
+                Some(table("carriers", carriers_schema(fields), long, PART_CARRIERS)?)
+            } else {
+                None
+            },
+            quality: if fields.quality {
+                let properties = encoded(
+                    base("quality", &[0]).set_statistics_enabled(EnabledStatistics::Chunk),
+                    &[("variant_idx", DELTA), ("pos", DELTA)],
+                );
+                let schema = quality::schema(samples)?;
+                Some(table("quality", schema, properties, PART_VARIANTS)?)
             } else {
                 None
             },
@@ -137,7 +154,7 @@ impl Tables {
 /// Names of the per-group count columns, in the order of the counts.
 pub const GROUP_COLUMNS: [&str; 4] = ["ac", "an", "hom", "hemi"];
 
-fn variants_schema(groups: &[String], info: &[InfoField]) -> Schema {
+fn variants_schema(groups: &[String], info: &[InfoField], rules: &Rules) -> Schema {
     let must = |name: &str, ty| Field::new(name, ty, false);
     let may = |name: &str, ty| Field::new(name, ty, true);
     let int = || DataType::Int32;
@@ -185,6 +202,7 @@ fn variants_schema(groups: &[String], info: &[InfoField]) -> Schema {
     fields.push(may("grpmax_af", DataType::Float64));
     fields.push(may("faf95", DataType::Float64));
     fields.extend(site::fields());
+    fields.extend(field_columns::variant_fields(rules));
     if !info.is_empty() {
         fields.push(must("info", DataType::Struct(info::arrow_fields(info))));
     }
@@ -203,14 +221,16 @@ fn genotypes_schema(stride: usize) -> Result<Schema, Error> {
     ]))
 }
 
-fn carriers_schema() -> Schema {
-    Schema::new(vec![
+fn carriers_schema(rules: &Rules) -> Schema {
+    let mut fields = vec![
         Field::new("variant_idx", DataType::Int32, false),
         Field::new("pos", DataType::Int32, false),
         Field::new("sample_idx", DataType::Int32, false),
         Field::new("gt", DataType::Int8, false),
         Field::new("phased", DataType::Boolean, true),
-    ])
+    ];
+    fields.extend(field_columns::carrier_fields(&rules.kept));
+    Schema::new(fields)
 }
 
 /// The schema of `samples`.
@@ -234,15 +254,9 @@ pub fn samples_schema() -> Schema {
     fields.push(must("flags", DataType::new_list(DataType::Utf8, true)));
     fields.push(may("f_x", DataType::Float64));
     fields.push(may("y_call_rate", DataType::Float64));
-    for name in [
-        "n_snp",
-        "n_ti",
-        "n_tv",
-        "n_insertion",
-        "n_deletion",
-        "n_private_site",
-        "n_het_hap",
-    ] {
+    for name in
+        ["n_snp", "n_ti", "n_tv", "n_insertion", "n_deletion", "n_private_site", "n_het_hap"]
+    {
         fields.push(must(name, DataType::Int32));
     }
     Schema::new(Fields::from(fields))

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::config::{
-    CallsetFeed, CdmVersion, DateBasis, Diagnostic, Document, Error, PublicPolicy, Tier,
+    CallsetFeed, CdmVersion, DateBasis, Diagnostic, Document, Error, PublicPolicy, Stratum, Tier,
     TierPolicy, Workflow, expand,
 };
 use crate::release::Layout;
@@ -234,6 +234,10 @@ impl Problems<'_> {
             let help = "one of: vcf, vcf_list, vcf_by_chrom, bed, pgen, final_report";
             let what = if ways.is_empty() { "has no files" } else { "has files of several kinds" };
             self.add(&format!("callset.{name}"), what, Some(help.into()));
+        }
+        if feed.strata.contains(&Stratum::Adj) && !feed.calls.has_adj() {
+            let help = "set min_gq, min_dp or min_ab in its `calls`";
+            self.add(&format!("callset.{name}.strata"), "adj needs a threshold", Some(help.into()));
         }
         if !feed.final_report.is_empty() && feed.manifest.is_none() {
             let help = "the probes' positions and alleles are in the array's manifest (CSV)";
