@@ -52,9 +52,8 @@ fn quality(tally: &Tally, sample: usize, female: bool) -> Quality {
         parts.iter().map(|p| p.singletons.get(sample).map_or(0, |&s| u64::from(s))).sum();
     // Of samples stated female, calls on Y are contrary too, but no hets of one copy.
     let on_y = if female { 0 } else { Part::value(&tally.y.contrary, sample) };
-    let het_hap = Part::value(&tally.x.contrary, sample)
-        + on_y
-        + Part::value(&tally.others.contrary, sample);
+    let het_hap =
+        Part::value(&tally.x.contrary, sample) + on_y + Part::value(&tally.others.contrary, sample);
     Quality {
         call_rate: ratio(rows - counts[MISSING], rows),
         het: het as i64,

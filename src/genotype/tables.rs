@@ -234,15 +234,9 @@ pub fn samples_schema() -> Schema {
     fields.push(must("flags", DataType::new_list(DataType::Utf8, true)));
     fields.push(may("f_x", DataType::Float64));
     fields.push(may("y_call_rate", DataType::Float64));
-    for name in [
-        "n_snp",
-        "n_ti",
-        "n_tv",
-        "n_insertion",
-        "n_deletion",
-        "n_private_site",
-        "n_het_hap",
-    ] {
+    for name in
+        ["n_snp", "n_ti", "n_tv", "n_insertion", "n_deletion", "n_private_site", "n_het_hap"]
+    {
         fields.push(must(name, DataType::Int32));
     }
     Schema::new(Fields::from(fields))
