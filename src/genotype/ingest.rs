@@ -37,6 +37,8 @@ const REJECT_ROWS: usize = 4096;
 /// Tables are those of the contract, section 4. What it leaves open is decided so:
 /// - `n_missing` counts half calls too, `call_rate` is `n_called / (n_called + n_missing)`, and samples
 ///   stated female are in neither on Y outside the pseudo-autosomal regions;
+/// - where the stated sex leaves one copy (men on X and Y outside PAR, everybody on MT) two equal alleles
+///   are one and two different ones are missing and in `n_het_hap`, row by row after the split;
 /// - counts of one ALT of a multiallelic record take the other ALTs, and `*`, as not this allele;
 /// - a call of more than two alleles is missing and noted as `unsupported_ploidy`;
 /// - where any sample of the files stays out, an ALT that no included sample carries gives no row
@@ -49,9 +51,9 @@ const REJECT_ROWS: usize = 4096;
 /// - `phase` is null in rows without a phased het; `carriers.phased` is null where the call is not
 ///   diploid;
 /// - of `samples`: rates and counts are over rows of `variants`; `n_singleton` counts variants with one
-///   copy in the callset; `ti_tv` and `ins_del_ratio` count allele copies, as Hail does; `f_inbreeding`
-///   is over chromosomes 1 to 22; `karyotype`, `mean_dp` and `mean_gq` are null: FORMAT fields other than
-///   GT are not read.
+///   copy in the callset, `n_private_site` those with one carrier; `ti_tv` and `ins_del_ratio` count allele
+///   copies, as Hail does; `f_inbreeding` is over chromosomes 1 to 22; `mean_dp` and `mean_gq` are null:
+///   FORMAT fields other than GT are not read.
 ///
 /// Files may be listed in any order: they are taken in the order of their first records.
 ///

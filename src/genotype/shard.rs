@@ -375,6 +375,8 @@ pub struct Builder<'a> {
     slots: Vec<[i32; CLASSES]>,
     scratch: [Vec<u8>; EXTRAS],
     chrom: Vec<u8>,
+    /// By kind of plane: the last one that was kept, as rows name it.
+    last: [u32; EXTRAS],
 }
 
 /// What one ALT of a record came to.
@@ -399,6 +401,7 @@ impl<'a> Builder<'a> {
             slots: vec![[0; CLASSES]; cohort.cells.len()],
             scratch: std::array::from_fn(|_| vec![0; stride]),
             chrom: Vec::new(),
+            last: [0; EXTRAS],
         }
     }
 
@@ -674,9 +677,20 @@ impl<'a> Builder<'a> {
         row.phasing = scatter.phasing;
         for (i, used) in scatter.used.iter().enumerate() {
             if *used {
-                self.out.extras.extend_from_slice(&self.scratch[i]);
-                row.extra[i] = (self.out.extras.len() / self.out.stride) as u32;
-                self.scratch[i].fill(0);
+                let plane = &mut self.scratch[i];
+                // On X, Y and MT these follow from who is in, so rows share one copy.
+                let by_cohort = i == Extra::Haploid as usize || i == Extra::NotExpected as usize;
+                let last = self.last[i] as usize;
+                let stride = self.out.stride;
+                let at = (last.max(1) - 1) * stride..last * stride;
+                if by_cohort && last > 0 && self.out.extras[at] == plane[..] {
+                    row.extra[i] = self.last[i];
+                } else {
+                    self.out.extras.extend_from_slice(plane);
+                    row.extra[i] = (self.out.extras.len() / stride) as u32;
+                    self.last[i] = row.extra[i];
+                }
+                plane.fill(0);
             }
         }
         let cohort = &self.context.cohort;
