@@ -429,3 +429,6 @@ fn patched(
     }
     Ok(samples)
 }
+
+#[cfg(test)]
+mod tests;
