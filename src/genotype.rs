@@ -1,7 +1,7 @@
 //! Genotypes: VCF and BCF in, the `variants`, `genotypes`, `carriers` and `samples` tables out.
 //!
 //! ```text
-//! source (bgzf, text, gzip, bcf) -> shard -> scan (gt kernels) -> split, trim, count -> ShardRows
+//! source (bgzf, text, gzip, bcf, bed, pgen) -> shard -> scan (gt kernels) -> split, trim, count -> ShardRows
 //!        -> assemble (sort, dedupe, row groups) -> encode (Parquet chunks, in parallel) -> write (in order)
 //! ```
 //!
@@ -35,6 +35,7 @@ mod line;
 mod outlier;
 mod policy;
 mod quality;
+mod plink;
 mod region;
 mod samples;
 mod shard;
@@ -50,12 +51,15 @@ mod work;
 pub use error::Error;
 pub use ingest::ingest;
 
-/// The sample names of a VCF or BCF file, in file order; reads the header only.
+/// The sample names of a VCF, BCF, .bed or .pgen file, in file order; reads the header, .fam or .psam only.
 ///
 /// # Errors
-/// When the file cannot be read, is no VCF or BCF, is a truncated BGZF, has no samples or has one twice.
+/// When the file cannot be read, is none of these, is a truncated BGZF, has no samples or has one twice.
 pub fn sample_names(path: &Path) -> Result<Vec<String>, Error> {
-    Ok(source::Source::open(path)?.header.samples)
+    match plink::sample_names(path)? {
+        Some(names) => Ok(names),
+        None => Ok(source::Source::open(path)?.header.samples),
+    }
 }
 
 /// The sample names of a callset's files, each once, in the order in which they come up.

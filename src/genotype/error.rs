@@ -181,6 +181,60 @@ pub enum Error {
         /// The limit in bytes.
         limit: usize,
     },
+    /// A file that belongs to a .bed or .pgen is not beside it.
+    #[error("{}: not found; it belongs to {}", file.display(), of.display())]
+    MissingCompanion {
+        /// The file that is not there.
+        file: PathBuf,
+        /// The genotypes.
+        of: PathBuf,
+    },
+    /// A line of a .bim, .fam, .pvar or .psam file is malformed.
+    #[error("{}, line {line}: {what}", file.display())]
+    PlinkText {
+        /// The file.
+        file: PathBuf,
+        /// 1-based line.
+        line: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// A .bed or .pgen file is cut short, too long, or of another set than the files beside it.
+    #[error("{}: {found} bytes long, but its variants and samples take {expected}", file.display())]
+    PlinkSize {
+        /// The file.
+        file: PathBuf,
+        /// Bytes that it should have.
+        expected: u64,
+        /// Bytes that it has.
+        found: u64,
+    },
+    /// A .bed or .pgen file and those beside it do not go together.
+    #[error("{}: {what}", file.display())]
+    Plink {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// A record of a .pgen is malformed.
+    #[error("{}: malformed .pgen, record {record}: {what}", file.display())]
+    Pgen {
+        /// The file.
+        file: PathBuf,
+        /// 1-based record number.
+        record: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// A .pgen stores something that is not read, or that its specification leaves open.
+    #[error("{}: {what}: not read by this version", file.display())]
+    PgenUnsupported {
+        /// The file.
+        file: PathBuf,
+        /// What it stores.
+        what: &'static str,
+    },
     /// More variants in a chromosome than `variant_idx` can count, or a similar limit.
     #[error("{what}: more than this version can hold")]
     TooLarge {
@@ -223,6 +277,12 @@ impl Coded for Error {
             Self::BadName { .. } => "genotype::bad_name",
             Self::NoFiles { .. } => "genotype::no_files",
             Self::LineTooLong { .. } => "genotype::line_too_long",
+            Self::MissingCompanion { .. } => "genotype::missing_companion",
+            Self::PlinkText { .. } => "genotype::plink_text",
+            Self::PlinkSize { .. } => "genotype::plink_size",
+            Self::Plink { .. } => "genotype::plink_mismatch",
+            Self::Pgen { .. } => "genotype::pgen_damaged",
+            Self::PgenUnsupported { .. } => "genotype::pgen_unsupported",
             Self::TooLarge { .. } => "genotype::too_large",
             Self::Internal { .. } => "genotype::internal",
         }
@@ -238,6 +298,7 @@ impl Coded for Error {
             Self::Bgzf { .. }
             | Self::Truncated { .. }
             | Self::Gzip { .. }
+            | Self::Pgen { .. }
             | Self::CutLine { .. } => {
                 "fetch the file again and compare its checksum with the sender's"
             }
@@ -251,6 +312,15 @@ impl Coded for Error {
             Self::DuplicatePerson { .. } => "map one sample a person, or split the callset",
             Self::HalfCall { .. } => {
                 "set calls.half_calls = \"missing\" or \"haploid\", or correct the calls"
+            }
+            Self::MissingCompanion { .. } => {
+                "put .bim and .fam beside a .bed, .pvar (or .pvar.zst) and .psam beside a .pgen"
+            }
+            Self::PlinkSize { .. } | Self::Plink { .. } => {
+                "fetch the files again, all of one set, and compare their checksums with the sender's"
+            }
+            Self::PgenUnsupported { .. } => {
+                "convert it: plink2 --pfile <files> --make-pgen erase-dosage --out <new files>"
             }
             Self::UnknownInfo { .. } => {
                 "remove it from the workflow's `info` list or correct its spelling"

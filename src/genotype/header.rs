@@ -115,6 +115,15 @@ fn read_columns(line: &[u8], header: &mut Header, path: &Path) -> Result<(), Err
     Ok(())
 }
 
+/// Reads the `##` lines of a .pvar.
+pub fn read_meta_lines(text: &[u8], header: &mut Header) {
+    let mut dictionary = Dictionary::default();
+    for line in text.split(|&b| b == b'\n').filter(|line| line.starts_with(b"##")) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        read_meta(&String::from_utf8_lossy(line), header, &mut dictionary);
+    }
+}
+
 fn read_meta(line: &str, header: &mut Header, dictionary: &mut Dictionary) {
     let Some((kind, body)) = line[2..].split_once("=<") else { return };
     let attributes = attributes(body.strip_suffix('>').unwrap_or(body));

@@ -84,6 +84,7 @@ pub(super) fn ingest_tuned(
     }
     ledger.note("sheet_sample_not_in_files", cohort.absent);
     ledger.note("info_field_per_genotype_skipped", info_skipped);
+    note_plink(&mut ledger, &sources, request.options.reference.is_some());
     let stride = cohort.stride();
     let rules = Rules::new(request, &cohort);
     let size = (cohort.len(), stride);
@@ -135,6 +136,16 @@ pub(super) fn ingest_tuned(
     files.push(samples::write(job, &request.name, &context.cohort, &tally, sums, mads)?);
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(StageOutput { ledger: Ledger(vec![done.ledger]), files })
+}
+
+/// Notes what PLINK files leave open: whether REF is the reference's, and dosages, which are not read.
+fn note_plink(ledger: &mut TableLedger, sources: &[Source], checked: bool) {
+    for plink in sources.iter().filter_map(|s| s.plink.as_ref()) {
+        if !checked {
+            ledger.note("provisional_ref", plink.provisional());
+        }
+        ledger.note("dosage_not_read", plink.dosages());
+    }
 }
 
 fn open(request: &CallsetRequest) -> Result<Vec<Source>, Error> {
@@ -493,9 +504,13 @@ impl Rejects {
 
     fn write_batch(&mut self, sources: &[Source], rejected: &[Rejected]) -> Result<(), Error> {
         let names: Vec<String> = sources.iter().map(Source::base_name).collect();
+        let line = |r: &Rejected| match &sources[r.file].plink {
+            Some(plink) => plink.line(r.line) as i64,
+            None => r.line as i64,
+        };
         let columns: Vec<ArrayRef> = vec![
             Arc::new(StringArray::from_iter_values(rejected.iter().map(|r| &names[r.file]))),
-            Arc::new(Int64Array::from_iter_values(rejected.iter().map(|r| r.line as i64))),
+            Arc::new(Int64Array::from_iter_values(rejected.iter().map(line))),
             Arc::new(StringArray::from_iter_values(rejected.iter().map(|r| r.reason))),
         ];
         let batch = RecordBatch::try_new(self.schema.clone(), columns)

@@ -10,6 +10,7 @@ use memmap2::Mmap;
 use super::Error;
 use super::bgzf::{self, Fault, Inflater, MAX_BLOCK};
 use super::header::{self, Header};
+use super::plink::{self, Plink};
 use crate::error::IoError;
 
 /// Longest header accepted, in bytes.
@@ -26,6 +27,8 @@ pub enum Format {
     Gzip,
     /// BCF 2.2 in BGZF: inflated as a stream, scanned in parallel.
     Bcf,
+    /// PLINK .bed or .pgen: read in parallel.
+    Plink,
 }
 
 /// An opened input file.
@@ -40,6 +43,8 @@ pub struct Source {
     pub body: usize,
     /// Uncompressed bytes of the header still ahead at `body` (all of the header for gzip).
     pub skip: usize,
+    /// The PLINK files beside it.
+    pub plink: Option<Box<Plink>>,
     map: Mmap,
 }
 
@@ -59,6 +64,11 @@ impl Source {
         // of a run are immutable by contract.
         let map = unsafe { Mmap::map(&file) }.map_err(IoError::at("mapping", path))?;
         let unknown = || Error::UnknownFormat { file: path.to_owned() };
+        if plink::is_plink(&map) {
+            let (plink, header) = Plink::open(path, &map)?;
+            let (path, plink) = (path.to_owned(), Some(Box::new(plink)));
+            return Ok(Self { path, format: Format::Plink, header, body: 0, skip: 0, plink, map });
+        }
         if bgzf::is_bgzf(&map) {
             return Self::open_bgzf(path, map);
         }
@@ -66,7 +76,15 @@ impl Source {
             let end = header_end(&map).ok_or_else(|| Error::CutLine { file: path.to_owned() })?;
             let header = header::parse(&map[..end], path)?;
             let path = path.to_owned();
-            return Ok(Self { path, format: Format::Text, header, body: end, skip: 0, map });
+            return Ok(Self {
+                path,
+                format: Format::Text,
+                header,
+                body: end,
+                skip: 0,
+                plink: None,
+                map,
+            });
         }
         if !map.starts_with(&[0x1f, 0x8b]) {
             return Err(unknown());
@@ -77,7 +95,7 @@ impl Source {
         }
         let header = header::parse(&text, path)?;
         let (path, skip) = (path.to_owned(), text.len());
-        Ok(Self { path, format: Format::Gzip, header, body: 0, skip, map })
+        Ok(Self { path, format: Format::Gzip, header, body: 0, skip, plink: None, map })
     }
 
     fn open_bgzf(path: &Path, map: Mmap) -> Result<Self, Error> {
@@ -125,7 +143,15 @@ impl Source {
         };
         let &(body, before) =
             starts.iter().rev().find(|(_, before)| *before <= end).unwrap_or(&(0, 0));
-        Ok(Self { path: path.to_owned(), format, header, body, skip: end - before, map })
+        Ok(Self {
+            path: path.to_owned(),
+            format,
+            header,
+            body,
+            skip: end - before,
+            plink: None,
+            map,
+        })
     }
 
     /// The file's bytes.

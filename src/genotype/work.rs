@@ -7,7 +7,7 @@ use flate2::read::MultiGzDecoder;
 use super::bgzf::{self, Inflater, MAX_BLOCK};
 use super::shard::{Builder, Context, ShardRows};
 use super::source::{Format, Source};
-use super::{Error, bcf, line};
+use super::{Error, bcf, line, plink};
 
 /// Longest line or record accepted, in bytes.
 const MAX_LINE: usize = 1 << 30;
@@ -50,6 +50,8 @@ pub enum Shard {
     Lines(Vec<u8>),
     /// Whole BCF records of a stream.
     Records(Vec<u8>),
+    /// Variants of a PLINK file.
+    Variants(plink::Variants),
 }
 
 /// Hands out the shards of one file in order.
@@ -82,6 +84,9 @@ enum State<'a> {
         records: u64,
         size: usize,
     },
+    Plink(Box<plink::VariantFeed<'a>>),
+    /// What went wrong when the feed was made.
+    Failed(Option<Error>),
     Done,
 }
 
@@ -106,6 +111,11 @@ impl<'a> Feed<'a> {
                 records: 0,
                 size: tuning.bytes,
             },
+            Format::Plink => match source.plink.as_ref().map(|plink| plink.feed(tuning)) {
+                Some(Ok(feed)) => State::Plink(Box::new(feed)),
+                Some(Err(error)) => State::Failed(Some(error)),
+                None => State::Done,
+            },
         };
         Self { source, state }
     }
@@ -116,7 +126,8 @@ impl<'a> Feed<'a> {
         let at = match &self.state {
             State::Gzip { decoder, .. } => total - decoder.get_ref().len(),
             State::Bgzf { at, .. } | State::Text { at, .. } | State::Bcf { at, .. } => *at,
-            State::Done => total,
+            State::Plink(feed) => feed.consumed(total as u64) as usize,
+            State::Failed(_) | State::Done => total,
         };
         at as u64
     }
@@ -142,6 +153,8 @@ impl<'a> Feed<'a> {
             }
             State::Gzip { .. } => self.next_lines(),
             State::Bcf { .. } => self.next_records(),
+            State::Plink(feed) => Ok(feed.next()?.map(Shard::Variants)),
+            State::Failed(error) => error.take().map_or(Ok(None), Err),
             State::Done => Ok(None),
         }
     }
@@ -257,6 +270,11 @@ pub fn scan(
 ) -> Result<ShardRows, Error> {
     let mut builder = Builder::new(context);
     match shard {
+        Shard::Variants(variants) => {
+            if let Some(plink) = &source.plink {
+                plink.scan(&mut builder, source, variants)?;
+            }
+        }
         Shard::Bgzf { range, first } => {
             scan_bgzf(&mut builder, source, *range, *first, scratch)?;
         }
