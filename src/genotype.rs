@@ -26,6 +26,8 @@ mod header;
 mod info;
 mod ingest;
 mod line;
+mod planes;
+pub mod query;
 mod region;
 mod samples;
 mod shard;

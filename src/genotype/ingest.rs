@@ -81,11 +81,16 @@ pub(super) fn ingest_tuned(
     ledger.note("info_field_per_genotype_skipped", info_skipped);
     let stride = cohort.stride();
     let plan = Plan {
-        tables: Tables::new(&request.name, &cohort.groups, &fields, stride, request.carriers)?,
+        tables: Tables::new(
+            &request.name,
+            &cohort.groups,
+            &fields,
+            cohort.len(),
+            request.carriers,
+        )?,
         groups: cohort.groups.clone(),
         info: fields.clone(),
         samples: cohort.len(),
-        stride,
     };
     let context = Context { cohort, genome: request.genome, kernel, info: fields };
     sort_files(&mut sources, &context)?;

@@ -17,6 +17,7 @@ use parquet::schema::types::ColumnPath;
 
 use super::Error;
 use super::info::{self, InfoField};
+use super::planes;
 use crate::engine::parquet::{self as engine_parquet, HashedFile, schema_digest};
 use crate::engine::{FileEntry, FileTags};
 
@@ -73,12 +74,12 @@ fn encoded(
 }
 
 impl Tables {
-    /// The tables of `callset` for `stride` bytes a plane.
+    /// The tables of `callset` with `samples` included samples.
     pub fn new(
         callset: &str,
         groups: &[String],
         info: &[InfoField],
-        stride: usize,
+        samples: usize,
         carriers: bool,
     ) -> Result<Self, Error> {
         const DELTA: Encoding = Encoding::DELTA_BINARY_PACKED;
@@ -96,9 +97,16 @@ impl Tables {
         );
         let mut genotypes =
             encoded(base("genotypes", &[0]), &[("variant_idx", DELTA), ("pos", DELTA)]);
-        for plane in ["het", "hom_alt", "phase"] {
+        for plane in planes::PLANES {
             genotypes = encoded(genotypes, &[(plane, Encoding::PLAIN)])
                 .set_column_statistics_enabled(plane.into(), EnabledStatistics::None);
+        }
+        for list in planes::LISTS {
+            let path = ColumnPath::new(vec![list.into(), "list".into(), "item".into()]);
+            genotypes = genotypes
+                .set_column_dictionary_enabled(path.clone(), false)
+                .set_column_encoding(path.clone(), DELTA)
+                .set_column_statistics_enabled(path, EnabledStatistics::None);
         }
         let mut long = encoded(
             // Each page costs a compressor, so pages are longer than the default 20,000 rows.
@@ -113,7 +121,7 @@ impl Tables {
         };
         Ok(Self {
             variants: table("variants", variants_schema(groups, info), variants, PART_VARIANTS)?,
-            genotypes: table("genotypes", genotypes_schema(stride)?, genotypes, PART_VARIANTS)?,
+            genotypes: table("genotypes", planes::schema(samples)?, genotypes, PART_VARIANTS)?,
             carriers: if carriers {
                 Some(table("carriers", carriers_schema(), long, PART_CARRIERS)?)
             } else {
@@ -177,18 +185,6 @@ fn variants_schema(groups: &[String], info: &[InfoField]) -> Schema {
         fields.push(must("info", DataType::Struct(info::arrow_fields(info))));
     }
     Schema::new(fields)
-}
-
-fn genotypes_schema(stride: usize) -> Result<Schema, Error> {
-    let bytes = i32::try_from(stride).map_err(|_| Error::TooLarge { what: "number of samples" })?;
-    let plane = |name: &str, null| Field::new(name, DataType::FixedSizeBinary(bytes), null);
-    Ok(Schema::new(vec![
-        Field::new("variant_idx", DataType::Int32, false),
-        Field::new("pos", DataType::Int32, false),
-        plane("het", false),
-        plane("hom_alt", false),
-        plane("phase", true),
-    ]))
 }
 
 fn carriers_schema() -> Schema {
