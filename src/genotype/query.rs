@@ -59,6 +59,12 @@ pub fn chrom_name(raw: &str) -> Option<String> {
     super::region::chrom(raw.as_bytes()).map(|c| c.name)
 }
 
+/// What chromosomes of these names sort by: 1 to 22, X, Y, M, then others by name.
+pub fn chrom_rank(name: &str) -> (u8, String) {
+    let rank = super::region::chrom(name.as_bytes()).map_or(u8::MAX, |c| c.rank);
+    (rank, name.to_owned())
+}
+
 /// A file of a table.
 struct Part {
     path: PathBuf,
