@@ -17,7 +17,7 @@ use super::shard::Extra;
 /// Included samples from which on rows with few set bits are index lists.
 pub const LIST_SAMPLES: usize = 16_384;
 /// A row is written as lists when at most one in so many samples has a bit set.
-const LIST_SHARE: usize = 64;
+const LIST_SHARE: usize = 32;
 
 /// Names of the plane columns.
 pub const PLANES: [&str; 4] = ["het", "hom_alt", "phase", "haploid"];
@@ -94,17 +94,46 @@ impl List {
         Self(ListBuilder::new(UInt32Builder::new()).with_field(item))
     }
 
-    /// Appends the samples whose bit is set in `word(byte number)`.
-    fn push(&mut self, stride: usize, byte: impl Fn(usize) -> u8) {
-        for i in 0..stride {
-            let mut rest = byte(i);
-            while rest != 0 {
-                self.0.values().append_value((i * 8) as u32 + rest.trailing_zeros());
-                rest &= rest - 1;
-            }
+    /// Appends samples to the list at hand: those of the set bits of 64.
+    #[inline]
+    fn add(&mut self, first: usize, mut word: u64) {
+        while word != 0 {
+            self.0.values().append_value(first as u32 + word.trailing_zeros());
+            word &= word - 1;
         }
-        self.0.append(true);
     }
+}
+
+/// 64 bits of a plane, short at its end.
+fn word(bytes: &[u8]) -> u64 {
+    match <[u8; 8]>::try_from(bytes) {
+        Ok(bytes) => u64::from_le_bytes(bytes),
+        Err(_) => bytes.iter().rev().fold(0, |w, &b| w << 8 | u64::from(b)),
+    }
+}
+
+/// Samples with a bit in either plane.
+fn set_bits(het: &[u8], hom: &[u8]) -> usize {
+    let words = het.chunks(8).zip(hom.chunks(8));
+    words.map(|(h, m)| (word(h) | word(m)).count_ones() as usize).sum()
+}
+
+/// Appends a row to the list columns.
+fn push_lists(lists: &mut [List; 4], het: &[u8], hom: &[u8], phase: Option<&[u8]>) {
+    let [hets, homs, missing, second] = lists;
+    for (i, (h, m)) in het.chunks(8).zip(hom.chunks(8)).enumerate() {
+        let (h, m) = (word(h), word(m));
+        if h | m != 0 {
+            hets.add(i * 64, h & !m);
+            homs.add(i * 64, m & !h);
+            missing.add(i * 64, h & m);
+        }
+    }
+    for (i, p) in phase.unwrap_or_default().chunks(8).enumerate() {
+        second.add(i * 64, word(p));
+    }
+    [hets, homs, missing].into_iter().for_each(|l| l.0.append(true));
+    second.0.append(phase.is_some());
 }
 
 /// The columns of [`schema`] for the rows of `group`.
@@ -123,19 +152,10 @@ pub fn arrays(group: &Group, samples: usize) -> Result<Vec<ArrayRef>, Error> {
         let row = &shard.rows[at.row as usize];
         let (het, hom) = shard.planes(at.row as usize);
         let phase = shard.extra(row, Extra::Phase);
-        let set = |i: usize| (het[i] | hom[i]).count_ones() as usize;
-        let sparse = with_lists && as_lists(samples, (0..stride).map(set).sum());
+        let sparse = with_lists && as_lists(samples, set_bits(het, hom));
         if sparse {
-            planes[0].push(None);
-            planes[1].push(None);
-            planes[2].push(None);
-            lists[0].push(stride, |i| het[i] & !hom[i]);
-            lists[1].push(stride, |i| hom[i] & !het[i]);
-            lists[2].push(stride, |i| het[i] & hom[i]);
-            match phase {
-                Some(phase) => lists[3].push(stride, |i| phase[i]),
-                None => lists[3].0.append(false),
-            }
+            planes[..3].iter_mut().for_each(|p| p.push(None));
+            push_lists(&mut lists, het, hom, phase);
         } else {
             planes[0].push(Some(het));
             planes[1].push(Some(hom));
