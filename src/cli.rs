@@ -8,6 +8,7 @@ mod init;
 mod man;
 mod plan;
 mod progress;
+mod query;
 mod report;
 mod run;
 mod schema;
@@ -37,6 +38,7 @@ pub fn main() -> ExitCode {
         Verb::Status(verb) => status::status(verb),
         Verb::Explain(verb) => explain::explain(verb),
         Verb::Verify(verb) => verify::verify(verb),
+        Verb::Query(verb) => query::query(verb),
         Verb::Schema(verb) => schema::schema(verb),
         Verb::Synth(verb) => synth::synth(verb, &args),
         Verb::Completions(verb) => man::completions(verb),

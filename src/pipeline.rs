@@ -3,6 +3,7 @@
 mod inputs;
 pub mod plan;
 mod project;
+pub mod query;
 pub mod record;
 mod run;
 mod stage;
@@ -86,6 +87,16 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// A query asks for what the release has not.
+    #[error("there is no {what} {name} in this release")]
+    NoSuch {
+        /// What kind of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
     /// A defect.
     #[error("{what}")]
     Internal {
@@ -149,6 +160,7 @@ impl Coded for Error {
             Self::InputChanged { .. } => "pipeline::input_changed",
             Self::Damaged { .. } => "pipeline::damaged",
             Self::Record { .. } => "pipeline::record",
+            Self::NoSuch { .. } => "query::unknown",
             Self::Internal { .. } => "pipeline::internal",
             other => other.inner().map_or("pipeline::internal", Coded::code),
         }
@@ -163,6 +175,7 @@ impl Coded for Error {
                 Some("run again once the feed is complete; deliver feeds by renaming".into())
             }
             Self::Unbalanced { .. } => Some("this is a defect; please report it".into()),
+            Self::NoSuch { known, .. } => Some(format!("it has {known}")),
             other => other.inner().and_then(Coded::help),
         }
     }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use programme::{Programme, Said, strata, tables_below};
 use serde_json::Value;
 
-const VERBS: [&str; 11] = [
+const VERBS: [&str; 12] = [
     "init",
     "validate",
     "plan",
@@ -19,6 +19,7 @@ const VERBS: [&str; 11] = [
     "status",
     "explain",
     "verify",
+    "query",
     "schema",
     "synth",
     "completions",

@@ -60,6 +60,8 @@ pub enum Verb {
     Explain(Explain),
     /// Re-hash a release and re-check what can be checked from its bytes.
     Verify(Verify),
+    /// Count genotypes of a release in any group of its samples, or list carriers. Controlled-tier data.
+    Query(Query),
     /// Print a JSON Schema, or write all of them.
     Schema(Schema),
     /// Make a synthetic programme: VCF, OMOP, surveys, roster, maps and vocabulary.
@@ -180,6 +182,93 @@ pub struct Verify {
     /// Answer in JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `query`.
+#[derive(Debug, clap::Args)]
+#[command(
+    long_about = "Counts genotypes of a release in any group of its samples, or lists carriers.\n\n\
+                  Answers are individual-level data of the Controlled tier or small counts of it: they \
+                  have passed no disclosure control and must not leave that tier. People are named by \
+                  their research id (person_id of the release). Counts mean what the columns of \
+                  `variants` mean.",
+    after_help = "Examples:\n  strata query out/quickstart --region chr20:1-5000000 --by ancestry\n  \
+                  strata query out/quickstart --callset wgs --region chr20 --samples cohort.txt --format json\n  \
+                  strata query out/quickstart --group case=cases.txt --group control=controls.txt \\\n    \
+                  --by sex --format parquet --out counts.parquet\n  \
+                  strata query out/quickstart --variant chr20-123-A-G --carriers\n  \
+                  strata query out/quickstart --region chr20 --person 1234567890"
+)]
+pub struct Query {
+    /// Store folder, a release folder in it, or a workflow file that names the store.
+    pub store: PathBuf,
+    /// Release id; the current one by default.
+    #[arg(long)]
+    pub release: Option<String>,
+    /// Callset; may be left out if the release has one only.
+    #[arg(long)]
+    pub callset: Option<String>,
+    /// Chromosome, position or span, 1-based with both ends: chr20, chr20:123, chr20:1-100000. All
+    /// chromosomes by default.
+    #[arg(long, conflicts_with = "variant")]
+    pub region: Option<String>,
+    /// One variant by its vid.
+    #[arg(long, value_name = "VID")]
+    pub variant: Option<String>,
+    /// Count these samples only: a file with one person_id a line.
+    #[arg(long, value_name = "FILE", group = "who")]
+    pub samples: Option<PathBuf>,
+    /// Count samples of these ancestry groups only.
+    #[arg(long, value_name = "GROUPS", value_delimiter = ',', group = "who")]
+    pub ancestry: Vec<String>,
+    /// Count a group of samples under a name: a file with one person_id a line (may be given several
+    /// times).
+    #[arg(long, value_name = "NAME=FILE", group = "who")]
+    pub group: Vec<String>,
+    /// Count each part of the samples as well.
+    #[arg(long, value_enum)]
+    pub by: Option<Part>,
+    /// List who carries the variant instead of counting.
+    #[arg(long, requires = "variant", conflicts_with_all = ["by", "group"])]
+    pub carriers: bool,
+    /// List the variants that this person carries instead of counting.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["by", "who", "carriers"])]
+    pub person: Option<i64>,
+    /// List missing calls as well.
+    #[arg(long)]
+    pub missing: bool,
+    /// How to answer.
+    #[arg(long, value_enum, default_value_t = QueryFormat::Tsv)]
+    pub format: QueryFormat,
+    /// File to write; must not exist. Standard output by default.
+    #[arg(long, short, required_if_eq("format", "parquet"))]
+    pub out: Option<PathBuf>,
+    /// Stop after so many rows.
+    #[arg(long)]
+    pub limit: Option<u64>,
+    /// Worker threads; all processors by default. Changes no output.
+    #[arg(long, short = 'j', value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+}
+
+/// What samples are divided by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// Predicted ancestry group.
+    Ancestry,
+    /// Stated sex.
+    Sex,
+}
+
+/// How to answer a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum QueryFormat {
+    /// Tab-separated values with a header line.
+    Tsv,
+    /// One JSON object a line.
+    Json,
+    /// A Parquet file.
+    Parquet,
 }
 
 /// Arguments of `schema`.

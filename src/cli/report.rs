@@ -63,7 +63,12 @@ macro_rules! through_pipeline {
         })*
     };
 }
-through_pipeline!(crate::config::Error, crate::release::Error, crate::error::IoError);
+through_pipeline!(
+    crate::config::Error,
+    crate::release::Error,
+    crate::error::IoError,
+    pipeline::query::TableError
+);
 
 #[derive(Debug)]
 struct Shown {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, DictionaryArray, FixedSizeBinaryArray, Float32Array, Float64Array,
-    Int8Array, Int32Array, ListBuilder, StringArray, StringBuilder,
+    ArrayRef, BooleanArray, DictionaryArray, Float32Array, Float64Array, Int8Array, Int32Array,
+    ListBuilder, StringArray, StringBuilder,
 };
-use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::Int8Type;
 use parquet::arrow::arrow_writer::ArrowColumnChunk;
 
@@ -16,7 +16,8 @@ use super::carriers::{self, NO_PHASE, PHASED, Rows};
 use super::fields::Rules;
 use super::freq::{self, Strata};
 use super::info::{self, InfoField};
-use super::shard::{Extra, Row};
+use super::planes;
+use super::shard::Row;
 use super::site;
 use super::stats::Memo;
 use super::tables::{Table, Tables};
@@ -50,8 +51,6 @@ pub struct Plan {
     pub info: Vec<InfoField>,
     /// Included samples.
     pub samples: usize,
-    /// Bytes of a plane.
-    pub stride: usize,
     /// Strata of `variant_freq`.
     pub strata: Strata,
     /// What is made of FORMAT fields.
@@ -79,7 +78,7 @@ pub struct Encoded {
 /// Encodes `group`, and counts its samples into the worker's tally.
 pub fn encode(plan: &Plan, worker: &mut Worker, group: &Group) -> Result<Encoded, Error> {
     let variants = plan.tables.variants.encode(&variants(plan, &mut worker.memo, group)?)?;
-    let genotypes = plan.tables.genotypes.encode(&genotypes(plan, group)?)?;
+    let genotypes = plan.tables.genotypes.encode(&planes::arrays(group, plan.samples)?)?;
     let carriers = match &plan.tables.carriers {
         Some(table) => {
             let tally = (&mut worker.tally, plan.samples);
@@ -177,40 +176,6 @@ fn carrier_arrays(rows: &Rows, kept: &[FormatField]) -> Vec<ArrayRef> {
     ];
     arrays.extend(field_columns::carrier_columns(kept, rows));
     arrays
-}
-
-fn genotypes(plan: &Plan, group: &Group) -> Result<Vec<ArrayRef>, Error> {
-    let (n, stride) = (group.rows.len(), plan.stride);
-    let mut het = Vec::with_capacity(n * stride);
-    let mut hom = Vec::with_capacity(n * stride);
-    let mut phase = Vec::new();
-    let mut phased = Vec::with_capacity(n);
-    for (i, at) in group.rows.iter().enumerate() {
-        let shard = &at.shard.rows;
-        let (h, m) = shard.planes(at.row as usize);
-        het.extend_from_slice(h);
-        hom.extend_from_slice(m);
-        let plane = shard.extra(&shard.rows[at.row as usize], Extra::Phase);
-        if let Some(plane) = plane {
-            phase.resize(i * stride, 0);
-            phase.extend_from_slice(plane);
-        }
-        phased.push(plane.is_some());
-    }
-    phase.resize(n * stride, 0);
-    let width = i32::try_from(stride).map_err(Error::internal("encoding planes"))?;
-    let plane = |bytes: Vec<u8>, nulls| -> Result<ArrayRef, Error> {
-        FixedSizeBinaryArray::try_new(width, Buffer::from_vec(bytes), nulls)
-            .map(|a| Arc::new(a) as ArrayRef)
-            .map_err(Error::internal("encoding planes"))
-    };
-    Ok(vec![
-        ordinals(group),
-        ints(group, |r| r.pos),
-        plane(het, None)?,
-        plane(hom, None)?,
-        plane(phase, Some(NullBuffer::from(phased)))?,
-    ])
 }
 
 fn ordinals(group: &Group) -> ArrayRef {

@@ -241,6 +241,14 @@ pub enum Error {
         /// What is too large.
         what: &'static str,
     },
+    /// A table of a callset is not what the release's tables are.
+    #[error("{}: cannot be read as a table of a callset: {detail}", file.display())]
+    Table {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
     /// The encoder refused, or a worker thread could not be made.
     #[error("{what}: {detail}")]
     Internal {
@@ -284,6 +292,7 @@ impl Coded for Error {
             Self::Pgen { .. } => "genotype::pgen_damaged",
             Self::PgenUnsupported { .. } => "genotype::pgen_unsupported",
             Self::TooLarge { .. } => "genotype::too_large",
+            Self::Table { .. } => "genotype::table",
             Self::Internal { .. } => "genotype::internal",
         }
     }
@@ -325,6 +334,7 @@ impl Coded for Error {
             Self::UnknownInfo { .. } => {
                 "remove it from the workflow's `info` list or correct its spelling"
             }
+            Self::Table { .. } => "check the release with `strata verify`",
             _ => return None,
         };
         Some(text.to_owned())

@@ -93,7 +93,7 @@ pub(super) fn ingest_tuned(
             &request.name,
             &cohort.groups,
             &fields,
-            size,
+            cohort.len(),
             request.carriers,
             !request.options.strata.is_empty(),
             &rules,
@@ -102,7 +102,6 @@ pub(super) fn ingest_tuned(
         groups: cohort.groups.clone(),
         info: fields.clone(),
         samples: cohort.len(),
-        stride,
         strata: Strata::new(&cohort, &request.options.strata),
     };
     let keep_cells = !request.options.strata.is_empty();

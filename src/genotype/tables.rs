@@ -17,6 +17,7 @@ use parquet::schema::types::ColumnPath;
 
 use super::fields::Rules;
 use super::info::{self, InfoField};
+use super::planes;
 use super::{Error, field_columns, freq, quality, site};
 use crate::engine::parquet::{self as engine_parquet, HashedFile, schema_digest};
 use crate::engine::{FileEntry, FileTags};
@@ -78,12 +79,12 @@ pub(super) fn encoded(
 }
 
 impl Tables {
-    /// The tables of `callset` for `stride` bytes a plane.
+    /// The tables of `callset` with `samples` included samples.
     pub fn new(
         callset: &str,
         groups: &[String],
         info: &[InfoField],
-        (samples, stride): (usize, usize),
+        samples: usize,
         carriers: bool,
         strata: bool,
         fields: &Rules,
@@ -101,11 +102,21 @@ impl Tables {
                 ("orig_pos", DELTA),
             ],
         );
-        let mut genotypes =
-            encoded(base("genotypes", &[0]), &[("variant_idx", DELTA), ("pos", DELTA)]);
-        for plane in ["het", "hom_alt", "phase"] {
+        let mut genotypes = encoded(
+            // A query of few variants inflates a page or two: benches/results/layout.md.
+            base("genotypes", &[0]).set_data_page_size_limit(256 << 10),
+            &[("variant_idx", DELTA), ("pos", DELTA)],
+        );
+        for plane in planes::PLANES {
             genotypes = encoded(genotypes, &[(plane, Encoding::PLAIN)])
                 .set_column_statistics_enabled(plane.into(), EnabledStatistics::None);
+        }
+        for list in planes::LISTS {
+            let path = ColumnPath::new(vec![list.into(), "list".into(), "item".into()]);
+            genotypes = genotypes
+                .set_column_dictionary_enabled(path.clone(), false)
+                .set_column_encoding(path.clone(), DELTA)
+                .set_column_statistics_enabled(path, EnabledStatistics::None);
         }
         let mut long = encoded(
             // Each page costs a compressor, so pages are longer than the default 20,000 rows.
@@ -125,7 +136,7 @@ impl Tables {
                 variants,
                 PART_VARIANTS,
             )?,
-            genotypes: table("genotypes", genotypes_schema(stride)?, genotypes, PART_VARIANTS)?,
+            genotypes: table("genotypes", planes::schema(samples)?, genotypes, PART_VARIANTS)?,
             carriers: if carriers {
                 Some(table("carriers", carriers_schema(fields), long, PART_CARRIERS)?)
             } else {
@@ -207,18 +218,6 @@ fn variants_schema(groups: &[String], info: &[InfoField], rules: &Rules) -> Sche
         fields.push(must("info", DataType::Struct(info::arrow_fields(info))));
     }
     Schema::new(fields)
-}
-
-fn genotypes_schema(stride: usize) -> Result<Schema, Error> {
-    let bytes = i32::try_from(stride).map_err(|_| Error::TooLarge { what: "number of samples" })?;
-    let plane = |name: &str, null| Field::new(name, DataType::FixedSizeBinary(bytes), null);
-    Ok(Schema::new(vec![
-        Field::new("variant_idx", DataType::Int32, false),
-        Field::new("pos", DataType::Int32, false),
-        plane("het", false),
-        plane("hom_alt", false),
-        plane("phase", true),
-    ]))
 }
 
 fn carriers_schema(rules: &Rules) -> Schema {
