@@ -17,10 +17,13 @@ mod assemble;
 mod bcf;
 mod bgzf;
 mod carriers;
+mod check;
 mod cohort;
 mod encode;
 mod error;
 mod extent;
+#[doc(hidden)]
+pub mod fuzz;
 mod gt;
 mod header;
 mod info;
@@ -36,6 +39,7 @@ mod tables;
 mod tally;
 mod work;
 
+pub use check::{Check, check};
 pub use error::Error;
 pub use ingest::ingest;
 
@@ -44,7 +48,11 @@ pub use ingest::ingest;
 /// # Errors
 /// When the file cannot be read, is no VCF or BCF, is a truncated BGZF, has no samples or has one twice.
 pub fn sample_names(path: &Path) -> Result<Vec<String>, Error> {
-    Ok(source::Source::open(path)?.header.samples)
+    let samples = source::Source::open(path)?.header.samples;
+    if samples.is_empty() {
+        return Err(Error::NoSamples { file: path.to_owned() });
+    }
+    Ok(samples)
 }
 
 /// The sample names of a callset's files, each once, in the order in which they come up.

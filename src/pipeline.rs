@@ -5,6 +5,7 @@ pub mod plan;
 mod project;
 pub mod record;
 mod run;
+mod spool;
 mod stage;
 mod validate;
 mod verify;
