@@ -17,6 +17,7 @@ mod assemble;
 mod bcf;
 mod bgzf;
 mod carriers;
+mod check;
 mod cohort;
 mod encode;
 mod error;
@@ -24,6 +25,8 @@ mod extent;
 mod field_columns;
 mod fields;
 mod freq;
+#[doc(hidden)]
+pub mod fuzz;
 mod gt;
 mod hardy;
 mod header;
@@ -50,6 +53,7 @@ mod tables;
 mod tally;
 mod work;
 
+pub use check::{Check, check};
 pub use error::Error;
 pub use ingest::ingest;
 
@@ -58,10 +62,14 @@ pub use ingest::ingest;
 /// # Errors
 /// When the file cannot be read, is none of these, is a truncated BGZF, has no samples or has one twice.
 pub fn sample_names(path: &Path) -> Result<Vec<String>, Error> {
-    match plink::sample_names(path)? {
-        Some(names) => Ok(names),
-        None => Ok(source::Source::open(path)?.header.samples),
+    if let Some(names) = plink::sample_names(path)? {
+        return Ok(names);
     }
+    let samples = source::Source::open(path)?.header.samples;
+    if samples.is_empty() {
+        return Err(Error::NoSamples { file: path.to_owned() });
+    }
+    Ok(samples)
 }
 
 /// The sample names of a callset's files, each once, in the order in which they come up.

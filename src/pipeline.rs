@@ -6,6 +6,7 @@ mod project;
 pub mod query;
 pub mod record;
 mod run;
+mod spool;
 mod stage;
 mod validate;
 mod verify;

@@ -110,6 +110,9 @@ pub struct Plan {
     /// Plan as if this stage had to run (may be given several times).
     #[arg(long, value_name = "STAGE")]
     pub force: Vec<String>,
+    /// Plan as `run --strict` would.
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// Arguments of `run`.
@@ -126,6 +129,10 @@ pub struct Run {
     /// Run this stage even if nothing changed (may be given several times).
     #[arg(long, value_name = "STAGE")]
     pub force: Vec<String>,
+    /// Fail at the first record of a callset that cannot be used, instead of counting it; as `strict = true`
+    /// in every callset.
+    #[arg(long)]
+    pub strict: bool,
     /// Answer in JSON.
     #[arg(long)]
     pub json: bool,

@@ -12,7 +12,10 @@ use crate::config::nearest;
 use crate::pipeline::{Action, Inputs, Plan, Project, peek_key_id};
 
 pub fn plan(verb: &PlanArgs) -> Result<ExitCode, Failure> {
-    let project = Project::open(&verb.workflow)?;
+    let mut project = Project::open(&verb.workflow)?;
+    if verb.strict {
+        project.be_strict();
+    }
     check_stages(&project, &verb.force)?;
     let inputs = Inputs::gather(&project)?;
     let key_id = peek_key_id(&project)?;

@@ -15,10 +15,14 @@ pub fn run(verb: &Run, args: &Args) -> Result<ExitCode, Failure> {
             json: verb.json,
             dag: false,
             force: verb.force.clone(),
+            strict: verb.strict,
         });
     }
     let cancel = signal::watch();
-    let project = Project::open(&verb.workflow)?;
+    let mut project = Project::open(&verb.workflow)?;
+    if verb.strict {
+        project.be_strict();
+    }
     super::plan::check_stages(&project, &verb.force)?;
     let threads = verb
         .threads

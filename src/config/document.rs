@@ -371,6 +371,8 @@ impl<'a> Checker<'a> {
         let path = self.document.resolve(written);
         let (there, message) = match kind {
             "folder" => (path.is_dir(), "there is no such folder"),
+            // Standard input.
+            "glob" if written == "-" => (true, ""),
             "glob" => (!expand(self.document.folder(), written).is_empty(), "no file matches this"),
             _ => (path.is_file(), "there is no such file"),
         };

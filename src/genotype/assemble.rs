@@ -64,6 +64,8 @@ pub struct Rejected {
     pub line: u64,
     /// Reason code.
     pub reason: &'static str,
+    /// Virtual offset of the line, if known.
+    pub offset: Option<u64>,
 }
 
 /// Puts shards together. Feed it in order.
@@ -181,20 +183,28 @@ impl<'a> Assembler<'a> {
         self.ledger.note("format_value_unusable", unusable_values);
         self.ledger.note("format_ad_count", miscounted_depths);
         self.samples.merge(&rows.summaries.samples);
-        for reject in &rows.rejects {
+        for (i, reject) in rows.rejects.iter().enumerate() {
             let line = self.base + u64::from(reject.line) + 1;
-            self.reject(self.file, line, reject.reason, u64::from(reject.alleles));
+            let offset = rows.places.get(i).copied().flatten();
+            self.reject(self.file, line, reject.reason, u64::from(reject.alleles), offset);
         }
     }
 
-    fn reject(&mut self, file: usize, line: u64, reason: &'static str, alleles: u64) {
+    fn reject(
+        &mut self,
+        file: usize,
+        line: u64,
+        reason: &'static str,
+        alleles: u64,
+        offset: Option<u64>,
+    ) {
         let name = if reason == "duplicate_variant" {
             reason.to_owned()
         } else {
             format!("bad_record:{reason}")
         };
         self.ledger.exclude(&name, alleles);
-        self.rejected.push(Rejected { file, line, reason });
+        self.rejected.push(Rejected { file, line, reason, offset });
     }
 
     fn segment(&mut self, shard: &Arc<Placed>, segment: &Segment, end: usize) -> Result<(), Error> {
@@ -224,7 +234,7 @@ impl<'a> Assembler<'a> {
         for row in ready {
             if self.last.as_ref().is_some_and(|last| last.key() == row.key()) {
                 let (file, line) = row.line();
-                self.reject(file, line, "duplicate_variant", 1);
+                self.reject(file, line, "duplicate_variant", 1, None);
                 continue;
             }
             self.last = Some(row.clone());

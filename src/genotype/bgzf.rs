@@ -76,6 +76,11 @@ pub fn block_at(data: &[u8], start: usize) -> Result<Block, Fault> {
     if head[..4] != [0x1f, 0x8b, 8, 4] {
         return Err(bad("no BGZF block header here"));
     }
+    // MTIME, XFL and OS say nothing here and no checksum covers them. Writers set them alike in all blocks, and
+    // so a damaged bit of them shows; the end-of-file block is the same whoever writes.
+    if head[4..10] != data[4..10] && !data[start..].starts_with(&EOF_BLOCK) {
+        return Err(bad("the block header differs from that of the first block"));
+    }
     let (body, size) = bsize(data, start).ok_or(bad("the block header has no BSIZE"))?;
     let end = start + size;
     if end < body + 8 {

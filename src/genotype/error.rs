@@ -143,6 +143,16 @@ pub enum Error {
         /// 1-based line (VCF) or record number (BCF).
         line: u64,
     },
+    /// A record cannot be used and the run is strict.
+    #[error("{}, line {line}: the record cannot be used ({reason}), and the run is strict", file.display())]
+    Rejected {
+        /// The file.
+        file: PathBuf,
+        /// 1-based line (VCF) or record number (BCF).
+        line: u64,
+        /// Reason code.
+        reason: &'static str,
+    },
     /// An INFO field that the workflow selects is not in the header.
     #[error("{}: INFO field `{field}`, selected by the workflow, is not in the header", file.display())]
     UnknownInfo {
@@ -280,6 +290,7 @@ impl Coded for Error {
             Self::NobodyIncluded { .. } => "genotype::nobody_included",
             Self::Unsorted { .. } => "genotype::unsorted",
             Self::HalfCall { .. } => "genotype::half_call",
+            Self::Rejected { .. } => "genotype::rejected",
             Self::UnknownInfo { .. } => "genotype::unknown_info",
             Self::InfoMismatch { .. } => "genotype::info_mismatch",
             Self::BadName { .. } => "genotype::bad_name",
@@ -312,6 +323,9 @@ impl Coded for Error {
                 "fetch the file again and compare its checksum with the sender's"
             }
             Self::Unsorted { .. } => "sort it first: bcftools sort -Oz -o sorted.vcf.gz <file>",
+            Self::Rejected { .. } => {
+                "correct the record, or run without --strict (strict = false) to count and list it"
+            }
             Self::DifferentSamples { .. } => {
                 "files of a callset must have the same sample columns; make a callset for each sample set"
             }

@@ -54,8 +54,8 @@ pub struct Header {
 /// Parses header text that ends with the `#CHROM` line.
 ///
 /// # Errors
-/// When the first line is not `##fileformat=VCF`, `#CHROM` is missing or malformed, there are no
-/// samples, or one appears twice.
+/// When the first line is not `##fileformat=VCF`, `#CHROM` is missing or malformed, or a sample appears
+/// twice. A header without samples is one of a sites-only file and no error.
 pub fn parse(text: &[u8], path: &Path) -> Result<Header, Error> {
     let fault = |line, what| Error::Header { file: path.to_owned(), line, what };
     let mut header = Header::default();
@@ -97,11 +97,10 @@ fn read_columns(line: &[u8], header: &mut Header, path: &Path) -> Result<(), Err
     if columns.len() > 8 && columns[8] != b"FORMAT" {
         return Err(fault("column 9 of the `#CHROM` line is not FORMAT"));
     }
-    if columns.len() < 10 {
-        return Err(Error::NoSamples { file: path.to_owned() });
-    }
+    // Sites-only: good for lists and annotations. A callset asks for samples itself.
+    let cells = columns.get(9..).unwrap_or_default();
     let mut seen: HashMap<&[u8], usize> = HashMap::with_capacity(columns.len());
-    for (i, name) in columns[9..].iter().enumerate() {
+    for (i, name) in cells.iter().enumerate() {
         if name.is_empty() {
             return Err(fault("a sample name is empty"));
         }
@@ -110,7 +109,7 @@ fn read_columns(line: &[u8], header: &mut Header, path: &Path) -> Result<(), Err
         }
     }
     let names: Result<Vec<String>, _> =
-        columns[9..].iter().map(|n| String::from_utf8(n.to_vec())).collect();
+        cells.iter().map(|n| String::from_utf8(n.to_vec())).collect();
     header.samples = names.map_err(|_| fault("a sample name is not UTF-8"))?;
     Ok(())
 }

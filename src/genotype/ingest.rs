@@ -151,6 +151,9 @@ fn open(request: &CallsetRequest) -> Result<Vec<Source>, Error> {
     let mut sources: Vec<Source> = Vec::new();
     for path in &request.files {
         let source = Source::open(path)?;
+        if source.header.samples.is_empty() {
+            return Err(Error::NoSamples { file: source.path });
+        }
         if let Some(first) = sources.first()
             && first.header.samples != source.header.samples
         {
@@ -460,6 +463,7 @@ struct Rejects {
     file: TableFile,
     schema: Arc<Schema>,
     waiting: Vec<Rejected>,
+    strict: bool,
 }
 
 impl Rejects {
@@ -467,6 +471,7 @@ impl Rejects {
         let schema = Arc::new(Schema::new(vec![
             Field::new("file", DataType::Utf8, false),
             Field::new("line", DataType::Int64, false),
+            Field::new("virtual_offset", DataType::Int64, true),
             Field::new("reason", DataType::Utf8, false),
         ]));
         let tags = FileTags {
@@ -478,12 +483,16 @@ impl Rejects {
         let properties = crate::engine::parquet::properties(&tags, &[]).build();
         let path = format!("quality/rejects/genomics/{}.parquet", request.name);
         let file = TableFile::create(&job.out, &path, schema.clone(), tags, properties)?;
-        Ok(Self { file, schema, waiting: Vec::new() })
+        Ok(Self { file, schema, waiting: Vec::new(), strict: request.options.strict })
     }
 
     /// Appends rejects. They are written in batches of a fixed size: pages end where batches do, and the
     /// bytes must not tell how the input was cut.
     fn write(&mut self, sources: &[Source], rejected: Vec<Rejected>) -> Result<(), Error> {
+        if let Some(first) = rejected.first().filter(|_| self.strict) {
+            let (line, reason) = (first.line, first.reason);
+            return Err(Error::Rejected { file: sources[first.file].path.clone(), line, reason });
+        }
         self.waiting.extend(rejected);
         while self.waiting.len() >= REJECT_ROWS {
             let rest = self.waiting.split_off(REJECT_ROWS);
@@ -510,6 +519,7 @@ impl Rejects {
         let columns: Vec<ArrayRef> = vec![
             Arc::new(StringArray::from_iter_values(rejected.iter().map(|r| &names[r.file]))),
             Arc::new(Int64Array::from_iter_values(rejected.iter().map(line))),
+            Arc::new(Int64Array::from_iter(rejected.iter().map(|r| r.offset.map(|o| o as i64)))),
             Arc::new(StringArray::from_iter_values(rejected.iter().map(|r| r.reason))),
         ];
         let batch = RecordBatch::try_new(self.schema.clone(), columns)

@@ -14,7 +14,10 @@ pub fn add(builder: &mut Builder<'_>, line: &[u8]) {
         *slot = tab;
         found += 1;
     }
-    if found < 9 {
+    let sites = builder.context.cohort.columns.is_empty();
+    if sites && found == 7 {
+        tabs[7] = line.len();
+    } else if found < 9 && !(sites && found == 8) {
         let alleles = if found > 4 { 1 + commas(&line[tabs[3] + 1..tabs[4]]) } else { 1 };
         return builder.reject("column_count", alleles);
     }
@@ -34,6 +37,9 @@ pub fn add(builder: &mut Builder<'_>, line: &[u8]) {
     };
     if let Some(reason) = Builder::fault(&site) {
         return builder.reject(reason, alleles);
+    }
+    if sites {
+        return builder.add(&site, 0);
     }
     match genotypes(builder, field(8), &line[tabs[8] + 1..], alleles + 1) {
         Ok(max) => builder.add(&site, max),

@@ -259,6 +259,8 @@ pub struct ShardRows {
     pub segments: Vec<Segment>,
     /// What could not be used.
     pub rejects: Vec<Reject>,
+    /// Virtual offsets of `rejects`, in the same order; shorter where the input has none.
+    pub places: Vec<Option<u64>>,
     /// Lines or records read.
     pub lines: u64,
     /// Line ordinal at which positions go back.
@@ -423,6 +425,13 @@ impl<'a> Builder<'a> {
         self.out.tallies.alleles += u64::from(alleles);
         let line = (self.out.lines - 1) as u32;
         self.out.rejects.push(Reject { line, reason, alleles });
+    }
+
+    /// Notes where the record at hand starts, if it or an allele of it was rejected.
+    pub fn place_reject(&mut self, place: impl FnOnce() -> Option<u64>) {
+        if self.out.places.len() < self.out.rejects.len() {
+            self.out.places.resize(self.out.rejects.len(), place());
+        }
     }
 
     /// Takes every included sample as not called: the record has no GT.

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapMut};
 
 use super::Error;
 use super::bgzf::{self, Fault, Inflater, MAX_BLOCK};
@@ -63,6 +63,23 @@ impl Source {
         // file, another process that shortens the file meanwhile would end this one with SIGBUS; inputs
         // of a run are immutable by contract.
         let map = unsafe { Mmap::map(&file) }.map_err(IoError::at("mapping", path))?;
+        Self::of(path, map)
+    }
+
+    /// A source of bytes that are already in memory; `path` is what messages call it.
+    ///
+    /// # Errors
+    /// As [`Source::open`].
+    pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        if bytes.is_empty() {
+            return Err(Error::UnknownFormat { file: path.to_owned() });
+        }
+        let mut map = MmapMut::map_anon(bytes.len()).map_err(IoError::at("mapping", path))?;
+        map.copy_from_slice(bytes);
+        Self::of(path, map.make_read_only().map_err(IoError::at("mapping", path))?)
+    }
+
+    fn of(path: &Path, map: Mmap) -> Result<Self, Error> {
         let unknown = || Error::UnknownFormat { file: path.to_owned() };
         if plink::is_plink(&map) {
             let (plink, header) = Plink::open(path, &map)?;
@@ -88,6 +105,11 @@ impl Source {
         }
         if !map.starts_with(&[0x1f, 0x8b]) {
             return Err(unknown());
+        }
+        // Read as gzip it might pass, with nothing to show that its end is the end.
+        if map.ends_with(&bgzf::EOF_BLOCK) {
+            let file = path.to_owned();
+            return Err(Error::Bgzf { file, offset: 0, what: "no BGZF block header here" });
         }
         let text = gzip_header(&map, path)?;
         if !text.starts_with(b"##") {

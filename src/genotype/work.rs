@@ -1,5 +1,6 @@
 //! Cutting inputs into shards and scanning one. A shard is a pure function of its descriptor.
 
+use std::collections::VecDeque;
 use std::io::Read;
 
 use flate2::read::MultiGzDecoder;
@@ -10,7 +11,7 @@ use super::source::{Format, Source};
 use super::{Error, bcf, line, plink};
 
 /// Longest line or record accepted, in bytes.
-const MAX_LINE: usize = 1 << 30;
+const MAX_LINE: usize = 1 << 28;
 /// Blocks inflated before their lines are read, so that text is still in cache.
 const BLOCKS_AT_ONCE: usize = 6;
 
@@ -257,7 +258,7 @@ pub struct Scratch {
 
 impl Default for Scratch {
     fn default() -> Self {
-        Self { inflater: Inflater::new(), window: Window { buffer: Vec::new(), filled: 0 } }
+        Self { inflater: Inflater::new(), window: Window::default() }
     }
 }
 
@@ -280,7 +281,7 @@ pub fn scan(
         }
         Shard::Text { range, first } => scan_text(&mut builder, source, *range, *first)?,
         Shard::Lines(text) => {
-            lines(&mut builder, text);
+            lines(&mut builder, text, |_| None);
         }
         Shard::Records(bytes) => {
             let mut text = bcf::Text::default();
@@ -295,11 +296,12 @@ pub fn scan(
     Ok(builder.finish())
 }
 
-/// Adds the complete lines of `text` and returns how many bytes they take.
-fn lines(builder: &mut Builder<'_>, text: &[u8]) -> usize {
+/// Adds the complete lines of `text` and returns how many bytes they take. `place`: of a line start.
+fn lines(builder: &mut Builder<'_>, text: &[u8], place: impl Fn(usize) -> Option<u64>) -> usize {
     let mut at = 0;
     while let Some(n) = memchr::memchr(b'\n', &text[at..]) {
         line::add(builder, &text[at..at + n]);
+        builder.place_reject(|| place(at));
         at += n + 1;
     }
     at
@@ -331,9 +333,14 @@ fn scan_text(
 }
 
 /// Text that is inflated into and read from, moved to the front when read.
+#[derive(Default)]
 struct Window {
     buffer: Vec<u8>,
     filled: usize,
+    /// Bytes of text that are gone from the front.
+    gone: usize,
+    /// Where blocks start: in all of the text, gone bytes included, and in the file.
+    marks: VecDeque<(usize, usize)>,
 }
 
 impl Window {
@@ -354,8 +361,23 @@ impl Window {
         inflater
             .inflate(data, &block, &mut self.buffer[self.filled..])
             .map_err(|f| source.fault(at, f))?;
+        self.marks.push_back((self.gone + self.filled, at));
         self.filled += block.size;
         Ok(block.end)
+    }
+
+    /// The virtual offset (SAM specification 4.1.1) of a byte of the text. A line that starts where a block
+    /// ends is the next one's, however the input is cut.
+    fn place(&self, at: usize) -> Option<u64> {
+        let at = self.gone + at;
+        let behind = self.marks.partition_point(|(start, _)| *start <= at);
+        let (start, block) = self.marks.get(behind.checked_sub(1)?)?;
+        Some((*block as u64) << 16 | (at - start) as u64)
+    }
+
+    fn clear(&mut self) {
+        (self.filled, self.gone) = (0, 0);
+        self.marks.clear();
     }
 
     fn text(&self) -> &[u8] {
@@ -365,6 +387,10 @@ impl Window {
     fn consume(&mut self, n: usize) {
         self.buffer.copy_within(n..self.filled, 0);
         self.filled -= n;
+        self.gone += n;
+        while self.marks.get(1).is_some_and(|(start, _)| *start <= self.gone) {
+            self.marks.pop_front();
+        }
     }
 }
 
@@ -376,7 +402,7 @@ fn scan_bgzf(
     scratch: &mut Scratch,
 ) -> Result<(), Error> {
     let Scratch { inflater, window } = scratch;
-    window.filled = 0;
+    window.clear();
     let mut at = range.0;
     let mut skip = first.unwrap_or(0);
     let mut started = first.is_some();
@@ -396,12 +422,12 @@ fn scan_bgzf(
                     started = true;
                 }
                 None => {
-                    window.filled = 0;
+                    window.clear();
                     continue;
                 }
             }
         }
-        let read = lines(builder, &window.buffer[..window.filled]);
+        let read = lines(builder, &window.buffer[..window.filled], |at| window.place(at));
         window.consume(read);
     }
     if !started {
@@ -413,6 +439,7 @@ fn scan_bgzf(
         at = window.inflate(source, at, inflater)?;
         if let Some(n) = memchr::memchr(b'\n', &window.text()[searched..]) {
             line::add(builder, &window.buffer[..searched + n]);
+            builder.place_reject(|| window.place(0));
             return Ok(());
         }
         searched = window.filled;

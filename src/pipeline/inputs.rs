@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use rayon::prelude::*;
 
+use super::spool::{Spool, is_stream};
 use super::{Error, Project};
 use crate::config::expand;
 use crate::error::IoError;
@@ -27,16 +29,20 @@ pub struct InputFile {
 #[derive(Debug, Clone, Default)]
 pub struct Inputs {
     feeds: BTreeMap<String, Vec<InputFile>>,
+    /// Copies of streams, kept as long as anyone may read them.
+    #[expect(dead_code, reason = "kept for what its end does")]
+    spool: Option<Arc<Spool>>,
 }
 
 impl Inputs {
-    /// Finds and hashes every input.
+    /// Finds and hashes every input. Callset files that can be read once only are copied first.
     ///
     /// # Errors
     /// When one cannot be read.
     pub fn gather(project: &Project) -> Result<Self, Error> {
         let workflow = &project.workflow;
         let mut paths: Vec<(String, String, PathBuf)> = Vec::new();
+        let mut spool: Option<Spool> = None;
         let mut add = |feed: String, path: PathBuf| {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             paths.push((feed, name, path));
@@ -56,7 +62,14 @@ impl Inputs {
             }
         }
         for (name, callset) in &workflow.callset {
-            for path in project.callset_files(callset) {
+            for mut path in project.callset_files(callset) {
+                if is_stream(&path) {
+                    let made = match spool.take() {
+                        Some(spool) => spool,
+                        None => Spool::create(project)?,
+                    };
+                    path = spool.insert(made).copy(&path)?;
+                }
                 add(format!("callset.{name}"), path);
             }
             for path in project.companions(callset) {
@@ -108,7 +121,7 @@ impl Inputs {
                 file.input.part = part;
             }
         }
-        Ok(Self { feeds })
+        Ok(Self { feeds, spool: spool.map(Arc::new) })
     }
 
     /// Paths of a feed's files, by file name.

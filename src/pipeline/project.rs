@@ -67,6 +67,11 @@ impl Project {
         }
     }
 
+    /// Makes every callset strict. It is part of what a stage is known by: none that was not strict is reused.
+    pub fn be_strict(&mut self) {
+        self.workflow.callset.values_mut().for_each(|feed| feed.strict = true);
+    }
+
     /// A path of the workflow file, from here.
     pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
         self.document.resolve(relative)
@@ -123,11 +128,13 @@ impl Project {
     /// Files of a callset, globs and lists expanded, sorted.
     pub fn callset_files(&self, feed: &CallsetFeed) -> Vec<PathBuf> {
         let folder = self.document.folder();
+        let standard_input = feed.vcf.iter().filter(|p| *p == "-").map(PathBuf::from);
         let mut files: Vec<PathBuf> = [&feed.vcf, &feed.bed, &feed.pgen, &feed.final_report]
             .into_iter()
             .flatten()
             .chain(feed.vcf_by_chrom.values())
             .flat_map(|pattern| expand(folder, pattern))
+            .chain(standard_input)
             .collect();
         if let Some(list) = &feed.vcf_list {
             files.extend(listed(&self.path(list)));
@@ -205,6 +212,7 @@ impl Problems<'_> {
             self.name("callset", name);
             self.check_files(name, feed);
         }
+        self.check_standard_input(workflow);
         if !workflow.callset.is_empty() && workflow.tier.controlled.is_none() {
             let help = "genotypes are written to the Controlled tier; add [tier.controlled]";
             self.add("callset", "needs the Controlled tier", Some(help.into()));
@@ -223,6 +231,27 @@ impl Problems<'_> {
         if workflow.tier.public.is_some() && workflow.ehr.is_empty() {
             let help = "its counts are of people in an EHR extract; add [ehr.…] or take it out";
             self.add("tier.public", "the Public tier needs an extract", Some(help.into()));
+        }
+    }
+
+    /// Standard input is one stream, and of VCF or BCF.
+    fn check_standard_input(&mut self, workflow: &Workflow) {
+        let mut taken = false;
+        for (name, feed) in &workflow.callset {
+            let mine = feed.vcf.iter().filter(|p| *p == "-").count();
+            if mine > 1 || (mine == 1 && taken) {
+                let what = "standard input can be read once only";
+                self.add(&format!("callset.{name}.vcf"), what, None);
+            }
+            taken |= mine > 0;
+            let others =
+                [("bed", &feed.bed), ("pgen", &feed.pgen), ("final_report", &feed.final_report)];
+            for (key, files) in others {
+                if files.iter().any(|p| p == "-") {
+                    let what = "standard input is for vcf only";
+                    self.add(&format!("callset.{name}.{key}"), what, None);
+                }
+            }
         }
     }
 

@@ -142,7 +142,7 @@ fn adopt(store: &Layout, plan: &Plan) -> Result<bool, Error> {
 }
 
 /// The store folder itself is open to readers of the public tier; what is private below it is 0700.
-fn create_store(store: &Layout) -> Result<(), Error> {
+pub(super) fn create_store(store: &Layout) -> Result<(), Error> {
     for folder in [store.root().to_owned(), store.releases()] {
         if !folder.is_dir() {
             std::fs::create_dir_all(&folder).map_err(IoError::at("creating", &folder))?;
@@ -161,7 +161,7 @@ fn clear_dead_runs(store: &Layout, run_id: &str) -> Result<(), Error> {
     let staging = store.staging();
     for entry in std::fs::read_dir(&staging).map_err(IoError::at("listing", &staging))? {
         let path = entry.map_err(IoError::at("listing", &staging))?.path();
-        if path.file_name().is_some_and(|name| name != run_id) {
+        if path.file_name().is_some_and(|name| name != run_id) && !super::spool::is_alive(&path) {
             remove(&path)?;
         }
     }

@@ -45,7 +45,9 @@ pub fn validate(project: &Project) -> Vec<Problem> {
         if let Some(path) = &feed.sex {
             note(&mut problems, SexTable::read(&project.path(path)));
         }
-        let files = project.callset_files(feed);
+        let mut files = project.callset_files(feed);
+        // A stream that is looked into is gone for the run.
+        files.retain(|file| !super::spool::is_stream(file));
         let names: Vec<Option<Vec<String>>> =
             files.iter().map(|file| note(&mut problems, genotype::sample_names(file))).collect();
         let (Some(roster), Some(map), Some(path)) = (&roster, &map, &map_path) else { continue };
