@@ -27,6 +27,7 @@ mod info;
 mod ingest;
 mod line;
 mod region;
+mod report;
 mod samples;
 mod shard;
 mod source;

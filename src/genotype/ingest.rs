@@ -19,7 +19,7 @@ use super::source::Source;
 use super::tables::{Parts, Tables};
 use super::tally::Tally;
 use super::work::{Feed, Scratch, Shard, Tuning, scan};
-use super::{CallsetRequest, Error, info, samples};
+use super::{CallsetRequest, Error, info, report, samples};
 use crate::engine::{FileEntry, FileTags, Job, Ledger, StageOutput, TableFile, TableLedger};
 
 /// Variants a row group, unless planes are so long that it would hold more than [`GROUP_BYTES`].
@@ -110,6 +110,8 @@ pub(super) fn ingest_tuned(
     }
     let mut files = done.files;
     files.push(samples::write(job, &request.name, &context.cohort, &tally)?);
+    let (name, genome) = (&request.name, request.genome);
+    files.push(pool.install(|| report::write(job, name, genome, &files, &done.ledger))?);
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(StageOutput { ledger: Ledger(vec![done.ledger]), files })
 }
