@@ -42,6 +42,7 @@ mod policy;
 mod quality;
 pub mod query;
 mod region;
+mod report;
 mod samples;
 mod shard;
 mod site;

@@ -22,7 +22,7 @@ use super::summary::SampleSums;
 use super::tables::{Parts, Tables};
 use super::tally::Tally;
 use super::work::{Feed, Scratch, Shard, Tuning, scan};
-use super::{CallsetRequest, Error, info, samples};
+use super::{CallsetRequest, Error, info, report, samples};
 use crate::engine::{FileEntry, FileTags, Job, Ledger, StageOutput, TableFile, TableLedger};
 
 /// Variants a row group, unless rows are so long that it would hold more than [`GROUP_BYTES`].
@@ -87,7 +87,6 @@ pub(super) fn ingest_tuned(
     note_plink(&mut ledger, &sources, request.options.reference.is_some());
     let stride = cohort.stride();
     let rules = Rules::new(request, &cohort);
-    let size = (cohort.len(), stride);
     let plan = Plan {
         tables: Tables::new(
             &request.name,
@@ -133,6 +132,8 @@ pub(super) fn ingest_tuned(
     let mads = request.options.outlier_mads;
     let sums = &done.samples;
     files.push(samples::write(job, &request.name, &context.cohort, &tally, sums, mads)?);
+    let (name, genome) = (&request.name, request.genome);
+    files.push(pool.install(|| report::write(job, name, genome, &files, &done.ledger))?);
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(StageOutput { ledger: Ledger(vec![done.ledger]), files })
 }
