@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+mod align;
 mod allele;
 mod assemble;
 mod bcf;
@@ -22,6 +23,7 @@ mod cohort;
 mod encode;
 mod error;
 mod extent;
+mod fasta;
 mod field_columns;
 mod fields;
 mod freq;

@@ -73,6 +73,7 @@ pub struct Assembler<'a> {
     sources: &'a [Source],
     info: &'a [InfoField],
     group_rows: usize,
+    hold: i32,
     file: usize,
     base: u64,
     chrom: Option<Chrom>,
@@ -91,17 +92,19 @@ pub struct Assembler<'a> {
 }
 
 impl<'a> Assembler<'a> {
-    /// An empty one.
+    /// An empty one. No row is more than `hold` bases to the left of its record.
     pub fn new(
         sources: &'a [Source],
         info: &'a [InfoField],
         ledger: TableLedger,
         group_rows: usize,
+        hold: i32,
     ) -> Self {
         Self {
             sources,
             info,
             group_rows,
+            hold,
             file: usize::MAX,
             base: 0,
             chrom: None,
@@ -138,6 +141,10 @@ impl<'a> Assembler<'a> {
         if let Some(line) = rows.unsorted {
             return Err(self.unsorted(line));
         }
+        if let Some(line) = rows.mismatch {
+            let file = self.sources[file].path.clone();
+            return Err(Error::ReferenceMismatch { file, line: self.base + u64::from(line) + 1 });
+        }
         let lines = rows.lines;
         self.book(&rows);
         let shard = Arc::new(Placed { rows, file, base: self.base });
@@ -166,6 +173,8 @@ impl<'a> Assembler<'a> {
             without_gt,
             unsupported_ploidy,
             half_calls,
+            ref_mismatch_kept,
+            contig_not_in_reference,
             filtered,
             unusable_values,
             miscounted_depths,
@@ -179,6 +188,8 @@ impl<'a> Assembler<'a> {
         self.ledger.note("record_without_gt", without_gt);
         self.ledger.note("unsupported_ploidy", unsupported_ploidy);
         self.ledger.note("half_call", half_calls);
+        self.ledger.note("ref_mismatch_kept", ref_mismatch_kept);
+        self.ledger.note("contig_not_in_reference", contig_not_in_reference);
         self.ledger.note("filtered_call", filtered);
         self.ledger.note("format_value_unusable", unusable_values);
         self.ledger.note("format_ad_count", miscounted_depths);
@@ -220,8 +231,8 @@ impl<'a> Assembler<'a> {
         self.last_pos = segment.last_pos;
         let rows = segment.first_row..end;
         self.pending.extend(rows.map(|row| RowRef { shard: shard.clone(), row: row as u32 }));
-        // A later record starts at last_pos or behind it, and rows never move left of their record.
-        self.flush(Some(segment.last_pos))
+        // A later record starts at last_pos or behind it, and its rows are at most so far to the left.
+        self.flush(Some(segment.last_pos.saturating_sub(self.hold)))
     }
 
     fn flush(&mut self, before: Option<i32>) -> Result<(), Error> {

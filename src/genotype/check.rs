@@ -10,7 +10,7 @@ use super::gt::Kernel;
 use super::shard::Context;
 use super::source::Source;
 use super::work::{Feed, Scratch, Tuning, scan};
-use super::{Error, Genome};
+use super::{Error, Genome, ReferenceMismatch};
 use crate::engine::TableLedger;
 
 /// What an input holds.
@@ -44,12 +44,14 @@ pub(super) fn of_source(source: Source, genome: Genome, tuning: Tuning) -> Resul
         info: Vec::new(),
         keep_cells: false,
         fields: Rules::default(),
+        reference: None,
+        reference_mismatch: ReferenceMismatch::default(),
     };
     let mut check = Check { samples: source.header.samples.len(), ..Check::default() };
     let sources = [source];
     let mut feed = Feed::new(&sources[0], tuning);
     let mut scratch = Scratch::default();
-    let mut assembler = Assembler::new(&sources, &[], TableLedger::new("check"), 1024);
+    let mut assembler = Assembler::new(&sources, &[], TableLedger::new("check"), 1024, 0);
     let mut count = |assembler: &mut Assembler<'_>| {
         for reject in assembler.take_rejected() {
             *check.rejects.entry(reject.reason).or_default() += 1;

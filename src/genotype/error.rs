@@ -143,6 +143,24 @@ pub enum Error {
         /// 1-based line (VCF) or record number (BCF).
         line: u64,
     },
+    /// The reference sequence is no FASTA file.
+    #[error("{}: not a plain FASTA file, byte {offset}: {what}", file.display())]
+    Reference {
+        /// The file.
+        file: PathBuf,
+        /// Offset in bytes.
+        offset: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// REF of a record is not what the reference sequence has, and the workflow wants to stop then.
+    #[error("{}, line {line}: REF is not what the reference sequence has there", file.display())]
+    ReferenceMismatch {
+        /// The file.
+        file: PathBuf,
+        /// 1-based line (VCF) or record number (BCF).
+        line: u64,
+    },
     /// A record cannot be used and the run is strict.
     #[error("{}, line {line}: the record cannot be used ({reason}), and the run is strict", file.display())]
     Rejected {
@@ -290,6 +308,8 @@ impl Coded for Error {
             Self::NobodyIncluded { .. } => "genotype::nobody_included",
             Self::Unsorted { .. } => "genotype::unsorted",
             Self::HalfCall { .. } => "genotype::half_call",
+            Self::Reference { .. } => "genotype::reference",
+            Self::ReferenceMismatch { .. } => "genotype::reference_mismatch",
             Self::Rejected { .. } => "genotype::rejected",
             Self::UnknownInfo { .. } => "genotype::unknown_info",
             Self::InfoMismatch { .. } => "genotype::info_mismatch",
@@ -333,6 +353,12 @@ impl Coded for Error {
                 "add them to the sample map, or set unmapped_samples = \"exclude\""
             }
             Self::DuplicatePerson { .. } => "map one sample a person, or split the callset",
+            Self::Reference { .. } => {
+                "unpack it, or write it again: samtools faidx checks the form"
+            }
+            Self::ReferenceMismatch { .. } => {
+                "is it the same genome build? else set reference_mismatch = \"reject\" or \"keep\""
+            }
             Self::HalfCall { .. } => {
                 "set calls.half_calls = \"missing\" or \"haploid\", or correct the calls"
             }

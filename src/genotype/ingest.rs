@@ -13,6 +13,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use super::assemble::{Assembler, Group, Rejected};
 use super::cohort::Cohort;
 use super::encode::{self, Encoded, Plan, Worker};
+use super::fasta::Reference;
 use super::fields::Rules;
 use super::freq::Strata;
 use super::gt::Kernel;
@@ -22,7 +23,7 @@ use super::summary::SampleSums;
 use super::tables::{Parts, Tables};
 use super::tally::Tally;
 use super::work::{Feed, Scratch, Shard, Tuning, scan};
-use super::{CallsetRequest, Error, info, report, samples};
+use super::{CallsetRequest, Error, align, info, report, samples};
 use crate::engine::{FileEntry, FileTags, Job, Ledger, StageOutput, TableFile, TableLedger};
 
 /// Variants a row group, unless rows are so long that it would hold more than [`GROUP_BYTES`].
@@ -106,7 +107,18 @@ pub(super) fn ingest_tuned(
     let keep_cells = !request.options.strata.is_empty();
     let quality = if rules.quality { 6 * cohort.len() } else { 0 };
     let genome = request.genome;
-    let context = Context { cohort, genome, kernel, info: fields, keep_cells, fields: rules };
+    let reference = request.options.reference.as_deref().map(Reference::open).transpose()?;
+    let hold = if reference.is_some() { align::FURTHEST } else { 0 };
+    let context = Context {
+        cohort,
+        genome,
+        kernel,
+        info: fields,
+        keep_cells,
+        fields: rules,
+        reference,
+        reference_mismatch: request.options.reference_mismatch,
+    };
     sort_files(&mut sources, &context)?;
     let rejects = Rejects::create(request, job)?;
     let pool = rayon::ThreadPoolBuilder::new()
@@ -118,7 +130,7 @@ pub(super) fn ingest_tuned(
     let shared = Shared { sources: &sources, context: &context, plan: &plan, workers: &workers };
     let (sender, receiver) = channel();
     let assembler =
-        Assembler::new(&sources, &context.info, ledger, group_rows(2 * stride + quality));
+        Assembler::new(&sources, &context.info, ledger, group_rows(2 * stride + quality), hold);
     let writer = Writer::new(&plan, &job.out, &request.name);
     let done = pool.in_place_scope(|scope| {
         let run = Run { shared: &shared, job, sender, receiver, assembler, rejects, writer };

@@ -1,15 +1,17 @@
 //! What a shard of input becomes: biallelic rows with counts and bit planes, in input order.
 
+use super::align::{Shift, left_align};
 use super::allele::{AltKind, Change, VariantType, alt_kind, trim};
 use super::cohort::Cohort;
 use super::extent::Extent;
+use super::fasta::{Reference, Sequence};
 use super::fields::{Cells, Rules};
 use super::gt::{ABSENT, Call, FILTERED, Kernel, MAX_ALLELES, MISSING, NOT_EXPECTED, UNSUPPORTED};
 use super::info::InfoField;
 use super::region::{self, Chrom, Region};
 use super::summary::{Summaries, View};
 use super::survivors::Survivors;
-use super::{Genome, HalfCalls, allele, policy};
+use super::{Genome, HalfCalls, ReferenceMismatch, allele, policy};
 
 /// Most bytes of REF and ALT together that a record may have.
 const MAX_ALLELE_BYTES: usize = 1 << 22;
@@ -28,6 +30,10 @@ pub struct Context {
     pub keep_cells: bool,
     /// What is read of FORMAT.
     pub fields: Rules,
+    /// Reference sequence, if alleles are to be left-aligned.
+    pub reference: Option<Reference>,
+    /// What to do with a record whose REF is not what the reference has.
+    pub reference_mismatch: ReferenceMismatch,
 }
 
 /// A piece of the shard's text.
@@ -242,6 +248,10 @@ pub struct Tallies {
     pub unsupported_ploidy: u64,
     /// Half calls.
     pub half_calls: u64,
+    /// Records kept although their REF is not what the reference has.
+    pub ref_mismatch_kept: u64,
+    /// Records of a contig that the reference lacks.
+    pub contig_not_in_reference: u64,
     /// Calls that FT filters.
     pub filtered: u64,
     /// Values of FORMAT fields that cannot be used.
@@ -267,6 +277,8 @@ pub struct ShardRows {
     pub unsorted: Option<u32>,
     /// Line ordinal of the first half call, where there must be none.
     pub half_call: Option<u32>,
+    /// Line ordinal of the first REF that disagrees with the reference, where none may.
+    pub mismatch: Option<u32>,
     /// What the FORMAT fields come to, by row.
     pub summaries: Summaries,
     /// Things counted.
@@ -373,6 +385,10 @@ pub struct Builder<'a> {
     pub cells: Cells,
     halves: i32,
     fresh: bool,
+    /// Sequence of the chromosome at hand.
+    sequence: Option<Sequence<'a>>,
+    /// Whether the record at hand agrees with it.
+    agrees: bool,
     out: ShardRows,
     slots: Vec<[i32; CLASSES]>,
     scratch: [Vec<u8>; EXTRAS],
@@ -399,6 +415,8 @@ impl<'a> Builder<'a> {
             cells: Cells::default(),
             halves: 0,
             fresh: false,
+            sequence: None,
+            agrees: false,
             out: ShardRows { stride, group_count, ..ShardRows::default() },
             slots: vec![[0; CLASSES]; cohort.cells.len()],
             scratch: std::array::from_fn(|_| vec![0; stride]),
@@ -477,6 +495,9 @@ impl<'a> Builder<'a> {
         let Some(region) = self.locate(site) else {
             return self.reject("bad_contig", count);
         };
+        if !self.check_reference(site) {
+            return self.reject("ref_mismatch", count);
+        }
         self.out.tallies.alleles += count.max(1) as u64;
         if count == 0 {
             self.out.tallies.no_alt += 1;
@@ -487,6 +508,26 @@ impl<'a> Builder<'a> {
         }
         self.settle();
         self.split(site, count, region);
+    }
+
+    /// Compares REF with the reference, if there is one; `false` when the record is to be rejected.
+    fn check_reference(&mut self, site: &Site<'_>) -> bool {
+        self.agrees = self.sequence.is_some_and(|s| s.agrees(site.pos, site.reference));
+        if self.agrees || self.context.reference.is_none() {
+            return true;
+        }
+        if self.sequence.is_none() {
+            self.out.tallies.contig_not_in_reference += 1;
+            return true;
+        }
+        match self.context.reference_mismatch {
+            ReferenceMismatch::Reject => return false,
+            ReferenceMismatch::Keep => self.out.tallies.ref_mismatch_kept += 1,
+            ReferenceMismatch::Error => {
+                self.out.mismatch.get_or_insert((self.out.lines - 1) as u32);
+            }
+        }
+        true
     }
 
     /// Applies the policies on half calls and filtered genotypes.
@@ -509,6 +550,8 @@ impl<'a> Builder<'a> {
         if self.out.segments.is_empty() || self.chrom != site.chrom {
             let chrom = region::chrom(site.chrom)?;
             self.chrom = site.chrom.to_vec();
+            self.sequence =
+                self.context.reference.as_ref().and_then(|r| r.sequence_of(&chrom.name));
             if self.out.segments.last().is_none_or(|s| s.chrom != chrom) {
                 self.out.segments.push(Segment {
                     chrom,
@@ -670,10 +713,29 @@ impl<'a> Builder<'a> {
         }
         let (front, back) = trim(site.reference, alt);
         let reference = &site.reference[front..site.reference.len() - back];
+        let alt = &alt[front..alt.len() - back];
         row.pos += front as i32;
-        row.end = row.pos + reference.len() as i32 - 1;
-        row.reference = self.out.keep_upper(reference);
-        row.alt = self.out.keep_upper(&alt[front..alt.len() - back]);
+        let shift = match self.sequence.filter(|_| self.agrees) {
+            Some(sequence) => left_align(&sequence, row.pos, reference, alt),
+            None => Shift::None,
+        };
+        match shift {
+            Shift::None => {
+                row.reference = self.out.keep_upper(reference);
+                row.alt = self.out.keep_upper(alt);
+            }
+            Shift::Moved(aligned) => {
+                row.pos = aligned.pos;
+                row.reference = self.out.keep(&aligned.reference);
+                row.alt = self.out.keep(&aligned.alt);
+            }
+            Shift::TooFar => {
+                let line = row.line;
+                self.out.rejects.push(Reject { line, reason: "moved_too_far", alleles: 1 });
+                return;
+            }
+        }
+        row.end = row.pos + self.out.text(row.reference).len() as i32 - 1;
         let (reference, alt) = (self.out.text(row.reference), self.out.text(row.alt));
         row.kind = VariantType::of(reference, alt);
         row.change = Change::of(row.kind, reference, alt);
