@@ -120,7 +120,7 @@ impl<'a> Assembler<'a> {
     ///
     /// # Errors
     /// When records are out of order.
-    pub fn add(&mut self, file: usize, rows: ShardRows) -> Result<(), Error> {
+    pub fn add(&mut self, file: usize, mut rows: ShardRows) -> Result<(), Error> {
         if file != self.file {
             self.file = file;
             self.base = if self.sources[file].format == super::source::Format::Bcf {
@@ -138,6 +138,8 @@ impl<'a> Assembler<'a> {
         }
         let lines = rows.lines;
         self.book(&rows);
+        // Taken out: they are as long as the callset, and the shard stays until its last row is written.
+        self.samples.merge(&std::mem::take(&mut rows.summaries.samples));
         let shard = Arc::new(Placed { rows, file, base: self.base });
         let segments = &shard.rows.segments;
         for (i, segment) in segments.iter().enumerate() {
@@ -180,7 +182,6 @@ impl<'a> Assembler<'a> {
         self.ledger.note("filtered_call", filtered);
         self.ledger.note("format_value_unusable", unusable_values);
         self.ledger.note("format_ad_count", miscounted_depths);
-        self.samples.merge(&rows.summaries.samples);
         for reject in &rows.rejects {
             let line = self.base + u64::from(reject.line) + 1;
             self.reject(self.file, line, reject.reason, u64::from(reject.alleles));

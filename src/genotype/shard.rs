@@ -365,7 +365,8 @@ impl<'a> Builder<'a> {
     }
 
     /// The finished shard.
-    pub fn finish(self) -> ShardRows {
+    pub fn finish(mut self) -> ShardRows {
+        self.out.summaries.finish();
         self.out
     }
 
