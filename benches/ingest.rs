@@ -1,4 +1,6 @@
-//! Wall time of the genotype stage on a VCF or BCF: `cargo bench --bench ingest -- FILE [THREADS] [RUNS] [on|off|both] [OUT]`.
+//! Wall time of the genotype stage on a VCF or BCF: `cargo bench --bench ingest -- FILE [THREADS] [RUNS] [on|off|both] [OUT|-] [FIELDS]`.
+//!
+//! FIELDS, comma-separated: `format` (GQ, DP and AD in carriers), `quality`, `adj`.
 //!
 //! Prints one JSON line a run, with carriers on and off. Samples get research ids and one of five
 //! ancestry groups by a fixed rule.
@@ -10,11 +12,25 @@ use std::time::Instant;
 
 use strata::engine::Job;
 use strata::genotype::{
-    CallsetRequest, Genome, Options, SampleEntry, SampleSheet, ingest, sample_names,
+    CallRules, CallsetRequest, FormatField, Genome, Options, SampleEntry, SampleSheet, ingest,
+    sample_names,
 };
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn options(fields: &str) -> Options {
+    let has = |name| fields.split(',').any(|f| f == name);
+    let mut options = Options { quality: has("quality"), ..Options::default() };
+    if has("format") {
+        options.format = vec![FormatField::AD, FormatField::DP, FormatField::GQ];
+    }
+    if has("adj") {
+        let calls = CallRules { min_gq: Some(20), min_dp: Some(10), ..CallRules::default() };
+        options.calls = CallRules { min_ab: Some(0.2), ..calls };
+    }
+    options
+}
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
@@ -39,7 +55,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             if args.get(3).is_some_and(|m| m == if carriers { "off" } else { "on" }) {
                 continue;
             }
-            let kept = args.get(4).map(PathBuf::from);
+            let kept = args.get(4).filter(|a| *a != "-").map(PathBuf::from);
             let out = kept.clone().unwrap_or_else(|| {
                 std::env::temp_dir().join(format!("strata-bench-{}", std::process::id()))
             });
@@ -50,7 +66,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 samples: SampleSheet { included: included.clone(), ..SampleSheet::default() },
                 info: Vec::new(),
                 carriers,
-                options: Options::default(),
+                options: options(args.get(5).map_or("", String::as_str)),
             };
             let start = Instant::now();
             let done = ingest(&request, &Job::quiet(&out, threads))?;

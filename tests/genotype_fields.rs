@@ -602,7 +602,7 @@ fn bcf_and_vcf_give_the_same_tables_on_any_number_of_threads() {
                 let ad = ["3,4,5", ".", "1,.,2", "70000,1,0"][(i + s) % 4];
                 let ft = ["PASS", ".", "q", "PASS"][(i * s) % 4];
                 let cell = format!("{gt}:{ad}:{}:{}:{ft}", (i * s) % 300, (i + 3 * s) % 99);
-                if (i + s) % 11 == 0 { gt.to_owned() } else { cell }
+                if (i + s).is_multiple_of(11) { gt.to_owned() } else { cell }
             };
             let cells: Vec<String> = (0..23).map(cell).collect();
             format!("1 {} . A C,G . . . GT:AD:DP:GQ:FT {}", 10 + i, cells.join(" "))

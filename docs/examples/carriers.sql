@@ -1,4 +1,4 @@
--- Who carries a variant, by ancestry. gt: 1 het, 2 hom_alt, 3 hemi_alt (4 half and 5 missing are no carriers).
+-- Who carries a variant, by ancestry. gt: 1 het, 2 hom_alt, 3 hemi_alt (4 half, 5 missing and 6 filtered are no carriers).
 -- variant_idx counts from 0 in each chromosome, so joins need chrom too.
 SELECT
     s.ancestry,

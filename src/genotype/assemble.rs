@@ -125,7 +125,7 @@ impl<'a> Assembler<'a> {
     ///
     /// # Errors
     /// When records are out of order.
-    pub fn add(&mut self, file: usize, rows: ShardRows) -> Result<(), Error> {
+    pub fn add(&mut self, file: usize, mut rows: ShardRows) -> Result<(), Error> {
         if file != self.file {
             self.file = file;
             self.base = if self.sources[file].format == super::source::Format::Bcf {
@@ -147,6 +147,8 @@ impl<'a> Assembler<'a> {
         }
         let lines = rows.lines;
         self.book(&rows);
+        // Taken out: they are as long as the callset, and the shard stays until its last row is written.
+        self.samples.merge(&std::mem::take(&mut rows.summaries.samples));
         let shard = Arc::new(Placed { rows, file, base: self.base });
         let segments = &shard.rows.segments;
         for (i, segment) in segments.iter().enumerate() {
@@ -193,7 +195,6 @@ impl<'a> Assembler<'a> {
         self.ledger.note("filtered_call", filtered);
         self.ledger.note("format_value_unusable", unusable_values);
         self.ledger.note("format_ad_count", miscounted_depths);
-        self.samples.merge(&rows.summaries.samples);
         for (i, reject) in rows.rejects.iter().enumerate() {
             let line = self.base + u64::from(reject.line) + 1;
             let offset = rows.places.get(i).copied().flatten();

@@ -53,8 +53,10 @@ const REJECT_ROWS: usize = 4096;
 ///   diploid;
 /// - of `samples`: rates and counts are over rows of `variants`; `n_singleton` counts variants with one
 ///   copy in the callset, `n_private_site` those with one carrier; `ti_tv` and `ins_del_ratio` count allele
-///   copies, as Hail does; `f_inbreeding` is over chromosomes 1 to 22; `mean_dp` and `mean_gq` are null:
-///   FORMAT fields other than GT are not read.
+///   copies, as Hail does; `f_inbreeding` is over chromosomes 1 to 22; `mean_dp` and `mean_gq` are over
+///   records with a row in which the sample is called, null unless FORMAT fields are read;
+/// - a call whose FT is neither PASS nor missing is `n_filtered`, which is part of `n_missing`; sums and
+///   histograms of FORMAT fields are over called cells.
 ///
 /// Files may be listed in any order: they are taken in the order of their first records.
 ///

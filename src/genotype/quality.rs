@@ -1,8 +1,10 @@
 //! The `quality` table: DP, GQ and AD of the ALT of every called cell, one row a variant.
 //!
 //! Each column is a list as long as the callset, in the order of `sample_idx`, null where there is no call
-//! or no value. Values are dictionary-encoded: they are few and far from even, which a dictionary of
-//! bit-packed indices with runs holds in fewer bytes than plain or split bytes do.
+//! or no value. Chosen by measurement, in bytes a cell of DP, GQ and AD of the ALT (1,000 samples, GATK-like,
+//! zstd 1): byte stream split 0.67, 0.44, 0.20; dictionary 0.82, 0.53, 0.21; plain 1.01, 0.74, 0.28; delta 0.83,
+//! 0.90, 0.30; one row a cell, dictionary, 0.83, 0.55, 0.23 and the keys on top. Binary columns of one byte a
+//! value would be 3 % smaller still, but would have neither nulls nor values above 254, nor a type in SQL.
 
 use std::sync::Arc;
 
@@ -16,6 +18,8 @@ use super::assemble::Group;
 use super::summary::NO_VALUE;
 use super::tables::Table;
 
+/// The columns that are lists.
+pub const LISTS: [&str; 3] = ["dp", "gq", "ad_alt"];
 /// Cells that are encoded at a time, so that levels and values of a row group are never there at once.
 const CELLS: usize = 1 << 20;
 
@@ -30,13 +34,12 @@ fn item() -> FieldRef {
 pub fn schema(samples: usize) -> Result<Schema, Error> {
     let width = width(samples)?;
     let list = |name: &str| Field::new(name, DataType::FixedSizeList(item(), width), false);
-    Ok(Schema::new(vec![
+    let mut fields = vec![
         Field::new("variant_idx", DataType::Int32, false),
         Field::new("pos", DataType::Int32, false),
-        list("dp"),
-        list("gq"),
-        list("ad_alt"),
-    ]))
+    ];
+    fields.extend(LISTS.map(list));
+    Ok(Schema::new(fields))
 }
 
 fn width(samples: usize) -> Result<i32, Error> {
@@ -61,7 +64,7 @@ pub fn encode(
             Arc::new(Int32Array::from_iter_values(first..first + rows.len() as i32)),
             Arc::new(Int32Array::from_iter_values(pos)),
         ];
-        for k in 0..3 {
+        for k in 0..LISTS.len() {
             let mut values = Vec::with_capacity(rows.len() * samples);
             for at in rows {
                 let summaries = &at.shard.rows.summaries;

@@ -426,7 +426,8 @@ impl<'a> Builder<'a> {
     }
 
     /// The finished shard.
-    pub fn finish(self) -> ShardRows {
+    pub fn finish(mut self) -> ShardRows {
+        self.out.summaries.finish();
         self.out
     }
 

@@ -152,6 +152,13 @@ impl Summaries {
         }
     }
 
+    /// Gives back the memory that only the scan needs.
+    pub fn finish(&mut self) {
+        self.failing = Vec::new();
+        self.values.shrink_to_fit();
+        self.quality.shrink_to_fit();
+    }
+
     fn by_sample(&mut self, view: &View<'_>, cells: &Cells, samples: usize) {
         let SampleSums { dp, gq } = &mut self.samples;
         for (sums, values) in [(dp, &cells.dp), (gq, &cells.gq)] {
