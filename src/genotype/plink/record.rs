@@ -132,7 +132,7 @@ pub fn main_track(
                 word[..four.len()].copy_from_slice(four);
                 let set = twobit::spread(u32::from_le_bytes(word));
                 // Categories low and low + step: low ^ (low ^ high) where the bit is set.
-                row.push(low * LOW ^ set * (low ^ (low + step)));
+                row.push((low * LOW) ^ (set * (low ^ (low + step))));
             }
         }
         2 | 3 => row.extend_from_slice(base),
