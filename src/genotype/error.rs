@@ -18,7 +18,7 @@ pub enum Error {
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
     /// The file starts with none of the known magic bytes.
-    #[error("{}: neither VCF (plain, gzip, BGZF) nor BCF 2.2", file.display())]
+    #[error("{}: neither VCF (plain, gzip, BGZF) nor BCF 2.2 nor PLINK .bed or .pgen", file.display())]
     UnknownFormat {
         /// The file.
         file: PathBuf,
@@ -333,7 +333,7 @@ impl Coded for Error {
             Self::Io(e) => return e.help(),
             Self::Write(e) => return e.help(),
             Self::UnknownFormat { .. } => {
-                "give a VCF 4.x or BCF 2.2 file; other compressions must be unpacked first"
+                "give a VCF 4.x, BCF 2.2, .bed or .pgen file; other compressions must be unpacked first"
             }
             Self::Bgzf { .. }
             | Self::Truncated { .. }

@@ -17,6 +17,7 @@ use crate::error::IoError;
 use bed::Bed;
 use pgen::Pgen;
 use record::Records;
+pub use sites::Variants;
 use sites::{SiteFeed, Sites};
 
 mod bed;
@@ -40,12 +41,6 @@ pub struct Plink {
     layout: Layout,
     sites: Sites,
     samples: usize,
-}
-
-/// Consecutive variants in table order.
-pub struct Variants {
-    variants: Vec<u32>,
-    text: Vec<u8>,
 }
 
 /// Whether a file starts as .bed and .pgen do.
@@ -239,7 +234,7 @@ impl VariantFeed<'_> {
     /// # Errors
     /// A damaged .pvar.zst.
     pub fn next(&mut self) -> Result<Option<Variants>, Error> {
-        Ok(self.sites.take(self.size)?.map(|(variants, text)| Variants { variants, text }))
+        self.sites.take(self.size)
     }
 
     /// Bytes of a genotype file of `total` bytes that the shards so far stand for.

@@ -99,5 +99,6 @@ impl Bed {
 
 /// Whether bits behind the `n`th genotype of a row are set.
 fn spills(row: &[u8], n: usize) -> bool {
-    n % 4 > 0 && row.last().is_some_and(|last| last >> (2 * (n % 4)) != 0)
+    let used = n % 4;
+    used > 0 && row.last().is_some_and(|last| last >> (2 * used) != 0)
 }

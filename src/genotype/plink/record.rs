@@ -132,7 +132,7 @@ pub fn main_track(
                 word[..four.len()].copy_from_slice(four);
                 let set = twobit::spread(u32::from_le_bytes(word));
                 // Categories low and low + step: low ^ (low ^ high) where the bit is set.
-                row.push(low * LOW ^ set * (low ^ (low + step)));
+                row.push((low * LOW) ^ (set * (low ^ (low + step))));
             }
         }
         2 | 3 => row.extend_from_slice(base),
@@ -244,10 +244,12 @@ impl<'a> Records<'a> {
             self.base_of = Some(variant);
         }
         let row = if is_ld(kind) { &self.row } else { &self.base };
-        let max = if kind & (bits::MULTIALLELIC | bits::PHASE) == 0 {
-            twobit::emit(row.iter().copied(), columns, calls)
+        let max = if kind & bits::MULTIALLELIC != 0 {
+            multiallelic(kind, &mut cursor, row, alts, columns, calls)?
+        } else if kind & bits::PHASE != 0 {
+            phased(&mut cursor, row, columns, calls)?
         } else {
-            tracks(kind, &mut cursor, row, alts, columns, calls)?
+            twobit::emit(row.iter().copied(), columns, calls)
         };
         if kind & bits::DOSAGE == 0 && !cursor.0.is_empty() {
             return Err("it is longer than what it holds");
@@ -268,7 +270,7 @@ fn phase_homozygotes(calls: &mut [Call]) {
 }
 
 /// Reads the tracks of multiallelic hard calls and of phase and appends the calls.
-fn tracks(
+fn multiallelic(
     kind: u8,
     cursor: &mut Cursor<'_>,
     row: &[u64],
@@ -276,11 +278,7 @@ fn tracks(
     columns: &[u32],
     calls: &mut Vec<Call>,
 ) -> Result<u16, Fault> {
-    let (ones, twos) = if kind & bits::MULTIALLELIC != 0 {
-        patches(cursor, row, alts, columns.len())?
-    } else {
-        (Vec::new(), Vec::new())
-    };
+    let (ones, twos) = patches(cursor, row, alts, columns.len())?;
     let (mut ones, mut twos) = (ones.iter().peekable(), twos.iter().peekable());
     let mut all: Vec<Call> = Vec::new();
     let (mut hets, mut max) = (0, 0);
@@ -297,7 +295,14 @@ fn tracks(
         all.push(Call { sample: sample as u32, a, b, phased: false });
     });
     if kind & bits::PHASE != 0 {
-        phase(cursor, hets, &mut all)?;
+        let mut phase = Phase::read(cursor, hets)?;
+        for call in all.iter_mut().filter(|c| c.a != c.b) {
+            let swapped = phase.next_het();
+            call.phased = swapped.is_some();
+            if swapped == Some(true) {
+                std::mem::swap(&mut call.a, &mut call.b);
+            }
+        }
     }
     for call in all {
         let column = columns.get(call.sample as usize).copied().unwrap_or(EXCLUDED);
@@ -308,29 +313,66 @@ fn tracks(
     Ok(max)
 }
 
-/// Reads the track of phase for the heterozygous ones of all calls.
-fn phase(cursor: &mut Cursor<'_>, hets: usize, calls: &mut [Call]) -> Result<(), Fault> {
-    // One bit says whether bits follow that tell which hets are phased.
-    let head = cursor.take(1 + hets / 8)?;
-    let explicit = bit(head, 0);
-    let present = |i: usize| !explicit || bit(head, i + 1);
-    let (swapped, first) = if explicit {
-        let phased = (0..hets).filter(|&i| present(i)).count();
-        (cursor.take(phased.div_ceil(8))?, 0)
-    } else {
-        (head, 1)
-    };
-    let mut at = first;
-    for (i, call) in calls.iter_mut().filter(|c| c.a != c.b).enumerate() {
-        if present(i) {
-            call.phased = true;
-            if bit(swapped, at) {
-                std::mem::swap(&mut call.a, &mut call.b);
-            }
-            at += 1;
+/// Appends the calls of a biallelic record with a track of phase.
+fn phased(
+    cursor: &mut Cursor<'_>,
+    row: &[u64],
+    columns: &[u32],
+    calls: &mut Vec<Call>,
+) -> Result<u16, Fault> {
+    let hets = row.iter().map(|word| (word & !(word >> 1) & LOW).count_ones() as usize).sum();
+    let mut phase = Phase::read(cursor, hets)?;
+    let mut carried = false;
+    twobit::for_each(row.iter().copied(), |sample, code| {
+        let (mut a, mut b) = [(0, 0), (0, 1), (1, 1), (MISSING, MISSING)][usize::from(code)];
+        let swapped = if code == 1 { phase.next_het() } else { None };
+        if swapped == Some(true) {
+            std::mem::swap(&mut a, &mut b);
         }
+        carried |= code < 3;
+        let sample = columns.get(sample).copied().unwrap_or(EXCLUDED);
+        if sample != EXCLUDED {
+            calls.push(Call { sample, a, b, phased: swapped.is_some() });
+        }
+    });
+    Ok(u16::from(carried))
+}
+
+/// The track of phase, read het by het.
+struct Phase<'a> {
+    /// Says which hets are phased, from bit 1; `None` if all are.
+    present: Option<&'a [u8]>,
+    swapped: &'a [u8],
+    het: usize,
+    bit: usize,
+}
+
+impl<'a> Phase<'a> {
+    fn read(cursor: &mut Cursor<'a>, hets: usize) -> Result<Self, Fault> {
+        // The first bit says whether bits follow that tell which hets are phased.
+        let head = cursor.take(1 + hets / 8)?;
+        if head.last().is_some_and(|&last| u32::from(last) >> (hets % 8 + 1) != 0) {
+            return Err("bits behind the last heterozygous call are set");
+        }
+        if !bit(head, 0) {
+            return Ok(Self { present: None, swapped: head, het: 0, bit: 1 });
+        }
+        let phased: u32 = head.iter().map(|byte| byte.count_ones()).sum();
+        let swapped = cursor.take((phased as usize - 1).div_ceil(8))?;
+        Ok(Self { present: Some(head), swapped, het: 0, bit: 0 })
     }
-    Ok(())
+
+    /// Whether the next heterozygous call has its greater allele first; `None` if it is not phased.
+    #[inline(always)]
+    fn next_het(&mut self) -> Option<bool> {
+        self.het += 1;
+        if self.present.is_some_and(|present| !bit(present, self.het)) {
+            return None;
+        }
+        let swapped = bit(self.swapped, self.bit);
+        self.bit += 1;
+        Some(swapped)
+    }
 }
 
 /// Reads the two patch sets of a multiallelic record.

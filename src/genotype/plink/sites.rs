@@ -381,6 +381,14 @@ impl Lines<'_> {
     }
 }
 
+/// Consecutive variants in table order.
+pub struct Variants {
+    /// Their ordinals in the file, from 0.
+    pub variants: Vec<u32>,
+    /// Their lines, with line ends.
+    pub text: Vec<u8>,
+}
+
 /// Hands out variants in order.
 pub struct SiteFeed<'a> {
     lines: Lines<'a>,
@@ -393,7 +401,7 @@ impl SiteFeed<'_> {
     ///
     /// # Errors
     /// A damaged zstd stream.
-    pub fn take(&mut self, n: u32) -> Result<Option<(Vec<u32>, Vec<u8>)>, Error> {
+    pub fn take(&mut self, n: u32) -> Result<Option<Variants>, Error> {
         let sites = self.lines.sites;
         let end = sites.count.min(self.next.saturating_add(n.max(1)));
         let places = self.next..end;
@@ -410,7 +418,7 @@ impl SiteFeed<'_> {
                 text.extend(line.iter().take_while(|&&b| b != b'\n'));
                 text.push(b'\n');
             }
-            return Ok(Some((variants, text)));
+            return Ok(Some(Variants { variants, text }));
         }
         while self.lines.read < sites.header_lines {
             self.lines.append(&mut text)?;
@@ -419,6 +427,6 @@ impl SiteFeed<'_> {
         for _ in places.clone() {
             self.lines.append(&mut text)?;
         }
-        Ok(Some((places.collect(), text)))
+        Ok(Some(Variants { variants: places.collect(), text }))
     }
 }

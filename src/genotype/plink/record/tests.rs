@@ -35,6 +35,11 @@ fn category(cell: &Cell) -> u8 {
     }
 }
 
+/// The alleles of a call, the lesser first.
+fn sorted(c: &(u16, u16, bool)) -> (usize, usize) {
+    (usize::from(c.0.min(c.1)), usize::from(c.0.max(c.1)))
+}
+
 fn varint(mut value: usize, out: &mut Vec<u8>) {
     while value > 127 {
         out.push(value as u8 | 128);
@@ -105,11 +110,10 @@ fn encode(
         }
         _ => difflist(n, &differ(&row, &|_| kind & 3), true, out),
     }
-    let sorted = |c: &(u16, u16, bool)| (usize::from(c.0.min(c.1)), usize::from(c.0.max(c.1)));
     let other = |c: &Cell| c.as_ref().is_some_and(|c| c.0 > 1 || c.1 > 1);
     if cells.iter().any(other) {
         kind |= bits::MULTIALLELIC;
-        patch_sets(dice, cells, &row, alts, &sorted, out);
+        patch_sets(dice, cells, &row, alts, out);
     }
     let hets: Vec<&(u16, u16, bool)> = cells.iter().flatten().filter(|c| c.0 != c.1).collect();
     let phased: Vec<usize> = hets.iter().filter(|c| c.2).map(|c| usize::from(c.0 > c.1)).collect();
@@ -127,14 +131,7 @@ fn encode(
     kind
 }
 
-fn patch_sets(
-    dice: &mut Dice,
-    cells: &[Cell],
-    row: &[u8],
-    alts: usize,
-    sorted: &dyn Fn(&(u16, u16, bool)) -> (usize, usize),
-    out: &mut Vec<u8>,
-) {
+fn patch_sets(dice: &mut Dice, cells: &[Cell], row: &[u8], alts: usize, out: &mut Vec<u8>) {
     let n = cells.len();
     let head = out.len();
     out.push(0);
