@@ -69,7 +69,7 @@ fn rows(samples: usize, variants: usize) -> Vec<Row> {
                     het[byte] |= bit;
                 }
             }
-            if random.next() % 20 == 0 {
+            if random.next().is_multiple_of(20) {
                 let missing = (0.001 + 0.019 * random.unit()) * samples as f64;
                 for _ in 0..missing as usize {
                     let i = random.next() as usize % samples;

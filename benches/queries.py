@@ -106,7 +106,7 @@ class Bench:
             f"2 * (bit_count({m}) - bit_count(het & hom & {m})) AS an{i}" for i, m in enumerate(text))
         return con.execute(
             f"SELECT variant_idx, {cells} FROM (SELECT variant_idx, het::BIT AS het, hom_alt::BIT AS hom FROM read_parquet($1))",
-            [self.files("genotypes", chrom)]).fetch_arrow_table()
+            [self.files("genotypes", chrom)]).to_arrow_table()
 
     def long(self, chrom, samples, by):
         """AC by group from carriers."""
@@ -140,7 +140,7 @@ class Bench:
         yield "calls_of_a_sample_one_chromosome", {
             "strata": lambda: self.query("--region", CHROM, "--person", self.people[me]),
             "duckdb_carriers": lambda: con().execute(
-                "SELECT variant_idx, gt FROM read_parquet($1) WHERE sample_idx = $2 AND gt <= 3", [carriers, me]).fetch_arrow_table(),
+                "SELECT variant_idx, gt FROM read_parquet($1) WHERE sample_idx = $2 AND gt <= 3", [carriers, me]).to_arrow_table(),
             "polars_carriers": lambda: pl.scan_parquet(carriers).filter(
                 (pl.col("sample_idx") == me) & (pl.col("gt") <= 3)).select("variant_idx", "gt").collect(),
             "bcftools": lambda: view(CHROM, "-s", self.one, "-c", "1"),

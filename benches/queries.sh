@@ -62,6 +62,6 @@ fi
 mkdir -p benches/results
 result=benches/results/$(date -u +%F)-queries.json
 python3 benches/queries.py --strata "$strata" --work "$work" --feed "$feed" --rounds "$rounds" \
-    ${QUERIES_FLAGS:-} >"$result.part"
-mv "$result.part" "$result"
+    ${QUERIES_FLAGS:-} >"$work/result.json"
+mv "$work/result.json" "$result"
 cat "$result"

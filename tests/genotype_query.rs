@@ -1,5 +1,5 @@
 //! Counts, carriers and calls over `genotypes`: against `variants` and against counting by hand.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "test helpers")]
 
 #[path = "genotype_support/support.rs"]
 mod support;

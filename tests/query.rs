@@ -46,7 +46,7 @@ fn an_analyst_counts_groups_and_lists_carriers() {
         by_variant.values().find(|g| g[0]["ac"].parse::<i32>().unwrap() > 2).unwrap();
     let one = with_carriers[0];
     let vid = one["vid"].as_str();
-    assert_eq!(rows(&ask(&["--variant", vid]).done().out), [one.clone()]);
+    assert_eq!(rows(&ask(&["--variant", vid]).done().out), std::slice::from_ref(one));
     let carriers = rows(&ask(&["--variant", vid, "--carriers"]).done().out);
     let people: Vec<&str> = carriers.iter().map(|r| r["person_id"].as_str()).collect();
     let expected = ["n_het", "n_hom_alt", "n_hemi_alt"].map(|c| sum(&[one], c)).iter().sum::<i64>();
@@ -94,7 +94,7 @@ fn a_parquet_answer_is_private_and_holds_the_same_rows() {
 fn what_a_release_has_not_is_refused_without_naming_people() {
     let programme = Programme::in_memory(60, 300);
     programme.run().done();
-    programme.write("bad.txt", "12345\nnobody\n".to_owned());
+    programme.write("bad.txt", "12345\nnobody\n");
     let ask = |more: &[&str]| {
         let base = ["query", "store", "--log-format", "json"];
         programme.strata(base.iter().chain(more).copied())

@@ -102,7 +102,7 @@ fn word(plane: &[u8], i: usize) -> u64 {
 fn count(masks: &[u64], het: &[u8], hom: &[u8], haploid: Option<&[u8]>, out: &mut [Bits]) {
     match haploid {
         None => diploid(masks, het, hom, out),
-        Some(haploid) => any(masks, het, hom, haploid, out),
+        Some(haploid) => mixed(masks, het, hom, haploid, out),
     }
 }
 
@@ -125,7 +125,7 @@ fn diploid(masks: &[u64], het: &[u8], hom: &[u8], out: &mut [Bits]) {
 }
 
 #[inline(always)]
-fn any(masks: &[u64], het: &[u8], hom: &[u8], haploid: &[u8], out: &mut [Bits]) {
+fn mixed(masks: &[u64], het: &[u8], hom: &[u8], haploid: &[u8], out: &mut [Bits]) {
     let n = out.len();
     for (i, masks) in masks.chunks_exact(n).enumerate().take(het.len().div_ceil(8)) {
         let (h, m, one) = (word(het, i), word(hom, i), word(haploid, i));

@@ -27,19 +27,20 @@ pub struct Site {
 ///
 /// `files` are the part files of `variants` of one chromosome, in their order.
 pub fn sites(files: &[PathBuf], span: Span) -> impl Iterator<Item = Result<Site, Error>> + use<> {
-    let mut files = files.to_vec().into_iter();
+    let files = files.to_vec();
+    let mut files = files.into_iter();
     let mut open: Option<(PathBuf, ParquetRecordBatchReader)> = None;
     let mut ready = Vec::new().into_iter();
     let mut batch = move || -> Result<Option<Vec<Site>>, Error> {
         loop {
-            if let Some((path, reader)) = &mut open {
-                if let Some(batch) = reader.next() {
-                    let batch = batch.map_err(table_error(path))?;
-                    return rows(&batch, span).map(Some).ok_or_else(|| Error::Table {
-                        file: path.clone(),
-                        detail: "a column is missing or has another type".to_owned(),
-                    });
-                }
+            if let Some((path, reader)) = &mut open
+                && let Some(batch) = reader.next()
+            {
+                let batch = batch.map_err(table_error(path))?;
+                return rows(&batch, span).map(Some).ok_or_else(|| Error::Table {
+                    file: path.clone(),
+                    detail: "a column is missing or has another type".to_owned(),
+                });
             }
             let Some(path) = files.next() else { return Ok(None) };
             let reader = reader(&path, span)?;
