@@ -35,6 +35,7 @@ mod shard;
 mod source;
 mod stats;
 mod survivors;
+mod syntax;
 mod tables;
 mod tally;
 mod work;

@@ -49,6 +49,9 @@ pub fn add(builder: &mut Builder<'_>, line: &[u8]) {
 fn genotypes(builder: &mut Builder<'_>, format: &[u8], cells: &[u8]) -> Result<u16, &'static str> {
     let context = builder.context;
     let columns = &context.cohort.columns;
+    if format != b"GT" && !super::syntax::is_format(format) {
+        return Err("bad_format");
+    }
     if format == b"GT" || format.starts_with(b"GT:") {
         let gt_only = format.len() == 2;
         return gt::scan(context.kernel, cells, gt_only, columns, &mut builder.calls).map_err(

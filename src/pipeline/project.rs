@@ -244,7 +244,8 @@ impl Problems<'_> {
                 self.add(&format!("callset.{name}.vcf"), what, None);
             }
             taken |= mine > 0;
-            let others = [("bed", &feed.bed), ("pgen", &feed.pgen), ("final_report", &feed.final_report)];
+            let others =
+                [("bed", &feed.bed), ("pgen", &feed.pgen), ("final_report", &feed.final_report)];
             for (key, files) in others {
                 if files.iter().any(|p| p == "-") {
                     let what = "standard input is for vcf only";
