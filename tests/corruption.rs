@@ -31,8 +31,11 @@ fn setting(name: &str, default: usize) -> usize {
 /// A VCF of `samples` and `records` with few and irregular alternate calls.
 fn text(samples: usize, records: usize) -> Vec<u8> {
     let mut random = Random(77);
-    let mut text =
-        String::from("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT");
+    let mut text = String::from(
+        "##fileformat=VCFv4.2\n##contig=<ID=20>\n##INFO=<ID=NS,Number=1,Type=Integer,Description=\"x\">\n\
+         ##FORMAT=<ID=GT,Number=1,Type=String,Description=\"x\">\n\
+         #CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT",
+    );
     text += &(0..samples).map(|i| format!("\tS{i}")).collect::<String>();
     text += "\n";
     for i in 0..records {
