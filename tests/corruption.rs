@@ -151,14 +151,10 @@ fn a_flipped_bit_is_never_taken_for_data() {
             if fuzz::file(&damaged).is_err() {
                 continue;
             }
-            // It may pass only where it says nothing: in the bits behind the last code of a block.
+            // It may pass only where it says nothing: behind the last code of a block, in the description of
+            // a code that is not used, in a gzip header. The text is then the same, byte for byte.
             assert!(inflated(&damaged) == whole, "{name}, flip {i}: bit {bit} of byte {at}");
             neutral += 1;
-            if name != "gzip" {
-                let ends = starts(&data);
-                let last = ends[1..].iter().any(|end| at == end - 9);
-                assert!(last, "{name}, flip {i}: bit {bit} of byte {at} passed");
-            }
         }
         println!("{name}: {n} flips, {neutral} of them in bits that say nothing");
     }
