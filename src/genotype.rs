@@ -52,6 +52,7 @@ mod source;
 mod stats;
 mod summary;
 mod survivors;
+mod syntax;
 mod tables;
 mod tally;
 mod work;

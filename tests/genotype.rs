@@ -643,12 +643,18 @@ fn bytes_do_not_depend_on_threads_or_compression() {
     );
     encoder.write_all(text.as_bytes()).unwrap();
     encoder.finish().unwrap();
-    let want = digests(&plain, 1);
+    // Rejects of BGZF have virtual offsets, which other files have not.
+    let tables = |mut all: Vec<(String, String)>| {
+        all.retain(|(path, _)| !path.starts_with("quality/rejects/"));
+        all
+    };
+    let want = tables(digests(&plain, 1));
     for path in [&plain, &packed, &gzip] {
-        for threads in [1, 3] {
-            assert_eq!(digests(path, threads), want, "{} {threads}", path.display());
-        }
+        let one = digests(path, 1);
+        assert_eq!(digests(path, 3), one, "{}", path.display());
+        assert_eq!(tables(one), want, "{}", path.display());
     }
+    assert_eq!(digests(&plain, 1), digests(&gzip, 1));
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn is_breakend(alt: &[u8]) -> bool {
     let single = alt.len() > 1
         && ((alt[0] == b'.' && is_bases(&alt[1..]))
             || (alt[alt.len() - 1] == b'.' && is_bases(&alt[..alt.len() - 1])));
-    single || (alt.iter().any(|b| b"[]".contains(b)) && alt.iter().all(|&b| b.is_ascii_graphic()))
+    single || super::syntax::is_bracketed(alt, is_bases)
 }
 
 /// Whether `text` is one or more bases, IUPAC codes included, of either case.

@@ -65,7 +65,7 @@ pub fn parse(text: &[u8], path: &Path) -> Result<Header, Error> {
         let line = raw.strip_suffix(b"\n").unwrap_or(raw);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         header.lines += 1;
-        if header.lines == 1 && !line.starts_with(b"##fileformat=VCF") {
+        if header.lines == 1 && !is_version(line) {
             return Err(fault(1, "the first line is not `##fileformat=VCFv4.x`"));
         }
         if line.starts_with(b"##") {
@@ -84,6 +84,12 @@ pub fn parse(text: &[u8], path: &Path) -> Result<Header, Error> {
     }
     header.strings = dictionary.finish();
     Ok(header)
+}
+
+/// `##fileformat=VCFv4.` and a number; of later 4.x only what strata knows is read.
+fn is_version(line: &[u8]) -> bool {
+    line.strip_prefix(b"##fileformat=VCFv4.")
+        .is_some_and(|minor| (1..=2).contains(&minor.len()) && minor.iter().all(u8::is_ascii_digit))
 }
 
 fn read_columns(line: &[u8], header: &mut Header, path: &Path) -> Result<(), Error> {

@@ -55,6 +55,9 @@ fn genotypes(
 ) -> Result<u16, &'static str> {
     let context = builder.context;
     let columns = &context.cohort.columns;
+    if format != b"GT" && !super::syntax::is_format(format) {
+        return Err("bad_format");
+    }
     if format == b"GT" || format.starts_with(b"GT:") {
         let gt_only = format.len() == 2;
         let max = gt::scan(context.kernel, cells, gt_only, columns, &mut builder.calls).map_err(

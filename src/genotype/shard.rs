@@ -480,7 +480,7 @@ impl<'a> Builder<'a> {
         {
             return Some("bad_alt");
         }
-        None
+        super::syntax::fault(site)
     }
 
     /// Adds the record whose calls are in `calls`; `max` is the largest allele index that its
