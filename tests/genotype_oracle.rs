@@ -103,11 +103,18 @@ fn input(path: &std::path::Path) -> Option<Input> {
         let mut command = Command::new("plink2");
         match extension.as_str() {
             "bed" => command.arg("--bfile").arg(&stem),
-            _ => command.arg("--pgen").arg(path).arg("--pvar").arg(stem.with_extension("pvar.zst"))
-                .arg("--psam").arg(stem.with_extension("psam")),
+            _ => command
+                .arg("--pgen")
+                .arg(path)
+                .arg("--pvar")
+                .arg(stem.with_extension("pvar.zst"))
+                .arg("--psam")
+                .arg(stem.with_extension("psam")),
         };
-        let made = command.args(["--export", "vcf", "id-paste=iid", "--allow-extra-chr", "--out"])
-            .arg(vcf.with_extension("")).output();
+        let made = command
+            .args(["--export", "vcf", "id-paste=iid", "--allow-extra-chr", "--out"])
+            .arg(vcf.with_extension(""))
+            .output();
         if !made.is_ok_and(|o| o.status.success()) {
             println!("skipped: plink2 does not export {name}");
             return None;
@@ -126,21 +133,33 @@ fn input(path: &std::path::Path) -> Option<Input> {
     let t = run.variants();
     let ints: Vec<Vec<i32>> =
         ["ac", "an", "n_het", "n_hom_ref", "n_hom_alt", "n_hemi_alt", "n_missing"]
-            .iter().map(|c| t.ints(c)).collect();
+            .iter()
+            .map(|c| t.ints(c))
+            .collect();
     let (af, hwe, excess) = (t.floats("af"), t.floats("hwe_p"), t.floats("excess_het_p"));
     let (vid, opos) = (t.texts("vid"), t.ints("orig_pos"));
     let (oref, oalt) = (t.texts("orig_ref"), t.texts("orig_alt"));
     let (pos, allele) = (t.ints("pos"), t.ints("allele_index"));
-    let strata = (0..t.len()).map(|i| {
-        let mark = format!("-{}-", pos[i]);
-        let chrom = site::chrom(vid[i].as_ref().unwrap().split_once(&mark).unwrap().0);
-        let key = (chrom, opos[i], oref[i].clone().unwrap(), oalt[i].clone().unwrap(), allele[i] as usize);
-        use Fact::{Ac, Af, An, Excess, HemiAlt, Het, HomAlt, HomRef, Hwe, Missing};
-        let mut facts: Facts = [Ac, An, Het, HomRef, HomAlt, HemiAlt, Missing].into_iter()
-            .zip(ints.iter().map(|c| Some(f64::from(c[i])))).collect();
-        facts.extend([(Af, af[i]), (Hwe, hwe[i]), (Excess, excess[i])]);
-        (key, facts)
-    }).collect();
+    let strata = (0..t.len())
+        .map(|i| {
+            let mark = format!("-{}-", pos[i]);
+            let chrom = site::chrom(vid[i].as_ref().unwrap().split_once(&mark).unwrap().0);
+            let key = (
+                chrom,
+                opos[i],
+                oref[i].clone().unwrap(),
+                oalt[i].clone().unwrap(),
+                allele[i] as usize,
+            );
+            use Fact::{Ac, Af, An, Excess, HemiAlt, Het, HomAlt, HomRef, Hwe, Missing};
+            let mut facts: Facts = [Ac, An, Het, HomRef, HomAlt, HemiAlt, Missing]
+                .into_iter()
+                .zip(ints.iter().map(|c| Some(f64::from(c[i]))))
+                .collect();
+            facts.extend([(Af, af[i]), (Hwe, hwe[i]), (Excess, excess[i])]);
+            (key, facts)
+        })
+        .collect();
     let sites = site::sites(&read_text(&vcf));
     Some(Input { name, vcf, sites, strata, rejected })
 }
@@ -165,8 +184,10 @@ fn declared(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 999);
     for line in text.lines() {
         if line.starts_with("#CHROM") {
-            for c in chroms.iter().filter(|c| !text.contains(&format!("##contig=<ID={c},"))
-                && !text.contains(&format!("##contig=<ID={c}>"))) {
+            for c in chroms.iter().filter(|c| {
+                !text.contains(&format!("##contig=<ID={c},"))
+                    && !text.contains(&format!("##contig=<ID={c}>"))
+            }) {
                 out += &format!("##contig=<ID={c}>\n");
             }
         }
@@ -256,13 +277,24 @@ fn compare(tool: Tool, ask: impl Fn(&Input) -> Result<HashMap<Key, Facts>, Strin
                     Some(rule) => *explained.entry(rule.spec).or_default() += 1,
                     None => unexplained.push(format!(
                         "{} {:?} {fact:?}: strata {:?}, {tool:?} {says:?}",
-                        input.name, site.key(), ours[&fact]
+                        input.name,
+                        site.key(),
+                        ours[&fact]
                     )),
                 }
             }
         }
-        println!("{tool:?} {}: {compared} of {} alleles compared, {} rejected", input.name, input.sites.len(), input.rejected);
-        assert!(compared > 0 || input.strata.is_empty(), "{tool:?} {}: nothing compared", input.name);
+        println!(
+            "{tool:?} {}: {compared} of {} alleles compared, {} rejected",
+            input.name,
+            input.sites.len(),
+            input.rejected
+        );
+        assert!(
+            compared > 0 || input.strata.is_empty(),
+            "{tool:?} {}: nothing compared",
+            input.name
+        );
     }
     println!("{tool:?}: {equal} numbers equal; explained: {explained:?}");
     let n = unexplained.len();

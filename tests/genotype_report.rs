@@ -14,12 +14,14 @@ use support::{Run, bgzf, everyone, file, read_text, request, run, shared};
 const REPORT: &str = "quality/genomics/wgs/report.html";
 
 fn page(run: &Run) -> String {
-    std::fs::read_to_string(run.dir.path().join(REPORT)).unwrap()
+    std::fs::read_to_string(run.dir.path().join(REPORT)).unwrap().replace("&#x2f;", "/")
 }
 
 fn groups() -> BTreeMap<String, String> {
     let Some(path) = shared("link/ancestry_preds.tsv") else { return BTreeMap::new() };
-    let pair = |l: &str| l.split_once('\t').map(|(a, b)| (a.to_owned(), b.split('\t').next().unwrap().to_owned()));
+    let pair = |l: &str| {
+        l.split_once('\t').map(|(a, b)| (a.to_owned(), b.split('\t').next().unwrap().to_owned()))
+    };
     read_text(&path).lines().skip(1).filter_map(pair).collect()
 }
 
@@ -36,38 +38,50 @@ fn thousands(n: usize) -> String {
 }
 
 fn tile(page: &str, name: &str) -> String {
-    let at = page.find(&format!("<dt>{name}</dt><dd>")).unwrap_or_else(|| unreachable!("no tile {name}"));
+    let at = page
+        .find(&format!("<dt>{name}</dt><dd>"))
+        .unwrap_or_else(|| unreachable!("no tile {name}"));
     let rest = &page[at..];
     rest[rest.find("<dd>").unwrap() + 4..rest.find("</dd>").unwrap()].to_owned()
 }
 
 /// The counts in the words shown on pointing at the bars of one plot.
 fn bars(page: &str, about: &str) -> BTreeMap<String, u64> {
-    let svg = page.split(&format!("aria-label=\"{about}\"")).nth(1).unwrap().split("</svg>").next().unwrap();
+    let svg = page
+        .split(&format!("aria-label=\"{about}\""))
+        .nth(1)
+        .unwrap()
+        .split("</svg>")
+        .next()
+        .unwrap();
     let mut out = BTreeMap::new();
     for title in svg.split("<title>").skip(1) {
         let title = title.split("</title>").next().unwrap();
         let (name, rest) = title.split_once(": ").unwrap();
         let digits: String = rest.chars().take_while(|c| c.is_ascii_digit() || *c == ',').collect();
-        *out.entry(name.replace("&lt;", "<")).or_default() += digits.replace(',', "").parse::<u64>().unwrap();
+        *out.entry(name.replace("&lt;", "<")).or_default() +=
+            digits.replace(',', "").parse::<u64>().unwrap();
     }
     out
 }
 
 fn vcf(samples: usize, records: usize) -> String {
-    let mut text = String::from("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT");
+    let mut text =
+        String::from("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT");
     (0..samples).for_each(|s| text += &format!("\tNAME_{s}_{}", s * 7919 % 1000));
     text.push('\n');
     let mut state = 12345u64;
     let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         state >> 33
     };
     let chroms = ["1", "2", "22", "X"];
     for r in 0..records {
         let chrom = chroms[r * chroms.len() / records];
-        let (reference, alt) = [("A", "G"), ("C", "T"), ("A", "C"), ("A", "ATT"), ("CAG", "C"), ("A", "<DEL>")]
-            [next() as usize % 6];
+        let (reference, alt) =
+            [("A", "G"), ("C", "T"), ("A", "C"), ("A", "ATT"), ("CAG", "C"), ("A", "<DEL>")]
+                [next() as usize % 6];
         text += &format!("{chrom}\t{}\t.\t{reference}\t{alt}\t.\tPASS\t.\tGT", 1_000_000 + 900 * r);
         let common = next() % 20 + 1;
         for _ in 0..samples {
@@ -102,7 +116,10 @@ fn check_numbers(run: &Run) {
     let kinds = v.texts("variant_type");
     let of = |k: &str| kinds.iter().filter(|x| x.as_deref() == Some(k)).count();
     assert_eq!(tile(&page, "SNVs"), thousands(of("snv")));
-    assert_eq!(tile(&page, "insertions and deletions"), thousands(of("insertion") + of("deletion")));
+    assert_eq!(
+        tile(&page, "insertions and deletions"),
+        thousands(of("insertion") + of("deletion"))
+    );
     let (called, missing): (i64, i64) = v
         .ints("n_called")
         .iter()
@@ -135,7 +152,10 @@ fn check_numbers(run: &Run) {
         ["AG", "GA", "CT", "TC"].contains(&change.as_str())
     });
     let tv = of("snv") as u64 - ti;
-    assert_eq!(tile(&page, "Ti/Tv"), if tv > 0 { format!("{:.2}", ti as f64 / tv as f64) } else { "–".into() });
+    assert_eq!(
+        tile(&page, "Ti/Tv"),
+        if tv > 0 { format!("{:.2}", ti as f64 / tv as f64) } else { "–".into() }
+    );
     let density = bars(&page, "Variants by chromosome and megabase");
     assert_eq!(density.values().sum::<u64>(), v.len() as u64);
     let rates = s.floats("call_rate");
@@ -147,7 +167,8 @@ fn check_numbers(run: &Run) {
     );
     let ledger = run.ledger();
     for (reason, n) in &ledger.excluded {
-        let line = format!("<code>{reason}</code></th><td class=\"n\">{}</td>", thousands(*n as usize));
+        let line =
+            format!("<code>{reason}</code></th><td class=\"n\">{}</td>", thousands(*n as usize));
         assert!(page.contains(&line), "{line}");
     }
 }
@@ -157,7 +178,9 @@ fn numbers_are_those_of_the_tables() {
     check_numbers(&made(&vcf(60, 900), 2));
     for name in ["vcf/hail_sample_1kg_chr20_100s.vcf.gz", "vcf/hail_sample2_multiallelic.vcf.gz"] {
         let Some(path) = shared(name) else { continue };
-        check_numbers(&run(&request(std::slice::from_ref(&path), everyone(&path, &groups())), 2).unwrap());
+        check_numbers(
+            &run(&request(std::slice::from_ref(&path), everyone(&path, &groups())), 2).unwrap(),
+        );
     }
 }
 
@@ -169,7 +192,8 @@ fn bytes_follow_from_the_tables_alone() {
     let dir = tempfile::tempdir().unwrap();
     let path = file(&dir, "other_name.vcf.gz", &bgzf(text.as_bytes(), 999));
     let plain = file(&dir, "in.vcf", text.as_bytes());
-    let report = |p: &Path| page(&run(&request(&[p.to_owned()], everyone(p, &BTreeMap::new())), 3).unwrap());
+    let report =
+        |p: &Path| page(&run(&request(&[p.to_owned()], everyone(p, &BTreeMap::new())), 3).unwrap());
     assert_eq!(report(&path), report(&plain));
 }
 
@@ -193,7 +217,10 @@ fn it_is_private_and_asks_for_nothing() {
 
 #[test]
 fn a_callset_without_variants_or_calls_has_a_report() {
-    let empty = made("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tNAME_1\n", 1);
+    let empty = made(
+        "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tNAME_1\n",
+        1,
+    );
     let page = page(&empty);
     assert_eq!(tile(&page, "variants"), "0");
     assert!(!page.contains("id=\"variants\"") && !page.contains("NaN"));
@@ -231,11 +258,15 @@ fn pages_to_look_at() {
         "hail_sample2_multiallelic.vcf.gz",
     ] {
         let Some(path) = shared(&format!("vcf/{name}")) else { continue };
-        let run = run(&request(std::slice::from_ref(&path), everyone(&path, &groups())), 2).unwrap();
+        let run =
+            run(&request(std::slice::from_ref(&path), everyone(&path, &groups())), 2).unwrap();
         keep(name, &run);
     }
     if let Some(extra) = std::env::var_os("STRATA_REPORT_VCF") {
         let path = std::path::PathBuf::from(extra);
-        keep("extra", &run(&request(std::slice::from_ref(&path), everyone(&path, &groups())), 2).unwrap());
+        keep(
+            "extra",
+            &run(&request(std::slice::from_ref(&path), everyone(&path, &groups())), 2).unwrap(),
+        );
     }
 }

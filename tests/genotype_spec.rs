@@ -26,7 +26,10 @@ fn sheet(sexed: bool) -> SampleSheet {
         };
         ((*name).to_owned(), entry)
     };
-    SampleSheet { included: NAMES.iter().enumerate().map(entry).collect(), ..SampleSheet::default() }
+    SampleSheet {
+        included: NAMES.iter().enumerate().map(entry).collect(),
+        ..SampleSheet::default()
+    }
 }
 
 fn ingest(spec: &Spec) -> Run {
@@ -45,7 +48,8 @@ fn is(table: &Table, row: usize, column: &str, want: &str) -> Result<(), String>
     let close = match (got.parse::<f64>(), want.parse::<f64>()) {
         (Ok(a), Ok(b)) => {
             let digits = want.trim_start_matches(['-', '0', '.']).replace('.', "").len().max(1);
-            let tolerance = if want.contains('.') { b.abs() * 10f64.powi(1 - digits as i32) } else { 0.0 };
+            let tolerance =
+                if want.contains('.') { b.abs() * 10f64.powi(1 - digits as i32) } else { 0.0 };
             (a - b).abs() <= tolerance
         }
         _ => got == want,
@@ -59,7 +63,8 @@ fn failures(spec: &Spec) -> Vec<String> {
     let vids = variants.texts("vid");
     let at = |vid: &str| vids.iter().position(|v| v.as_deref() == Some(vid));
     let mut failed = Vec::new();
-    let mut note = |what: Result<(), String>| failed.extend(what.err().map(|e| format!("{}: {e}", spec.id)));
+    let mut note =
+        |what: Result<(), String>| failed.extend(what.err().map(|e| format!("{}: {e}", spec.id)));
     for check in spec.checks {
         match check {
             Check::Row(vid, cells) => match at(vid) {
@@ -97,8 +102,11 @@ fn strata_says_what_the_table_says() {
         .flat_map(failures)
         .collect();
     assert!(failed.is_empty(), "{failed:#?}");
-    let waiting: Vec<&str> =
-        SPECS.iter().filter(|s| s.needs.is_some_and(|n| WAITING.contains(&n))).map(|s| s.id).collect();
+    let waiting: Vec<&str> = SPECS
+        .iter()
+        .filter(|s| s.needs.is_some_and(|n| WAITING.contains(&n)))
+        .map(|s| s.id)
+        .collect();
     if !waiting.is_empty() {
         println!("skipped: {waiting:?} wait for {WAITING:?}");
     }
@@ -118,8 +126,16 @@ fn the_table_is_complete_in_itself() {
     assert_eq!(ids.len(), SPECS.len(), "ids are unique");
     assert!(SPECS.len() >= 25);
     for spec in SPECS {
-        assert!(!spec.title.is_empty() && !spec.says.is_empty() && !spec.why.is_empty(), "{}", spec.id);
-        assert!(!spec.tools.is_empty() && !spec.checks.is_empty() && !spec.source.is_empty(), "{}", spec.id);
+        assert!(
+            !spec.title.is_empty() && !spec.says.is_empty() && !spec.why.is_empty(),
+            "{}",
+            spec.id
+        );
+        assert!(
+            !spec.tools.is_empty() && !spec.checks.is_empty() && !spec.source.is_empty(),
+            "{}",
+            spec.id
+        );
     }
 }
 

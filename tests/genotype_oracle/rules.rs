@@ -17,7 +17,7 @@ pub enum Fact {
     Excess,
 }
 
-use Fact::{Ac, Af, An, Excess, Hwe, Het, HemiAlt, HomAlt, HomRef, Missing};
+use Fact::{Ac, Af, An, Excess, HemiAlt, Het, HomAlt, HomRef, Hwe, Missing};
 
 /// A tool.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

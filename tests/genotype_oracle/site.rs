@@ -96,9 +96,7 @@ impl Site {
     /// Diploid calls of `allele` and another one.
     pub fn hets_of(&self, allele: usize) -> f64 {
         let a = allele as i16;
-        self.count(|c| {
-            c.n == 2 && c.is_full() && c.a[0] != c.a[1] && (c.a[0] == a || c.a[1] == a)
-        })
+        self.count(|c| c.n == 2 && c.is_full() && c.a[0] != c.a[1] && (c.a[0] == a || c.a[1] == a))
     }
     /// Diploid calls of `allele` twice.
     pub fn homs_of(&self, allele: usize) -> f64 {
@@ -152,7 +150,9 @@ pub fn sites(text: &str) -> Vec<Site> {
         }
         let has_gt = f[8].split(':').next() == Some("GT");
         let calls: Vec<Call> = fields
-            .map(|cell| Call::read(if has_gt { cell.split(':').next().unwrap_or(".") } else { "." }))
+            .map(|cell| {
+                Call::read(if has_gt { cell.split(':').next().unwrap_or(".") } else { "." })
+            })
             .collect();
         let calls = Arc::new(calls);
         for allele in 1..=f[4].split(',').count() {

@@ -51,7 +51,8 @@ pub fn bcftools(input: &Input) -> Told {
             .args(["--", "-t", "AC,AN,AF,AC_Hom,AC_Het,AC_Hemi,HWE,ExcHet,NS"])
             .output(),
     )?;
-    let format = "%CHROM\t%POS\t%REF\t%ALT\t%AC\t%AN\t%AF\t%AC_Hom\t%AC_Het\t%AC_Hemi\t%HWE\t%ExcHet\t%NS\n";
+    let format =
+        "%CHROM\t%POS\t%REF\t%ALT\t%AC\t%AN\t%AF\t%AC_Hom\t%AC_Het\t%AC_Hemi\t%HWE\t%ExcHet\t%NS\n";
     let text = done(Command::new("bcftools").args(["query", "-f", format]).arg(&tagged).output())?;
     let samples = input.sites.first().map_or(0.0, |s| s.samples());
     let mut told = HashMap::new();
@@ -97,7 +98,10 @@ pub fn plink2(input: &Input) -> Told {
             .arg(&input.vcf)
             .args(["--vcf-half-call", "missing", "--allow-extra-chr", "--threads", "1"])
             .args(["--freq", "counts", "cols=chrom,pos,ref,alt,altfreq,nobs"])
-            .args(["--geno-counts", "cols=chrom,pos,ref,alt,homref,refalt,altxy,hapref,hapalt,missing"])
+            .args([
+                "--geno-counts",
+                "cols=chrom,pos,ref,alt,homref,refalt,altxy,hapref,hapalt,missing",
+            ])
             .args(["--hardy", "midp", "cols=chrom,pos,ref,alt,ax,gcounts,p", "--out"])
             .arg(&out)
             .output(),
@@ -160,7 +164,13 @@ pub fn plink1(input: &Input) -> Told {
         Command::new("plink1.9")
             .arg("--vcf")
             .arg(&input.vcf)
-            .args(["--vcf-half-call", "m", "--allow-extra-chr", "--keep-allele-order", "--double-id"])
+            .args([
+                "--vcf-half-call",
+                "m",
+                "--allow-extra-chr",
+                "--keep-allele-order",
+                "--double-id",
+            ])
             .args(["--make-bed", "--freqx", "--hardy", "midp", "--threads", "1", "--out"])
             .arg(&out)
             .output(),
@@ -191,7 +201,10 @@ pub fn plink1(input: &Input) -> Told {
         .filter(|l| !["X", "Y", "M"].contains(&chrom(l.split('\t').next().unwrap()).as_str()))
         .collect();
     let p = table(Path::new(&path("hwe")));
-    let p: Vec<_> = p.iter().filter(|f| f[2].starts_with("ALL") && !["23", "24", "26"].contains(&f[0].as_str())).collect();
+    let p: Vec<_> = p
+        .iter()
+        .filter(|f| f[2].starts_with("ALL") && !["23", "24", "26"].contains(&f[0].as_str()))
+        .collect();
     let mut seen = std::collections::HashSet::new();
     if p.len() == tested.len() {
         for (b, f) in tested.iter().zip(p) {
@@ -236,7 +249,8 @@ pub fn hail(inputs: &[Input], scratch: &Path) -> Option<HashMap<String, Told>> {
         if f[1] == "refused" {
             all.insert(input.name.clone(), Err(f[2].to_owned()));
         } else if let Some(Ok(told)) = all.get_mut(&input.name) {
-            let key = (chrom(f[1]), f[2].parse().ok()?, f[3].into(), f[4].into(), f[5].parse().ok()?);
+            let key =
+                (chrom(f[1]), f[2].parse().ok()?, f[3].into(), f[4].into(), f[5].parse().ok()?);
             let facts = [Ac, An, Af, Het, HomRef, HomAlt, Missing, Hwe, Excess];
             let facts: Vec<_> = facts.into_iter().zip(f[6..].iter().map(|x| number(x))).collect();
             insert(told, key, &facts);

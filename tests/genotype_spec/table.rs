@@ -82,7 +82,14 @@ pub static SPECS: &[Spec] = &[
         source: "genomics reference 2.1",
         checks: &[Row(
             "chr20-100-A-G",
-            &[("ac", "8"), ("an", "18"), ("n_half", "3"), ("n_missing", "3"), ("n_called", "9"), ("call_rate", "0.75")],
+            &[
+                ("ac", "8"),
+                ("an", "18"),
+                ("n_half", "3"),
+                ("n_missing", "3"),
+                ("n_called", "9"),
+                ("call_rate", "0.75"),
+            ],
         )],
         ..BASE
     },
@@ -117,8 +124,15 @@ pub static SPECS: &[Spec] = &[
         source: "genomics reference 2.1; hail#13149",
         checks: &[Row(
             "chr20-200-A-G",
-            &[("ac", "7"), ("an", "20"), ("n_het", "3"), ("n_hom_alt", "1"), ("n_hemi_ref", "2"),
-              ("n_hemi_alt", "2"), ("n_called", "12")],
+            &[
+                ("ac", "7"),
+                ("an", "20"),
+                ("n_het", "3"),
+                ("n_hom_alt", "1"),
+                ("n_hemi_ref", "2"),
+                ("n_hemi_alt", "2"),
+                ("n_called", "12"),
+            ],
         )],
         ..BASE
     },
@@ -139,8 +153,15 @@ pub static SPECS: &[Spec] = &[
         source: "genomics reference 2.1, 2.2",
         checks: &[Row(
             "chrX-5000000-A-G",
-            &[("ac", "8"), ("an", "18"), ("n_het", "3"), ("n_hemi_ref", "3"), ("n_hemi_alt", "3"),
-              ("n_hom_alt", "1"), ("call_rate", "1")],
+            &[
+                ("ac", "8"),
+                ("an", "18"),
+                ("n_het", "3"),
+                ("n_hemi_ref", "3"),
+                ("n_hemi_alt", "3"),
+                ("n_hom_alt", "1"),
+                ("call_rate", "1"),
+            ],
         )],
         ..BASE
     },
@@ -149,16 +170,20 @@ pub static SPECS: &[Spec] = &[
         title: "chrX outside PAR, men coded 0/0 and 1/1",
         sexed: true,
         records: &["X 5000100 . A G . PASS . GT 0/1 0/1 0/0 0/0 0/0 0/0 0/0 0/0 0/0 0/0 1/1 1/1"],
-        tools: &[
-            ("bcftools, Hail, vcftools, sgkit", "AN 24"),
-            ("plink2", "AN 18: sex-aware"),
-        ],
+        tools: &[("bcftools, Hail, vcftools, sgkit", "AN 24"), ("plink2", "AN 18: sex-aware")],
         says: "AN 18; the men are hemizygous, in counts and in `carriers.gt`",
         why: "GATK and arrays write men so; counted as written, allele frequencies on X are wrong by sex ratio",
         source: "gnomAD adjusted_sex_ploidy_expr",
         checks: &[Row(
             "chrX-5000100-A-G",
-            &[("ac", "4"), ("an", "18"), ("n_hemi_ref", "4"), ("n_hemi_alt", "2"), ("n_hom_alt", "0"), ("n_het", "2")],
+            &[
+                ("ac", "4"),
+                ("an", "18"),
+                ("n_hemi_ref", "4"),
+                ("n_hemi_alt", "2"),
+                ("n_hom_alt", "0"),
+                ("n_het", "2"),
+            ],
         )],
         needs: PLOIDY,
         ..BASE
@@ -177,7 +202,14 @@ pub static SPECS: &[Spec] = &[
         source: "gnomAD adjusted_sex_ploidy_expr; plink2 --missing hethap",
         checks: &[Row(
             "chrX-5000200-A-G",
-            &[("ac", "6"), ("an", "16"), ("n_het_hap", "2"), ("n_missing", "2"), ("n_hemi_alt", "1"), ("n_hemi_ref", "3")],
+            &[
+                ("ac", "6"),
+                ("an", "16"),
+                ("n_het_hap", "2"),
+                ("n_missing", "2"),
+                ("n_hemi_alt", "1"),
+                ("n_hemi_ref", "3"),
+            ],
         )],
         needs: PLOIDY,
         ..BASE
@@ -191,7 +223,10 @@ pub static SPECS: &[Spec] = &[
         says: "diploid for everyone: AN 24, 3 hets",
         why: "PAR1 and PAR2 are on both sex chromosomes; borders by genome build",
         source: "GRC; genomics reference 2.1",
-        checks: &[Row("chrX-20000-A-G", &[("ac", "3"), ("an", "24"), ("n_het", "3"), ("n_missing", "0")])],
+        checks: &[Row(
+            "chrX-20000-A-G",
+            &[("ac", "3"), ("an", "24"), ("n_het", "3"), ("n_missing", "0")],
+        )],
         ..BASE
     },
     Spec {
@@ -208,7 +243,13 @@ pub static SPECS: &[Spec] = &[
         source: "genomics reference 2.2; plink2",
         checks: &[Row(
             "chrY-5000000-A-G",
-            &[("ac", "2"), ("an", "5"), ("n_called", "5"), ("n_missing", "1"), ("call_rate", "0.8333333333333334")],
+            &[
+                ("ac", "2"),
+                ("an", "5"),
+                ("n_called", "5"),
+                ("n_missing", "1"),
+                ("call_rate", "0.8333333333333334"),
+            ],
         )],
         ..BASE
     },
@@ -216,10 +257,7 @@ pub static SPECS: &[Spec] = &[
         id: "y_without_sex",
         title: "chrY, sex not known",
         records: &["Y 5000100 . A G . PASS . GT 6*0/0 0 0 0 1 1 ."],
-        tools: &[
-            ("plink2, plink 1.9", "nobody is counted"),
-            ("bcftools, Hail", "as written"),
-        ],
+        tools: &[("plink2, plink 1.9", "nobody is counted"), ("bcftools, Hail", "as written")],
         says: "as written: AN 17",
         why: "without a sex there is no karyotype to correct by, and dropping everyone in silence is worse",
         source: "genomics reference 2.1 (ambiguous karyotype: unchanged)",
@@ -237,7 +275,10 @@ pub static SPECS: &[Spec] = &[
         says: "haploid: AN 9, three people missing and in `n_het_hap`",
         why: "one genome a cell line: heteroplasmy is a fraction and belongs in a field, not in GT",
         source: "genomics reference 2.1",
-        checks: &[Row("chrM-100-A-G", &[("ac", "0"), ("an", "9"), ("n_hemi_ref", "9"), ("n_het_hap", "3")])],
+        checks: &[Row(
+            "chrM-100-A-G",
+            &[("ac", "0"), ("an", "9"), ("n_hemi_ref", "9"), ("n_het_hap", "3")],
+        )],
         needs: PLOIDY,
         ..BASE
     },
@@ -278,7 +319,10 @@ pub static SPECS: &[Spec] = &[
         says: "a row with AC 0 and AF 0; `hwe_p` .5",
         why: "mid-p of the only outcome is one half; it is no sign of anything and no reason for a null",
         source: "genomics reference 2.2",
-        checks: &[Row("chr20-320-A-G", &[("ac", "0"), ("af", "0"), ("hwe_p", "0.5"), ("excess_het_p", "0.5")])],
+        checks: &[Row(
+            "chr20-320-A-G",
+            &[("ac", "0"), ("af", "0"), ("hwe_p", "0.5"), ("excess_het_p", "0.5")],
+        )],
         ..BASE
     },
     Spec {
@@ -295,7 +339,10 @@ pub static SPECS: &[Spec] = &[
         says: "AF null, AN 0, call rate 0, `hwe_p` .5",
         why: "a frequency of nothing is not known; null says so in every engine, NaN sorts above one",
         source: "genomics reference 2.2",
-        checks: &[Row("chr20-330-A-G", &[("an", "0"), ("af", "null"), ("call_rate", "0"), ("hwe_p", "0.5")])],
+        checks: &[Row(
+            "chr20-330-A-G",
+            &[("an", "0"), ("af", "null"), ("call_rate", "0"), ("hwe_p", "0.5")],
+        )],
         ..BASE
     },
     Spec {
@@ -309,7 +356,10 @@ pub static SPECS: &[Spec] = &[
         says: "`.` is a missing call of any ploidy: 9 called, 3 missing",
         why: "VCF 4.3, 1.6.2",
         source: "VCF specification",
-        checks: &[Row("chr20-1100-A-G", &[("n_called", "9"), ("n_missing", "3"), ("n_half", "0"), ("an", "18")])],
+        checks: &[Row(
+            "chr20-1100-A-G",
+            &[("n_called", "9"), ("n_missing", "3"), ("n_half", "0"), ("an", "18")],
+        )],
         ..BASE
     },
     Spec {
@@ -328,7 +378,10 @@ pub static SPECS: &[Spec] = &[
         title: "Hardy-Weinberg of a record with two ALTs",
         records: &["20 400 . A G,T . PASS . GT 3*0/1 2*1/2 2*0/2 1/1 2/2 3*0/0"],
         tools: &[
-            ("bcftools", "takes hets of other ALTs for REF and neglects their homozygotes (comment in its source)"),
+            (
+                "bcftools",
+                "takes hets of other ALTs for REF and neglects their homozygotes (comment in its source)",
+            ),
             ("plink2", "one test per allele, this one against all others"),
             ("Hail", "none before splitting; after it, this ALT against all others"),
         ],
@@ -369,7 +422,16 @@ pub static SPECS: &[Spec] = &[
         source: "genomics reference 2.1",
         checks: &[
             NoRow("chr20-500-A-*"),
-            Row("chr20-500-A-G", &[("ac", "3"), ("an", "24"), ("n_het", "1"), ("n_hom_alt", "1"), ("n_hom_ref", "10")]),
+            Row(
+                "chr20-500-A-G",
+                &[
+                    ("ac", "3"),
+                    ("an", "24"),
+                    ("n_het", "1"),
+                    ("n_hom_alt", "1"),
+                    ("n_hom_ref", "10"),
+                ],
+            ),
             Booked("star_allele", 1),
         ],
         ..BASE
@@ -377,7 +439,10 @@ pub static SPECS: &[Spec] = &[
     Spec {
         id: "non_ref_allele",
         title: "`<NON_REF>` and `<*>` of a gVCF",
-        records: &["20 510 . A G,<NON_REF> . PASS . GT 0/1 0/2 10*0/0", "20 520 . A <*> . PASS . GT 12*0/0"],
+        records: &[
+            "20 510 . A G,<NON_REF> . PASS . GT 0/1 0/2 10*0/0",
+            "20 520 . A <*> . PASS . GT 12*0/0",
+        ],
         tools: &[("bcftools", "an allele as any other"), ("GATK", "a placeholder")],
         says: "no row; stripped before splitting, so that `was_split` is false",
         why: "it stands for whatever was not seen",
@@ -401,15 +466,24 @@ pub static SPECS: &[Spec] = &[
         why: "one copy of each; downcoding, as Hail",
         source: "genomics reference 2.4",
         checks: &[
-            Row("chr20-600-A-C", &[("n_het", "1"), ("ac", "1"), ("an", "24"), ("was_split", "true")]),
-            Row("chr20-600-A-T", &[("n_het", "1"), ("ac", "1"), ("an", "24"), ("allele_index", "2")]),
+            Row(
+                "chr20-600-A-C",
+                &[("n_het", "1"), ("ac", "1"), ("an", "24"), ("was_split", "true")],
+            ),
+            Row(
+                "chr20-600-A-T",
+                &[("n_het", "1"), ("ac", "1"), ("an", "24"), ("allele_index", "2")],
+            ),
         ],
         ..BASE
     },
     Spec {
         id: "trimmed_alleles",
         title: "Alleles written longer than they are",
-        records: &["20 700 . CA CAT . PASS . GT 0/1 11*0/0", "20 710 . CAT CAC . PASS . GT 0/1 11*0/0"],
+        records: &[
+            "20 700 . CA CAT . PASS . GT 0/1 11*0/0",
+            "20 710 . CAT CAC . PASS . GT 0/1 11*0/0",
+        ],
         tools: &[
             ("Hail sample_qc", "`CA>CAT` is Complex, `CAT>CAC` a transition"),
             ("plink2", "`CAT>CAC` is no SNP"),
@@ -419,7 +493,10 @@ pub static SPECS: &[Spec] = &[
         why: "what a variant is must not depend on how the caller padded it",
         source: "genomics reference 2.3, 2.4",
         checks: &[
-            Row("chr20-701-A-AT", &[("variant_type", "insertion"), ("orig_pos", "700"), ("orig_ref", "CA")]),
+            Row(
+                "chr20-701-A-AT",
+                &[("variant_type", "insertion"), ("orig_pos", "700"), ("orig_ref", "CA")],
+            ),
             Row("chr20-712-T-C", &[("variant_type", "snv")]),
             Sample(0, &[("n_het", "2")]),
         ],
@@ -433,9 +510,10 @@ pub static SPECS: &[Spec] = &[
             "20 800 . A <DEL> . PASS END=950 GT 0/1 11*0/0",
             "20 960 . A G . PASS . GT 0/1 11*0/0",
         ],
-        tools: &[
-            ("bcftools, plink2, Hail", "two records of the same name; `rmdup` style tools drop one"),
-        ],
+        tools: &[(
+            "bcftools, plink2, Hail",
+            "two records of the same name; `rmdup` style tools drop one",
+        )],
         says: "never trimmed, type symbolic, out of Ti/Tv and ins/del; of different extent they are different variants",
         why: "`<DEL>` names a class: without END the name is not the variant",
         source: "VCF 4.3, 1.6.1; contract of `vid`",
@@ -449,7 +527,10 @@ pub static SPECS: &[Spec] = &[
     Spec {
         id: "duplicates",
         title: "The same variant twice",
-        records: &["20 1000 . A G . PASS . GT 0/1 11*0/0", "20 1000 . A G,T . PASS . GT 1/1 1/2 10*0/0"],
+        records: &[
+            "20 1000 . A G . PASS . GT 0/1 11*0/0",
+            "20 1000 . A G,T . PASS . GT 1/1 1/2 10*0/0",
+        ],
         tools: &[
             ("bcftools, plink2, plink 1.9, Hail", "two rows of the same name"),
             ("bcftools norm -d", "keeps the first"),
@@ -472,7 +553,10 @@ pub static SPECS: &[Spec] = &[
         says: "upper case in `vid`, `ref`, `alt`; the source's own in `orig_*`",
         why: "case is masking, not sequence (VCF 4.3, 1.6.1: case-insensitive)",
         source: "VCF specification",
-        checks: &[Row("chr20-1010-A-G", &[("orig_ref", "a"), ("orig_alt", "g"), ("variant_type", "snv")])],
+        checks: &[Row(
+            "chr20-1010-A-G",
+            &[("orig_ref", "a"), ("orig_alt", "g"), ("variant_type", "snv")],
+        )],
         ..BASE
     },
     Spec {
@@ -536,19 +620,23 @@ pub static SPECS: &[Spec] = &[
         id: "faf95",
         title: "Filtering allele frequency",
         records: &["20 1400 . A G . PASS . GT 5*0/1 7*0/0", "20 1410 . A G . PASS . GT 0/1 11*0/0"],
-        tools: &[
-            ("Hail, gnomAD", "search in steps of 1e-6: 25 % low at AC 5 and AN 1.6 million"),
-        ],
+        tools: &[("Hail, gnomAD", "search in steps of 1e-6: 25 % low at AC 5 and AN 1.6 million")],
         says: "closed form: 5 % quantile of Gamma(AC) over AN; 0 below two copies",
         why: "exact at every AN, and faster",
         source: "genomics reference, finding 5; Whiffin 2017",
-        checks: &[Row("chr20-1400-A-G", &[("faf95", "0.0820895")]), Row("chr20-1410-A-G", &[("faf95", "0")])],
+        checks: &[
+            Row("chr20-1400-A-G", &[("faf95", "0.0820895")]),
+            Row("chr20-1410-A-G", &[("faf95", "0")]),
+        ],
         ..BASE
     },
     Spec {
         id: "f_inbreeding",
         title: "Inbreeding coefficient F of a sample",
-        records: &["20 1500 . A G . PASS . GT 1/1 0/1 0/1 9*0/0", "20 1510 . A C . PASS . GT 0/1 0/1 10*0/0"],
+        records: &[
+            "20 1500 . A G . PASS . GT 1/1 0/1 0/1 9*0/0",
+            "20 1510 . A C . PASS . GT 0/1 0/1 10*0/0",
+        ],
         tools: &[
             ("Hail, plink2, plink 1.9", "E = sum(1 - 2pq)"),
             ("plink2 `--het small-sample`", "Nei's n / (n - 1)"),
@@ -557,7 +645,10 @@ pub static SPECS: &[Spec] = &[
         why: "three tools agree on it; at the sizes of a programme n / (n - 1) is one",
         source: "genomics reference 2.3",
         // 2pq: 2 (4/24)(20/24) + 2 (2/24)(22/24) = 0.4305556
-        checks: &[Sample(0, &[("f_inbreeding", "-1.3225806")]), Sample(3, &[("f_inbreeding", "1")])],
+        checks: &[
+            Sample(0, &[("f_inbreeding", "-1.3225806")]),
+            Sample(3, &[("f_inbreeding", "1")]),
+        ],
         ..BASE
     },
     Spec {
@@ -565,7 +656,10 @@ pub static SPECS: &[Spec] = &[
         title: "Three and more alleles in a call",
         records: &["20 1600 . A G . PASS . GT 0/0/1 0/1/1 0/1 9*0/0"],
         tools: &[
-            ("bcftools +fill-tags", "counts distinct alleles of a het call; may stop with an assertion"),
+            (
+                "bcftools +fill-tags",
+                "counts distinct alleles of a het call; may stop with an assertion",
+            ),
             ("plink2, plink 1.9", "missing"),
             ("Hail", "refuses the file"),
             ("sgkit", "HWE raises on mixed ploidy"),
@@ -598,7 +692,10 @@ pub static SPECS: &[Spec] = &[
         id: "text_limits",
         title: "Values in the wrong type, in a field that is not read",
         records: &["20 1800 . A G . PASS . GT:GQ 0/1:3.5 11*0/0:9"],
-        tools: &[("bcftools", "refuses the file when the header says Integer"), ("Hail", "refuses the file")],
+        tools: &[
+            ("bcftools", "refuses the file when the header says Integer"),
+            ("Hail", "refuses the file"),
+        ],
         says: "the genotypes are read",
         why: "a float in GQ is no reason to lose the calls of a thousand people (seen in a public exome file)",
         source: "genomics reference 4",
@@ -609,14 +706,14 @@ pub static SPECS: &[Spec] = &[
         id: "filtered_calls",
         title: "A genotype whose FT is not PASS",
         records: &["20 1900 . A G . PASS . GT:FT 0/1:PASS 0/1:q10 0/1:. 9*0/0:PASS"],
-        tools: &[
-            ("bcftools, plink2, Hail", "ignore FT"),
-            ("All of Us", "no call"),
-        ],
+        tools: &[("bcftools, plink2, Hail", "ignore FT"), ("All of Us", "no call")],
         says: "no call, apart: `n_filtered` 1, part of `n_missing`; `carriers.gt` 6",
         why: "the caller says it is not to be trusted; `calls.ft = false` keeps it",
         source: "genomics reference 1.3",
-        checks: &[Row("chr20-1900-A-G", &[("ac", "2"), ("an", "22"), ("n_missing", "1"), ("n_filtered", "1")])],
+        checks: &[Row(
+            "chr20-1900-A-G",
+            &[("ac", "2"), ("an", "22"), ("n_missing", "1"), ("n_filtered", "1")],
+        )],
         needs: FIELDS,
         ..BASE
     },

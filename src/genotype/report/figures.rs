@@ -15,9 +15,8 @@ pub const AF_NAMES: [&str; 17] = [
 /// Upper ends (inclusive) of the shares of missing calls; the first bin is none at all.
 pub const MISSING_ENDS: [f64; 10] = [0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 1.0];
 /// Names of these bins.
-pub const MISSING_NAMES: [&str; 10] = [
-    "none", "≤ .1 %", "≤ .2 %", "≤ .5 %", "≤ 1 %", "≤ 2 %", "≤ 5 %", "≤ 10 %", "≤ 20 %", "more",
-];
+pub const MISSING_NAMES: [&str; 10] =
+    ["none", "≤ .1 %", "≤ .2 %", "≤ .5 %", "≤ 1 %", "≤ 2 %", "≤ 5 %", "≤ 10 %", "≤ 20 %", "more"];
 /// Bins of -log10 p a unit.
 pub const P_STEPS: usize = 50;
 /// Bins of -log10 p; the last takes all beyond.
@@ -142,7 +141,8 @@ impl Figures {
         let bin = af_bin(v.ac, v.an);
         self.af[bin][class as usize] += 1;
         if class == Class::Snv {
-            let ti = matches!((v.reference, v.alt), ("A", "G") | ("G", "A") | ("C", "T") | ("T", "C"));
+            let ti =
+                matches!((v.reference, v.alt), ("A", "G") | ("G", "A") | ("C", "T") | ("T", "C"));
             self.ti_tv[bin][usize::from(!ti)] += 1;
         }
         let (called, missing) = (v.called[0].max(0) as u64, v.called[1].max(0) as u64);

@@ -4,7 +4,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, Value, context};
 use serde::Serialize;
 
-use super::draw::{count, percent, short};
+use super::draw::{count, percent};
 use super::figures::Figures;
 use super::people::{People, Person};
 use super::plots;
@@ -42,7 +42,11 @@ struct Line {
     meter: Value,
 }
 
-fn figure(title: &'static str, svg: impl Into<Option<String>>, caption: &'static str) -> Option<Figure> {
+fn figure(
+    title: &'static str,
+    svg: impl Into<Option<String>>,
+    caption: &'static str,
+) -> Option<Figure> {
     let svg = Value::from_safe_string(svg.into()?);
     Some(Figure { title, svg, caption, wide: false })
 }
@@ -100,7 +104,8 @@ pub fn render(
 fn tiles(f: &Figures, people: &People) -> Vec<(&'static str, String)> {
     let dash = || "–".to_owned();
     let two = |v: Option<f64>| v.map_or_else(dash, |v| format!("{v:.2}"));
-    let indels = f.by_type[VariantType::Insertion as usize] + f.by_type[VariantType::Deletion as usize];
+    let indels =
+        f.by_type[VariantType::Insertion as usize] + f.by_type[VariantType::Deletion as usize];
     vec![
         ("people", count(people.all.len() as u64)),
         ("variants", count(f.variants)),
@@ -140,7 +145,8 @@ fn findings(f: &Figures, people: &People, ledger: &TableLedger) -> Vec<Finding> 
     let state = |good: bool| if good { "good" } else { "look" };
     if let Some(ti_tv) = f.ti_tv_of(None) {
         let usual = (1.8..=3.4).contains(&ti_tv);
-        let note = "2.0 to 2.1 in whole genomes, near 3 in exomes; false variants pull it towards 0.5";
+        let note =
+            "2.0 to 2.1 in whole genomes, near 3 in exomes; false variants pull it towards 0.5";
         add(state(usual), "Ti/Tv", format!("{ti_tv:.3}"), note.to_owned());
     }
     let (ins, del) =
@@ -163,14 +169,22 @@ fn findings(f: &Figures, people: &People, ledger: &TableLedger) -> Vec<Finding> 
         let share = out as f64 / common as f64;
         let note = format!(
             "of autosomal variants of 1 % and more have p < 10⁻⁶: {} with too many hets (paralogues, mapping), {} with too few (ancestry, dropout)",
-            count(f.hwe_out[0]), count(f.hwe_out[1])
+            count(f.hwe_out[0]),
+            count(f.hwe_out[1])
         );
-        add(state(share < 0.01 || people.groups.len() > 1), "Off Hardy-Weinberg", percent(share), note);
+        add(
+            if people.groups.len() > 1 { "plain" } else { state(share < 0.01) },
+            "Off Hardy-Weinberg",
+            percent(share),
+            note,
+        );
     }
     let seen = f.variants - f.af[0].iter().sum::<u64>();
     if seen > 0 {
         let single: u64 = f.af[1].iter().sum();
-        let note = "of variants are singletons: half or more in large genome callsets, few on arrays".to_owned();
+        let note =
+            "of variants are singletons: half or more in large genome callsets, few on arrays"
+                .to_owned();
         add("plain", "Singletons", percent(single as f64 / seen as f64), note);
     }
     if f.by_filter[1] > 0 {
@@ -233,9 +247,8 @@ fn variant_figures(f: &Figures) -> Vec<Figure> {
 }
 
 fn call_figures(f: &Figures, people: &People) -> Vec<Figure> {
-    let variants = (f.missing.iter().sum::<u64>() > 0).then(|| {
-        plots::missing(&f.missing, "Variants by share of missing calls", "variants")
-    });
+    let variants = (f.missing.iter().sum::<u64>() > 0)
+        .then(|| plots::missing(&f.missing, "Variants by share of missing calls", "variants"));
     [
         figure(
             "Missing calls of variants",
@@ -259,19 +272,44 @@ fn call_figures(f: &Figures, people: &People) -> Vec<Figure> {
 }
 
 fn people_figures(people: &People, colours: &[(String, String)]) -> Vec<Figure> {
-    let by_group: Vec<(&str, &str)> = colours.iter().map(|c| (c.0.as_str(), c.1.as_str())).collect();
+    let by_group: Vec<(&str, &str)> =
+        colours.iter().map(|c| (c.0.as_str(), c.1.as_str())).collect();
     let sex = |p: &Person| match p.sex.as_deref() {
         Some("female") => 0,
         Some("male") => 1,
         _ => 2,
     };
     let sexes = [("g0", "stated female"), ("g1", "stated male"), ("g7", "not stated")];
-    [
+    let group = |p: &Person| people.group_of(p);
+    let rates = || people.all.iter().filter_map(|p| p.number("call_rate"));
+    let varied = rates().next().is_some_and(|first| rates().any(|r| r != first));
+    let first = if varied {
         figure(
             "Heterozygosity and call rate",
-            plots::scatter(people, ("call_rate", "n_het"), ("call rate", "heterozygous calls"), |p| people.group_of(p), &by_group),
-            "One cloud per ancestry, on the right. Points to the left are poor samples; high ones are contaminated, low ones related parents or dropout.",
-        ),
+            plots::scatter(
+                people,
+                ("call_rate", "n_het"),
+                ("call rate", "heterozygous calls"),
+                group,
+                &by_group,
+            ),
+            "One cloud per ancestry, on the right. Points to the left are poor samples; high ones are contaminated, low ones have related parents or dropout.",
+        )
+    } else {
+        figure(
+            "Heterozygous and homozygous calls",
+            plots::scatter(
+                people,
+                ("n_hom_alt", "n_het"),
+                ("hom-alt calls", "heterozygous calls"),
+                group,
+                &by_group,
+            ),
+            "One cloud per ancestry. Up from its cloud is contamination; down and to the right, related parents.",
+        )
+    };
+    [
+        first,
         figure(
             "Sex chromosomes",
             plots::scatter(people, ("f_x", "y_call_rate"), ("F on X", "call rate on Y"), sex, &sexes),
@@ -285,11 +323,23 @@ fn people_figures(people: &People, colours: &[(String, String)]) -> Vec<Figure> 
 
 fn box_figures(people: &People, colours: &[(String, String)]) -> Vec<Figure> {
     let all = [
-        ("het_hom_ratio", "Het/hom", "Highest in African ancestries. Outliers up: contamination; down: consanguinity."),
+        (
+            "het_hom_ratio",
+            "Het/hom",
+            "In genomes highest in African ancestries. Outliers up: contamination; down: consanguinity.",
+        ),
         ("ti_tv", "Ti/Tv", "Narrow and equal between groups."),
-        ("n_singleton", "Singletons", "Grows with distance from the rest of the cohort; a lone high point is a poor sample."),
+        (
+            "n_singleton",
+            "Singletons",
+            "Grows with distance from the rest of the cohort; a lone high point is a poor sample.",
+        ),
         ("ins_del_ratio", "Ins/del", "Narrow; shifts by library or caller version."),
-        ("f_inbreeding", "Inbreeding F", "Near 0 against the whole cohort; lower where ancestry is rare in it."),
+        (
+            "f_inbreeding",
+            "Inbreeding F",
+            "Near 0 against the whole cohort; lower where ancestry is rare in it.",
+        ),
         ("n_hom_alt", "Hom-alt calls", "Distance from the reference genome."),
         ("mean_dp", "Mean depth", "Low depth explains most other outliers."),
         ("mean_gq", "Mean GQ", "Follows depth; a gap between the two is a changed caller."),
@@ -349,7 +399,7 @@ fn listed(people: &People) -> Vec<Listed> {
                 karyotype: text(&p.karyotype),
                 group: text(&p.group),
                 call_rate: p.number("call_rate").map_or_else(dash, percent),
-                hets: p.number("n_het").map_or_else(dash, short),
+                hets: p.number("n_het").map_or_else(dash, |n| count(n as u64)),
                 het_hom: three("het_hom_ratio"),
                 ti_tv: three("ti_tv"),
                 flags: p.flags.clone(),

@@ -4,8 +4,19 @@ use std::collections::BTreeMap;
 
 /// Columns of `samples` that the page may show, if they are there and not null.
 pub const NUMBERS: [&str; 13] = [
-    "call_rate", "n_het", "n_hom_alt", "n_singleton", "ti_tv", "het_hom_ratio", "ins_del_ratio",
-    "f_inbreeding", "mean_dp", "mean_gq", "f_x", "y_call_rate", "n_private_site",
+    "call_rate",
+    "n_het",
+    "n_hom_alt",
+    "n_singleton",
+    "ti_tv",
+    "het_hom_ratio",
+    "ins_del_ratio",
+    "f_inbreeding",
+    "mean_dp",
+    "mean_gq",
+    "f_x",
+    "y_call_rate",
+    "n_private_site",
 ];
 
 /// One row of `samples`.

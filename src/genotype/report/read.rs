@@ -9,16 +9,26 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rayon::prelude::*;
 
 use super::figures::{Figures, Variant};
-use super::people::{Person, People};
+use super::people::{People, Person};
 use crate::engine::{FileEntry, Job, parquet as engine_parquet};
 use crate::error::IoError;
+use crate::genotype::Error;
 use crate::genotype::allele::VariantType;
 use crate::genotype::region::{self, Kind};
-use crate::genotype::Error;
 
 const COLUMNS: [&str; 12] = [
-    "pos", "ref", "alt", "variant_type", "filters", "was_split", "n_called", "n_missing", "ac", "an",
-    "hwe_p", "excess_het_p",
+    "pos",
+    "ref",
+    "alt",
+    "variant_type",
+    "filters",
+    "was_split",
+    "n_called",
+    "n_missing",
+    "ac",
+    "an",
+    "hwe_p",
+    "excess_het_p",
 ];
 
 /// Calls `each` with every batch of a file, of the columns that `wanted` names or of all.
@@ -94,9 +104,8 @@ fn count(
         return;
     };
     let (Some(reference), Some(alt)) = (texts("ref"), texts("alt")) else { return };
-    let names = get("variant_type").and_then(|a| {
-        arrow::compute::cast(a, &arrow::datatypes::DataType::Utf8).ok()
-    });
+    let names = get("variant_type")
+        .and_then(|a| arrow::compute::cast(a, &arrow::datatypes::DataType::Utf8).ok());
     let names = names.as_ref().and_then(|a| a.as_string_opt::<i32>());
     let filters = get("filters").and_then(|a| a.as_list_opt::<i32>());
     let split = get("was_split").and_then(|a| a.as_boolean_opt());
@@ -145,9 +154,10 @@ pub fn people(job: &Job, files: &[FileEntry]) -> Result<People, Error> {
                 let id = get("person_id").and_then(|a| a.as_primitive_opt::<Int64Type>());
                 let flags = get("flags").and_then(|a| a.as_list_opt::<i32>());
                 let flags = flags.filter(|f| f.is_valid(i)).map(|f| f.value(i));
-                let flags = flags.as_ref().and_then(|f| f.as_string_opt::<i32>()).map(|f| {
-                    f.iter().flatten().map(str::to_owned).collect()
-                });
+                let flags = flags
+                    .as_ref()
+                    .and_then(|f| f.as_string_opt::<i32>())
+                    .map(|f| f.iter().flatten().map(str::to_owned).collect());
                 people.all.push(Person {
                     idx: number("sample_idx", i).unwrap_or(0.0) as u32,
                     id: id.map_or(0, |a| a.value(i)),
