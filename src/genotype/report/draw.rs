@@ -5,7 +5,7 @@ use std::fmt::Write;
 /// Width of a plot in its own units.
 pub const WIDE: f64 = 560.0;
 /// Height of a plot in its own units.
-pub const HIGH: f64 = 260.0;
+pub const HIGH: f64 = 300.0;
 /// Room for the values on the left.
 pub const LEFT: f64 = 66.0;
 /// Room on the right.

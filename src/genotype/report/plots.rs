@@ -295,7 +295,7 @@ pub fn boxes(
 }
 
 fn value(v: f64) -> String {
-    if v.fract() == 0.0 && v >= 0.0 && v < 1e15 { count(v as u64) } else { format!("{v:.4}") }
+    if v.fract() == 0.0 && (0.0..1e15).contains(&v) { count(v as u64) } else { format!("{v:.4}") }
 }
 
 /// People by share of missing calls.
