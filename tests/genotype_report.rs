@@ -14,7 +14,7 @@ use support::{Run, bgzf, everyone, file, read_text, request, run, shared};
 const REPORT: &str = "quality/genomics/wgs/report.html";
 
 fn page(run: &Run) -> String {
-    std::fs::read_to_string(run.dir.path().join(REPORT)).unwrap()
+    std::fs::read_to_string(run.dir.path().join(REPORT)).unwrap().replace("&#x2f;", "/")
 }
 
 fn groups() -> BTreeMap<String, String> {
@@ -29,7 +29,7 @@ fn thousands(n: usize) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(c);

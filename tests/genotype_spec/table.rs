@@ -186,7 +186,6 @@ pub static SPECS: &[Spec] = &[
             ],
         )],
         needs: PLOIDY,
-        ..BASE
     },
     Spec {
         id: "x_het_males",
@@ -212,7 +211,6 @@ pub static SPECS: &[Spec] = &[
             ],
         )],
         needs: PLOIDY,
-        ..BASE
     },
     Spec {
         id: "x_par",

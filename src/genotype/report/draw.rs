@@ -5,11 +5,14 @@ use std::fmt::Write;
 /// Width of a plot in its own units.
 pub const WIDE: f64 = 560.0;
 /// Height of a plot in its own units.
-pub const HIGH: f64 = 260.0;
-const LEFT: f64 = 52.0;
-const RIGHT: f64 = 10.0;
+pub const HIGH: f64 = 300.0;
+/// Room for the values on the left.
+pub const LEFT: f64 = 66.0;
+/// Room on the right.
+pub const RIGHT: f64 = 10.0;
 const TOP: f64 = 10.0;
-const BOTTOM: f64 = 40.0;
+/// Room for values and a name below.
+pub const BOTTOM: f64 = 48.0;
 
 /// Text safe inside an element or attribute.
 pub fn escape(text: &str) -> String {
@@ -34,7 +37,7 @@ pub fn short(n: f64) -> String {
     let (scaled, unit) = match n.abs() {
         x if x >= 1e9 => (n / 1e9, "G"),
         x if x >= 1e6 => (n / 1e6, "M"),
-        x if x >= 1e4 => (n / 1e3, "k"),
+        x if x >= 1e3 => (n / 1e3, "k"),
         _ => (n, ""),
     };
     let text = if scaled.abs() >= 100.0 || scaled.fract() == 0.0 {
@@ -197,12 +200,12 @@ impl Plot {
         for t in ticks(scale.low, scale.high) {
             let y = self.y(scale, t);
             self.line((LEFT, y), (WIDE - RIGHT, y), "grid");
-            self.text(LEFT - 6.0, y + 3.5, "r", &format(t));
+            self.text(LEFT - 6.0, y + 5.0, "r", &format(t));
         }
         let middle = TOP + (self.base() - TOP) / 2.0;
         let _ = write!(
             self.out,
-            "<text transform=\"translate(10 {middle:.1}) rotate(-90)\" class=\"m axis\">{}</text>",
+            "<text transform=\"translate(12 {middle:.1}) rotate(-90)\" class=\"m axis\">{}</text>",
             escape(name)
         );
     }
@@ -212,7 +215,7 @@ impl Plot {
         for t in ticks(scale.low, scale.high) {
             let x = self.x(scale, t);
             self.line((x, self.base()), (x, self.base() + 4.0), "tick");
-            self.text(x, self.base() + 16.0, "m", &format(t));
+            self.text(x, self.base() + 19.0, "m", &format(t));
         }
         self.name_x(name);
     }
@@ -220,14 +223,14 @@ impl Plot {
     /// What is measured across.
     pub fn name_x(&mut self, name: &str) {
         self.line((LEFT, self.base()), (WIDE - RIGHT, self.base()), "tick");
-        self.text(LEFT + (WIDE - LEFT - RIGHT) / 2.0, self.high - 5.0, "m axis", name);
+        self.text(LEFT + (WIDE - LEFT - RIGHT) / 2.0, self.high - 7.0, "m axis", name);
     }
 
     /// Stacked bars, one a name; classes `s0`, `s1` ... from below. Names are thinned out to what fits.
     pub fn bars(&mut self, names: &[String], parts: &[Vec<u64>], labels: &[&str], scale: Scale) {
         let wide = (WIDE - LEFT - RIGHT) / names.len().max(1) as f64;
         let gap = (wide * 0.14).min(4.0);
-        let every = (names.len() as f64 * 34.0 / (WIDE - LEFT - RIGHT)).ceil().max(1.0) as usize;
+        let every = (names.len() as f64 * 60.0 / (WIDE - LEFT - RIGHT)).ceil().max(1.0) as usize;
         for (i, name) in names.iter().enumerate() {
             let x = LEFT + wide * i as f64 + gap / 2.0;
             let mut below = 0;
@@ -246,7 +249,7 @@ impl Plot {
                 below += n;
             }
             if i.is_multiple_of(every) {
-                self.text(x + (wide - gap) / 2.0, self.base() + 15.0, "m", name);
+                self.text(x + (wide - gap) / 2.0, self.base() + 18.0, "m", name);
             }
         }
     }

@@ -4,7 +4,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, Value, context};
 use serde::Serialize;
 
-use super::draw::{count, percent, short};
+use super::draw::{count, percent};
 use super::figures::Figures;
 use super::people::{People, Person};
 use super::plots;
@@ -173,7 +173,7 @@ fn findings(f: &Figures, people: &People, ledger: &TableLedger) -> Vec<Finding> 
             count(f.hwe_out[1])
         );
         add(
-            state(share < 0.01 || people.groups.len() > 1),
+            if people.groups.len() > 1 { "plain" } else { state(share < 0.01) },
             "Off Hardy-Weinberg",
             percent(share),
             note,
@@ -280,12 +280,36 @@ fn people_figures(people: &People, colours: &[(String, String)]) -> Vec<Figure> 
         _ => 2,
     };
     let sexes = [("g0", "stated female"), ("g1", "stated male"), ("g7", "not stated")];
-    [
+    let group = |p: &Person| people.group_of(p);
+    let rates = || people.all.iter().filter_map(|p| p.number("call_rate"));
+    let varied = rates().next().is_some_and(|first| rates().any(|r| r != first));
+    let first = if varied {
         figure(
             "Heterozygosity and call rate",
-            plots::scatter(people, ("call_rate", "n_het"), ("call rate", "heterozygous calls"), |p| people.group_of(p), &by_group),
-            "One cloud per ancestry, on the right. Points to the left are poor samples; high ones are contaminated, low ones related parents or dropout.",
-        ),
+            plots::scatter(
+                people,
+                ("call_rate", "n_het"),
+                ("call rate", "heterozygous calls"),
+                group,
+                &by_group,
+            ),
+            "One cloud per ancestry, on the right. Points to the left are poor samples; high ones are contaminated, low ones have related parents or dropout.",
+        )
+    } else {
+        figure(
+            "Heterozygous and homozygous calls",
+            plots::scatter(
+                people,
+                ("n_hom_alt", "n_het"),
+                ("hom-alt calls", "heterozygous calls"),
+                group,
+                &by_group,
+            ),
+            "One cloud per ancestry. Up from its cloud is contamination; down and to the right, related parents.",
+        )
+    };
+    [
+        first,
         figure(
             "Sex chromosomes",
             plots::scatter(people, ("f_x", "y_call_rate"), ("F on X", "call rate on Y"), sex, &sexes),
@@ -302,7 +326,7 @@ fn box_figures(people: &People, colours: &[(String, String)]) -> Vec<Figure> {
         (
             "het_hom_ratio",
             "Het/hom",
-            "Highest in African ancestries. Outliers up: contamination; down: consanguinity.",
+            "In genomes highest in African ancestries. Outliers up: contamination; down: consanguinity.",
         ),
         ("ti_tv", "Ti/Tv", "Narrow and equal between groups."),
         (
@@ -375,7 +399,7 @@ fn listed(people: &People) -> Vec<Listed> {
                 karyotype: text(&p.karyotype),
                 group: text(&p.group),
                 call_rate: p.number("call_rate").map_or_else(dash, percent),
-                hets: p.number("n_het").map_or_else(dash, short),
+                hets: p.number("n_het").map_or_else(dash, |n| count(n as u64)),
                 het_hom: three("het_hom_ratio"),
                 ti_tv: three("ti_tv"),
                 flags: p.flags.clone(),

@@ -1,6 +1,8 @@
 //! The plots of the page.
 
-use super::draw::{Plot, Scale, WIDE, count, legend, percent, short, ticks};
+use super::draw::{
+    BOTTOM, HIGH, LEFT, Plot, RIGHT, Scale, WIDE, count, legend, percent, short, ticks,
+};
 use super::figures::{AF_NAMES, Figures, INDEL, MISSING_NAMES, P_STEPS};
 use super::people::{People, Person, quartiles};
 
@@ -12,15 +14,20 @@ fn from_zero(values: impl Iterator<Item = u64>) -> Scale {
     Scale { low: 0.0, high: values.max().unwrap_or(0).max(1) as f64 * 1.05 }
 }
 
-/// Variants by allele frequency; the bar of absent alleles only if there are any.
+/// Variants by allele frequency; the bar of absent alleles only if there are any, and no bins of frequencies
+/// that so few people cannot have.
 pub fn af_spectrum(f: &Figures) -> String {
-    let first = usize::from(f.af[0].iter().sum::<u64>() == 0);
+    let total = |b: usize| f.af[b].iter().sum::<u64>();
+    let first = (3..17).find(|&b| total(b) > 0).unwrap_or(17);
+    let shown: Vec<usize> =
+        (0..17).filter(|&b| (b == 0 && total(0) > 0) || b == 1 || b == 2 || b >= first).collect();
     let parts: Vec<Vec<u64>> =
-        (0..3).map(|k| f.af[first..].iter().map(|bin| bin[k]).collect()).collect();
-    let scale = from_zero(f.af[first..].iter().map(|bin| bin.iter().sum()));
+        (0..3).map(|k| shown.iter().map(|&b| f.af[b][k]).collect()).collect();
+    let scale = from_zero(shown.iter().map(|&b| total(b)));
     let mut plot = Plot::new("Variants by allele frequency");
     plot.y_axis(scale, "variants", short);
-    plot.bars(&names(&AF_NAMES[first..]), &parts, &["SNVs", "indels", "others"], scale);
+    let names: Vec<String> = shown.iter().map(|&b| AF_NAMES[b].to_owned()).collect();
+    plot.bars(&names, &parts, &["SNVs", "indels", "others"], scale);
     plot.name_x("copies, then allele frequency");
     plot.finish() + &legend(&[("s0", "SNVs"), ("s1", "insertions, deletions"), ("s2", "others")])
 }
@@ -36,12 +43,12 @@ pub fn ti_tv(f: &Figures) -> String {
     let (left, right) = (plot.x(across, across.low), plot.x(across, across.high));
     let (low, high) = (plot.y(scale, 2.1), plot.y(scale, 2.0));
     plot.rect((left, low), (right - left, high - low), "band", "2.0 to 2.1: whole genomes");
-    let every = shown.len().div_ceil(12).max(1);
+    let every = shown.len().div_ceil(7).max(1);
     let mut last: Option<(f64, f64)> = None;
     for (i, &bin) in shown.iter().enumerate() {
         let x = plot.x(across, i as f64);
         if i.is_multiple_of(every) {
-            plot.text(x, super::draw::HIGH - 25.0, "m", AF_NAMES[bin]);
+            plot.text(x, HIGH - BOTTOM + 18.0, "m", AF_NAMES[bin]);
         }
         let Some(value) = f.ti_tv_of(Some(bin)) else { continue };
         let at = (x, plot.y(scale, value));
@@ -81,13 +88,13 @@ pub fn indels(f: &Figures) -> String {
     let mut plot = Plot::new("Insertions and deletions by length");
     for t in ticks(0.0, scale.high / 100.0) {
         let y = plot.y(scale, t * 100.0);
-        plot.line((52.0, y), (WIDE - 10.0, y), "grid");
-        plot.text(46.0, y + 3.5, "r", &short(t * t));
+        plot.line((LEFT, y), (WIDE - RIGHT, y), "grid");
+        plot.text(LEFT - 6.0, y + 5.0, "r", &short((t * t).round()));
     }
-    let wide = (WIDE - 62.0) / labels.len() as f64;
+    let wide = (WIDE - LEFT - RIGHT) / labels.len() as f64;
     for (i, name) in labels.iter().enumerate() {
         let n = f.indels[i];
-        let x = 52.0 + wide * i as f64;
+        let x = LEFT + wide * i as f64;
         if n > 0 {
             let (class, root) = if i < half { ("s1", parts[0][i]) } else { ("s0", parts[1][i]) };
             let (y, base) = (plot.y(scale, root as f64), plot.y(scale, 0.0));
@@ -99,8 +106,8 @@ pub fn indels(f: &Figures) -> String {
             );
         }
         let bases = i as i64 - if i < half { half as i64 } else { half as i64 - 1 };
-        if bases % 9 == 0 || i == 0 || i + 1 == labels.len() {
-            plot.text(x + wide / 2.0, super::draw::HIGH - 25.0, "m", name);
+        if (bases % 9 == 0 && bases.abs() < 30) || i == 0 || i + 1 == labels.len() {
+            plot.text(x + wide / 2.0, HIGH - BOTTOM + 18.0, "m", name);
         }
     }
     plot.name_x("bases lost or gained (height: square root of the count)");
@@ -206,7 +213,10 @@ pub fn scatter(
     if both.is_empty() {
         return None;
     }
-    let across = Scale::around(both.iter().map(|p| p.0));
+    let mut across = Scale::around(both.iter().map(|p| p.0));
+    if x.ends_with("call_rate") {
+        across.high = 1.0;
+    }
     let up = Scale::around(both.iter().map(|p| p.1));
     let mut plot = Plot::new(&format!("{y_name} against {x_name}"));
     plot.y_axis(up, y_name, short);
@@ -235,20 +245,22 @@ pub fn boxes(
             by_group[people.group_of(p)].push(v);
         }
     }
-    if by_group.iter().all(Vec::is_empty) {
+    // One value for everyone is no picture.
+    let first = by_group.iter().flatten().next()?;
+    if by_group.iter().flatten().all(|v| v == first) {
         return None;
     }
-    let high = 34.0 + 26.0 * by_group.len() as f64;
+    let high = 40.0 + 36.0 * by_group.len() as f64;
     let scale = Scale::around(by_group.iter().flatten().copied());
     let mut plot = Plot::sized(&format!("{name} by ancestry"), high);
     for t in ticks(scale.low, scale.high) {
         let x = plot.x(scale, t);
-        plot.line((x, 6.0), (x, high - 24.0), "grid");
-        plot.text(x, high - 9.0, "m", &short(t));
+        plot.line((x, 4.0), (x, high - 30.0), "grid");
+        plot.text(x, high - 10.0, "m", &short(t));
     }
     for (i, values) in by_group.iter_mut().enumerate() {
-        let middle = 19.0 + 26.0 * i as f64;
-        plot.text(46.0, middle + 3.5, "r", &people.groups[i]);
+        let middle = 23.0 + 36.0 * i as f64;
+        plot.text(LEFT - 6.0, middle + 5.0, "r", &people.groups[i]);
         let class = colours.get(i).map_or("g7", |c| c.0.as_str());
         let n = values.len();
         let Some([low, q1, median, q3, top]) = quartiles(values) else { continue };
@@ -258,10 +270,10 @@ pub fn boxes(
             .enumerate()
             .filter(|(_, v)| n <= 400 || **v < fence_low || **v > fence_top)
             // A fixed scatter across, so that equal values do not hide each other.
-            .map(|(j, &v)| (plot.x(scale, v), middle + ((j * 7) % 13) as f64 - 6.0, 0))
+            .map(|(j, &v)| (plot.x(scale, v), middle + ((j * 7) % 13) as f64 * 1.5 - 9.0, 0))
             .collect();
         for (x, y, _, _) in thinned(&points) {
-            plot.dot((x, y), 1.7, &format!("{class} pt"), "");
+            plot.dot((x, y), 2.2, &format!("{class} pt"), "");
         }
         let at = |plot: &Plot, v: f64| plot.x(scale, v);
         let (a, b) = (at(&plot, fence_low.max(low)), at(&plot, fence_top.min(top)));
@@ -275,15 +287,15 @@ pub fn boxes(
             value(q3),
             count(n as u64)
         );
-        plot.rect((x1, middle - 7.0), ((x3 - x1).max(1.0), 14.0), &format!("{class} box"), &title);
+        plot.rect((x1, middle - 11.0), ((x3 - x1).max(1.0), 22.0), &format!("{class} box"), &title);
         let m = at(&plot, median);
-        plot.line((m, middle - 7.0), (m, middle + 7.0), "median");
+        plot.line((m, middle - 11.0), (m, middle + 11.0), "median");
     }
     Some(plot.finish())
 }
 
 fn value(v: f64) -> String {
-    if v.fract() == 0.0 && v >= 0.0 && v < 1e15 { count(v as u64) } else { format!("{v:.4}") }
+    if v.fract() == 0.0 && (0.0..1e15).contains(&v) { count(v as u64) } else { format!("{v:.4}") }
 }
 
 /// People by share of missing calls.
