@@ -95,8 +95,8 @@ pub enum Error {
         /// 1-based sample column.
         second: usize,
     },
-    /// Files of one callset have different samples.
-    #[error("{} and {} do not have the same samples in the same order", file.display(), other.display())]
+    /// Files of one callset share some of their samples but not all.
+    #[error("{} and {} share some of their samples but not all", file.display(), other.display())]
     DifferentSamples {
         /// The first file.
         file: PathBuf,
@@ -234,7 +234,7 @@ impl Coded for Error {
             }
             Self::Unsorted { .. } => "sort it first: bcftools sort -Oz -o sorted.vcf.gz <file>",
             Self::DifferentSamples { .. } => {
-                "files of a callset must have the same sample columns; make a callset for each sample set"
+                "two files of a callset have the same samples, or none in common"
             }
             Self::UnmappedSample { .. } => {
                 "add them to the sample map, or set unmapped_samples = \"exclude\""

@@ -19,7 +19,9 @@ use super::source::Source;
 use super::tables::{Parts, Tables};
 use super::tally::Tally;
 use super::work::{Feed, Scratch, Shard, Tuning, scan};
-use super::{CallsetRequest, Error, info, samples};
+use super::inputs::{self, Contexts, Files, Inputs};
+use super::merge::{self, Books, Reading};
+use super::{CallsetRequest, Error, samples};
 use crate::engine::{FileEntry, FileTags, Job, Ledger, StageOutput, TableFile, TableLedger};
 
 /// Variants a row group, unless planes are so long that it would hold more than [`GROUP_BYTES`].
@@ -68,11 +70,10 @@ pub(super) fn ingest_tuned(
     if !super::is_name(&request.name) {
         return Err(Error::BadName { what: "a callset" });
     }
-    let mut sources = open(request)?;
-    let names = std::mem::take(&mut sources[0].header.samples);
-    let cohort = Cohort::new(&names, &request.samples, &sources[0].path)?;
-    sources[0].header.samples = names;
-    let (fields, info_skipped) = info::select(&request.info, &sources, cohort.leaves_out())?;
+    let Inputs { files, samples, info: mut fields, info_skipped, path } = inputs::open(request)?;
+    let cohort = Cohort::new(&samples, &request.samples, &path)?;
+    let merge = matches!(files, Files::Groups(_));
+    fields.iter_mut().for_each(|f| f.withhold(cohort.leaves_out(), merge));
     let mut ledger = TableLedger::new(format!("genomics/{}", request.name));
     for (reason, count) in &cohort.excluded {
         ledger.note(&format!("sample_excluded:{reason}"), *count);
@@ -87,16 +88,34 @@ pub(super) fn ingest_tuned(
         samples: cohort.len(),
         stride,
     };
-    let context = Context { cohort, genome: request.genome, kernel, info: fields };
-    sort_files(&mut sources, &context)?;
-    let rejects = Rejects::create(request, job)?;
+    let context = Context { cohort, genome: request.genome, kernel, info: fields, keep: None };
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(job.threads)
         .build()
         .map_err(Error::internal("starting workers"))?;
+    let mut books = Books::default();
+    let sources = match files {
+        Files::Parts(mut sources) => {
+            sort_files(&mut sources, &context)?;
+            books.names = sources.iter().map(Source::base_name).collect();
+            sources
+        }
+        Files::Groups(groups) => {
+            let (cohort, info) = (&context.cohort, &context.info[..]);
+            let reading = Reading { request, job, cohort, info, kernel, tuning };
+            let (merged, read) = pool.install(|| merge::read(&reading, &groups))?;
+            books = read;
+            vec![Source::of_merged(&path, merged)?]
+        }
+    };
+    books.add_to(&mut ledger);
+    let contexts = Contexts::new(context, if merge { &[] } else { &samples }, &sources);
+    let context = contexts.first();
+    let mut rejects = Rejects::create(request, job, books.names)?;
+    rejects.write(books.rejected)?;
     let workers: Vec<Mutex<Worker>> =
         (0..job.threads).map(|_| Mutex::new(Worker::default())).collect();
-    let shared = Shared { sources: &sources, context: &context, plan: &plan, workers: &workers };
+    let shared = Shared { sources: &sources, contexts: &contexts, plan: &plan, workers: &workers };
     let (sender, receiver) = channel();
     let assembler = Assembler::new(&sources, &context.info, ledger, group_rows(stride));
     let writer = Writer::new(&plan, &job.out, &request.name);
@@ -104,6 +123,10 @@ pub(super) fn ingest_tuned(
         let run = Run { shared: &shared, job, sender, receiver, assembler, rejects, writer };
         run.drive(scope, tuning)
     })?;
+    let mut ledger = done.ledger;
+    for merged in sources.iter().filter_map(|s| s.merged.as_ref()) {
+        merged.note(&context.info, &mut ledger);
+    }
     let mut tally = Tally::default();
     for worker in &workers {
         tally.merge(&worker.lock().unwrap_or_else(PoisonError::into_inner).tally);
@@ -111,29 +134,11 @@ pub(super) fn ingest_tuned(
     let mut files = done.files;
     files.push(samples::write(job, &request.name, &context.cohort, &tally)?);
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(StageOutput { ledger: Ledger(vec![done.ledger]), files })
-}
-
-fn open(request: &CallsetRequest) -> Result<Vec<Source>, Error> {
-    let mut sources: Vec<Source> = Vec::new();
-    for path in &request.files {
-        let source = Source::open(path)?;
-        if let Some(first) = sources.first()
-            && first.header.samples != source.header.samples
-        {
-            let (file, other) = (first.path.clone(), source.path);
-            return Err(Error::DifferentSamples { file, other });
-        }
-        sources.push(source);
-    }
-    if sources.is_empty() {
-        return Err(Error::NoFiles { callset: request.name.clone() });
-    }
-    Ok(sources)
+    Ok(StageOutput { ledger: Ledger(vec![ledger]), files })
 }
 
 /// Orders files by their first record, so that the order of the list does not matter.
-fn sort_files(sources: &mut Vec<Source>, context: &Context) -> Result<(), Error> {
+pub(super) fn sort_files(sources: &mut Vec<Source>, context: &Context) -> Result<(), Error> {
     if sources.len() < 2 {
         return Ok(());
     }
@@ -169,7 +174,7 @@ fn group_rows(stride: usize) -> usize {
 
 struct Shared<'a> {
     sources: &'a [Source],
-    context: &'a Context,
+    contexts: &'a Contexts,
     plan: &'a Plan,
     workers: &'a [Mutex<Worker>],
 }
@@ -247,7 +252,7 @@ impl<'a> Run<'a> {
                     self.spawn_encode(scope, encoding, group);
                     encoding += 1;
                 }
-                self.rejects.write(self.shared.sources, self.assembler.take_rejected())?;
+                self.rejects.write(self.assembler.take_rejected())?;
             }
             self.write_ready(&mut encoded, &mut written)?;
         }
@@ -256,7 +261,7 @@ impl<'a> Run<'a> {
             self.spawn_encode(scope, encoding, group);
             encoding += 1;
         }
-        self.rejects.write(self.shared.sources, self.assembler.take_rejected())?;
+        self.rejects.write(self.assembler.take_rejected())?;
         while written < encoding {
             self.write_ready(&mut encoded, &mut written)?;
             if written < encoding {
@@ -264,7 +269,7 @@ impl<'a> Run<'a> {
             }
         }
         let mut files = self.writer.finish()?;
-        files.push(self.rejects.finish(self.shared.sources)?);
+        files.push(self.rejects.finish()?);
         Ok(Done { files, ledger: self.assembler.ledger })
     }
 
@@ -301,7 +306,7 @@ impl<'a> Run<'a> {
         scope.spawn(move |_| {
             let rows = guarded("scanning a shard", || {
                 let scratch = &mut shared.worker().scratch;
-                scan(shared.context, &shared.sources[file], &shard, scratch)
+                scan(shared.contexts.of(file), &shared.sources[file], &shard, scratch)
             });
             // The receiver is gone only when the run has already failed.
             let _ = sender.send(Message::Scanned(number, file, weight, Box::new(rows)));
@@ -410,11 +415,12 @@ impl<'a> Writer<'a> {
 struct Rejects {
     file: TableFile,
     schema: Arc<Schema>,
+    names: Vec<String>,
     waiting: Vec<Rejected>,
 }
 
 impl Rejects {
-    fn create(request: &CallsetRequest, job: &Job) -> Result<Self, Error> {
+    fn create(request: &CallsetRequest, job: &Job, names: Vec<String>) -> Result<Self, Error> {
         let schema = Arc::new(Schema::new(vec![
             Field::new("file", DataType::Utf8, false),
             Field::new("line", DataType::Int64, false),
@@ -429,31 +435,31 @@ impl Rejects {
         let properties = crate::engine::parquet::properties(&tags, &[]).build();
         let path = format!("quality/rejects/genomics/{}.parquet", request.name);
         let file = TableFile::create(&job.out, &path, schema.clone(), tags, properties)?;
-        Ok(Self { file, schema, waiting: Vec::new() })
+        Ok(Self { file, schema, names, waiting: Vec::new() })
     }
 
     /// Appends rejects. They are written in batches of a fixed size: pages end where batches do, and the
     /// bytes must not tell how the input was cut.
-    fn write(&mut self, sources: &[Source], rejected: Vec<Rejected>) -> Result<(), Error> {
+    fn write(&mut self, rejected: Vec<Rejected>) -> Result<(), Error> {
         self.waiting.extend(rejected);
         while self.waiting.len() >= REJECT_ROWS {
             let rest = self.waiting.split_off(REJECT_ROWS);
             let batch = std::mem::replace(&mut self.waiting, rest);
-            self.write_batch(sources, &batch)?;
+            self.write_batch(&batch)?;
         }
         Ok(())
     }
 
-    fn finish(mut self, sources: &[Source]) -> Result<FileEntry, Error> {
+    fn finish(mut self) -> Result<FileEntry, Error> {
         let batch = std::mem::take(&mut self.waiting);
         if !batch.is_empty() {
-            self.write_batch(sources, &batch)?;
+            self.write_batch(&batch)?;
         }
         Ok(self.file.finish()?)
     }
 
-    fn write_batch(&mut self, sources: &[Source], rejected: &[Rejected]) -> Result<(), Error> {
-        let names: Vec<String> = sources.iter().map(Source::base_name).collect();
+    fn write_batch(&mut self, rejected: &[Rejected]) -> Result<(), Error> {
+        let names = &self.names;
         let columns: Vec<ArrayRef> = vec![
             Arc::new(StringArray::from_iter_values(rejected.iter().map(|r| &names[r.file]))),
             Arc::new(Int64Array::from_iter_values(rejected.iter().map(|r| r.line as i64))),

@@ -34,6 +34,7 @@ pub fn add(builder: &mut Builder<'_>, line: &[u8]) {
     if let Some(reason) = Builder::fault(&site) {
         return builder.reject(reason, alleles);
     }
+    builder.read_confidence(&site, field(8), &line[tabs[8] + 1..]);
     match genotypes(builder, field(8), &line[tabs[8] + 1..]) {
         Ok(max) => builder.add(&site, max),
         Err(reason) => builder.reject(reason, alleles),

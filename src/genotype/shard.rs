@@ -9,6 +9,9 @@ use super::region::{self, Chrom, Kind};
 use super::survivors::Survivors;
 use super::{Genome, allele};
 
+mod joined;
+pub mod keep;
+
 /// In both alleles: no call is expected of this sample here (XX on non-PAR Y).
 const NOT_EXPECTED: u16 = 0x7ffc;
 
@@ -16,6 +19,7 @@ const NOT_EXPECTED: u16 = 0x7ffc;
 const MAX_ALLELE_BYTES: usize = 1 << 22;
 
 /// What a shard scan needs to know besides its bytes.
+#[derive(Clone)]
 pub struct Context {
     /// Who is in.
     pub cohort: Cohort,
@@ -25,6 +29,8 @@ pub struct Context {
     pub kernel: Kernel,
     /// INFO fields whose values are kept for the encoder.
     pub info: Vec<InfoField>,
+    /// For a merge: calls are kept as codes, and reference blocks of at least this GQ. See [`keep`].
+    pub keep: Option<u8>,
 }
 
 /// A piece of the shard's text.
@@ -200,6 +206,10 @@ pub struct Tallies {
     pub no_alt: u64,
     /// `<NON_REF>` and `<*>`.
     pub non_ref: u64,
+    /// Records without an ALT of their own: `<NON_REF>` alone, or END and no ALT.
+    pub reference_block: u64,
+    /// Rows of files that a merge joined to a row of another file.
+    pub merged: u64,
     /// ALTs that no included sample carries, where samples stay out.
     pub no_carrier: u64,
     /// Records whose ID is withheld because it may name a dropped ALT.
@@ -227,6 +237,8 @@ pub struct ShardRows {
     pub unsorted: Option<u32>,
     /// Things counted.
     pub tallies: Tallies,
+    /// What a merge keeps.
+    pub kept: keep::Kept,
     text: Vec<u8>,
     infos: Vec<Option<Span>>,
     planes: Vec<u8>,
@@ -312,6 +324,9 @@ pub struct Builder<'a> {
     pub context: &'a Context,
     /// Calls of the record at hand that are not plain hom-ref.
     pub calls: Vec<Call>,
+    /// Chromosome of the file, if it may have no other.
+    pub only: Option<Chrom>,
+    confidence: Vec<u8>,
     out: ShardRows,
     slots: Vec<[i32; CLASSES]>,
     scratch: [Vec<u8>; 5],
@@ -333,6 +348,8 @@ impl<'a> Builder<'a> {
         Self {
             context,
             calls: Vec::new(),
+            only: None,
+            confidence: Vec::new(),
             out: ShardRows { stride, group_count, ..ShardRows::default() },
             slots: vec![[0; CLASSES]; group_count + 1],
             scratch: std::array::from_fn(|_| vec![0; stride]),
@@ -399,12 +416,14 @@ impl<'a> Builder<'a> {
         if usize::from(max) > count {
             return self.reject("gt_allele_out_of_range", count);
         }
+        if self.only.is_some() && self.only != region::chrom(site.chrom) {
+            return self.reject("other_chromosome", count);
+        }
         let Some(y_only) = self.locate(site) else {
             return self.reject("bad_contig", count);
         };
         self.out.tallies.alleles += count.max(1) as u64;
-        if count == 0 {
-            self.out.tallies.no_alt += 1;
+        if self.reference(site) {
             return;
         }
         if y_only && !self.context.cohort.females.is_empty() {
@@ -455,7 +474,8 @@ impl<'a> Builder<'a> {
         let survivors = self.survivors(site, count);
         let remains = |i: usize| survivors.as_ref().map_or(i as u16 + 1, |s| s.index[i]);
         let alts = || site.alt.split(|&b| b == b',').map(|alt| (alt, alt_kind(alt))).enumerate();
-        if let Some(s) = &survivors {
+        let keep = self.context.keep.is_some();
+        if let Some(s) = survivors.as_ref().filter(|_| !keep) {
             self.out.tallies.no_carrier += s.dropped;
             // Nothing of a record without a row is kept.
             if s.alt.is_empty() {
@@ -501,7 +521,7 @@ impl<'a> Builder<'a> {
             phasing: Phasing::All,
             extra: [0; 5],
         };
-        for (i, (alt, kind)) in alts().filter(|(i, _)| remains(*i) > 0) {
+        for (i, (alt, kind)) in alts().filter(|(i, _)| keep || remains(*i) > 0) {
             let row = || Row { allele: (i + 1) as u16, index: remains(i), ..base.clone() };
             match kind {
                 AltKind::Star => self.out.tallies.star += 1,
@@ -580,6 +600,9 @@ impl<'a> Builder<'a> {
 
     /// Counts and scatters the calls for the row's allele and appends it.
     fn push(&mut self, mut row: Row) {
+        if self.context.keep.is_some() {
+            return self.keep_row(row);
+        }
         let scatter = self.scatter(row.allele);
         row.phasing = scatter.phasing;
         for (i, used) in scatter.used.iter().enumerate() {

@@ -5,11 +5,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapMut};
 
-use super::Error;
 use super::bgzf::{self, Fault, Inflater, MAX_BLOCK};
 use super::header::{self, Header};
+use super::merge::Merged;
+use super::{CallsetRequest, Error, region};
+use super::region::Chrom;
 use crate::error::IoError;
 
 /// Longest header accepted, in bytes.
@@ -26,6 +28,8 @@ pub enum Format {
     Gzip,
     /// BCF 2.2 in BGZF: inflated as a stream, scanned in parallel.
     Bcf,
+    /// Many files, merged: see [`super::merge`].
+    Merged,
 }
 
 /// An opened input file.
@@ -40,6 +44,10 @@ pub struct Source {
     pub body: usize,
     /// Uncompressed bytes of the header still ahead at `body` (all of the header for gzip).
     pub skip: usize,
+    /// The only chromosome that it may have, if the request says so.
+    pub only: Option<Chrom>,
+    /// What stands for the files of a merge.
+    pub merged: Option<Merged>,
     map: Mmap,
 }
 
@@ -66,7 +74,7 @@ impl Source {
             let end = header_end(&map).ok_or_else(|| Error::CutLine { file: path.to_owned() })?;
             let header = header::parse(&map[..end], path)?;
             let path = path.to_owned();
-            return Ok(Self { path, format: Format::Text, header, body: end, skip: 0, map });
+            return Ok(Self { path, format: Format::Text, header, body: end, skip: 0, only: None, merged: None, map });
         }
         if !map.starts_with(&[0x1f, 0x8b]) {
             return Err(unknown());
@@ -77,7 +85,29 @@ impl Source {
         }
         let header = header::parse(&text, path)?;
         let (path, skip) = (path.to_owned(), text.len());
-        Ok(Self { path, format: Format::Gzip, header, body: 0, skip, map })
+        Ok(Self { path, format: Format::Gzip, header, body: 0, skip, only: None, merged: None, map })
+    }
+
+    /// Opens a file of a request, which may say what chromosome it has.
+    ///
+    /// # Errors
+    /// As [`Source::open`].
+    pub fn open_of(path: &Path, request: &CallsetRequest) -> Result<Self, Error> {
+        let mut source = Self::open(path)?;
+        let only = request.options.chromosomes.get(path);
+        source.only = only.and_then(|name| region::chrom(name.as_bytes()));
+        Ok(source)
+    }
+
+    /// A source that stands for the files of a merge; `path` is one of them.
+    ///
+    /// # Errors
+    /// When the system gives no memory.
+    pub fn of_merged(path: &Path, merged: Merged) -> Result<Self, Error> {
+        let map = MmapMut::map_anon(1).and_then(MmapMut::make_read_only);
+        let map = map.map_err(IoError::at("mapping", path))?;
+        let (path, header, merged) = (path.to_owned(), Header::default(), Some(merged));
+        Ok(Self { path, format: Format::Merged, header, body: 0, skip: 0, only: None, merged, map })
     }
 
     fn open_bgzf(path: &Path, map: Mmap) -> Result<Self, Error> {
@@ -125,7 +155,7 @@ impl Source {
         };
         let &(body, before) =
             starts.iter().rev().find(|(_, before)| *before <= end).unwrap_or(&(0, 0));
-        Ok(Self { path: path.to_owned(), format, header, body, skip: end - before, map })
+        Ok(Self { path: path.to_owned(), format, header, body, skip: end - before, only: None, merged: None, map })
     }
 
     /// The file's bytes.

@@ -5,6 +5,7 @@ use std::io::Read;
 use flate2::read::MultiGzDecoder;
 
 use super::bgzf::{self, Inflater, MAX_BLOCK};
+use super::merge::Merged;
 use super::shard::{Builder, Context, ShardRows};
 use super::source::{Format, Source};
 use super::{Error, bcf, line};
@@ -50,6 +51,8 @@ pub enum Shard {
     Lines(Vec<u8>),
     /// Whole BCF records of a stream.
     Records(Vec<u8>),
+    /// Number of a window of a merge.
+    Window(usize),
 }
 
 /// Hands out the shards of one file in order.
@@ -82,6 +85,9 @@ enum State<'a> {
         records: u64,
         size: usize,
     },
+    Merged {
+        next: usize,
+    },
     Done,
 }
 
@@ -106,6 +112,7 @@ impl<'a> Feed<'a> {
                 records: 0,
                 size: tuning.bytes,
             },
+            Format::Merged => State::Merged { next: 0 },
         };
         Self { source, state }
     }
@@ -116,6 +123,7 @@ impl<'a> Feed<'a> {
         let at = match &self.state {
             State::Gzip { decoder, .. } => total - decoder.get_ref().len(),
             State::Bgzf { at, .. } | State::Text { at, .. } | State::Bcf { at, .. } => *at,
+            State::Merged { .. } => 0,
             State::Done => total,
         };
         at as u64
@@ -142,6 +150,12 @@ impl<'a> Feed<'a> {
             }
             State::Gzip { .. } => self.next_lines(),
             State::Bcf { .. } => self.next_records(),
+            State::Merged { next } => {
+                let window = *next;
+                *next += 1;
+                let windows = source.merged.as_ref().map_or(0, Merged::len);
+                Ok((window < windows).then_some(Shard::Window(window)))
+            }
             State::Done => Ok(None),
         }
     }
@@ -256,7 +270,13 @@ pub fn scan(
     scratch: &mut Scratch,
 ) -> Result<ShardRows, Error> {
     let mut builder = Builder::new(context);
+    builder.only.clone_from(&source.only);
     match shard {
+        Shard::Window(window) => {
+            if let Some(merged) = &source.merged {
+                return merged.scan(context, *window);
+            }
+        }
         Shard::Bgzf { range, first } => {
             scan_bgzf(&mut builder, source, *range, *first, scratch)?;
         }
