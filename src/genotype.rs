@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 mod allele;
+mod array_manifest;
 mod assemble;
 mod bcf;
 mod bgzf;
@@ -21,6 +22,7 @@ mod cohort;
 mod encode;
 mod error;
 mod extent;
+mod final_report;
 mod gt;
 mod header;
 mod info;
@@ -41,11 +43,15 @@ mod work;
 pub use error::Error;
 pub use ingest::ingest;
 
-/// The sample names of a VCF or BCF file, in file order; reads the header only.
+/// The sample names of a VCF, BCF or FinalReport file, in file order; reads the header only, but all of a
+/// FinalReport.
 ///
 /// # Errors
-/// When the file cannot be read, is no VCF or BCF, is a truncated BGZF, has no samples or has one twice.
+/// When the file cannot be read, is none of these, is a truncated BGZF, has no samples or has one twice.
 pub fn sample_names(path: &Path) -> Result<Vec<String>, Error> {
+    if final_report::is_report(path)? {
+        return Ok(final_report::samples(path)?.0);
+    }
     Ok(source::Source::open(path)?.header.samples)
 }
 

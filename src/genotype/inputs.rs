@@ -8,7 +8,7 @@ use super::info::{self, InfoField};
 use super::merge::Group;
 use super::shard::Context;
 use super::source::Source;
-use super::{CallsetRequest, Error};
+use super::{CallsetRequest, Error, final_report};
 
 /// How the files of a request belong together.
 pub enum Files {
@@ -45,17 +45,24 @@ pub fn open(request: &CallsetRequest) -> Result<Inputs, Error> {
     let mut groups: Vec<Group> = Vec::new();
     let mut group_of: HashMap<String, usize> = HashMap::new();
     let mut selected: Option<(Vec<InfoField>, u64)> = None;
+    let mut reports = false;
     for path in &request.files {
-        let source = Source::open_of(path, request)?;
+        let report = final_report::is_report(path)?;
+        let source = if report { Source::of_nothing(path)? } else { Source::open_of(path, request)? };
         let (fields, skipped) = info::select(&request.info, std::slice::from_ref(&source), false)?;
         match &selected {
             Some((known, _)) => info::same(known, &fields, path)?,
             None => selected = Some((fields, skipped)),
         }
-        let names = &source.header.samples;
+        let names = if report { final_report::samples(path)?.0 } else { Vec::new() };
+        let names = if report { &names } else { &source.header.samples };
+        reports |= report;
         let known = names.iter().find_map(|n| group_of.get(n).copied());
         match known.map(|i| &mut groups[i]) {
-            Some(group) if same_samples(&group.samples, names) => group.files.push(path.clone()),
+            // All lines of a sample are in one report.
+            Some(group) if !report && !group.report && same_samples(&group.samples, names) => {
+                group.files.push(path.clone());
+            }
             Some(group) => {
                 let (file, other) = (group.files[0].clone(), path.clone());
                 return Err(Error::DifferentSamples { file, other });
@@ -63,18 +70,18 @@ pub fn open(request: &CallsetRequest) -> Result<Inputs, Error> {
             None => {
                 let group = groups.len();
                 group_of.extend(names.iter().map(|n| (n.clone(), group)));
-                groups.push(Group { files: vec![path.clone()], samples: names.clone() });
+                groups.push(Group { files: vec![path.clone()], samples: names.clone(), report });
             }
         }
         // Files of a merge are opened again when it is their turn.
-        if groups.len() == 1 {
+        if groups.len() == 1 && !reports {
             parts.push(source);
         } else {
             parts.clear();
         }
     }
     let samples = groups.iter().flat_map(|g| g.samples.iter().cloned()).collect();
-    let files = if groups.len() == 1 { Files::Parts(parts) } else { Files::Groups(groups) };
+    let files = if groups.len() == 1 && !reports { Files::Parts(parts) } else { Files::Groups(groups) };
     let (info, info_skipped) = selected.unwrap_or_default();
     Ok(Inputs { files, samples, info, info_skipped, path })
 }

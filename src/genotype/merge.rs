@@ -24,13 +24,14 @@ use super::inputs::base_name;
 use super::region::Chrom;
 use super::shard::{Builder, Context, ShardRows};
 use super::work::Tuning;
-use super::{CallsetRequest, Error};
+use super::final_report::spool::Sites;
+use super::{CallsetRequest, Error, final_report};
 use crate::engine::{Job, TableLedger};
 
 mod coverage;
 mod extract;
 pub mod record;
-mod spool;
+pub mod spool;
 mod sweep;
 
 use spool::{Pile, Spool, Writer, rank};
@@ -52,6 +53,8 @@ pub struct Group {
     pub files: Vec<PathBuf>,
     /// Their samples, in the order of the first.
     pub samples: Vec<String>,
+    /// Whether the file, which is then the only one, is a FinalReport.
+    pub report: bool,
 }
 
 /// What groups are read with.
@@ -137,10 +140,17 @@ pub fn read(reading: &Reading<'_>, groups: &[Group]) -> Result<(Merged, Books), 
     let total: u64 = numbered.iter().map(|n| n.group.files.len() as u64).sum();
     reading.job.progress.expect(total);
     let one_batch = numbered.len() <= FAN_IN;
+    let sites = match numbered.iter().find(|n| n.group.report) {
+        Some(n) => {
+            let manifest = final_report::manifest(reading.request, &n.group.files[0])?;
+            Some(Sites::new(reading, manifest, &mut books)?)
+        }
+        None => None,
+    };
     let batches: Vec<(usize, &[Numbered<'_>])> = numbered.chunks(FAN_IN).enumerate().collect();
     let done: Vec<Result<Batch, Error>> = batches
         .into_par_iter()
-        .map(|(i, batch)| read_batch(reading, i, batch, block_rows, one_batch))
+        .map(|(i, batch)| read_batch(reading, sites.as_ref(), i, batch, block_rows, one_batch))
         .collect();
     let mut spools = Vec::new();
     let mut merged = 0;
@@ -201,27 +211,36 @@ struct Batch {
 
 fn read_batch(
     reading: &Reading<'_>,
+    sites: Option<&Sites>,
     number: usize,
     groups: &[Numbered<'_>],
     block_rows: u32,
     only: bool,
 ) -> Result<Batch, Error> {
     let pile = Pile::create(&reading.job.scratch, &format!("spool-{number}"))?;
-    let read: Vec<Result<(Spool, Books), Error>> = groups
-        .par_iter()
-        .map(|n| extract::extract(reading, n.group, n.first_file, pile.clone(), block_rows))
-        .collect();
+    let read = |n: &Numbered<'_>| match sites.filter(|_| n.group.report) {
+        Some(sites) => {
+            let path = &n.group.files[0];
+            final_report::spool::read(reading, sites, path, n.first_file, &pile, block_rows)
+        }
+        None => extract::extract(reading, n.group, n.first_file, pile.clone(), block_rows)
+            .map(|(spool, books)| (vec![spool], books)),
+    };
+    let read: Vec<Result<(Vec<Spool>, Books), Error>> = groups.par_iter().map(read).collect();
     let mut batch = Batch::default();
     for (numbered, read) in groups.iter().zip(read) {
-        let (spool, books) = read?;
-        batch.spools.push(spool);
+        let (spools, books) = read?;
+        batch.spools.extend(spools);
         batch.books.push((numbered.first_file, books));
     }
     if !only {
         let pile = Pile::create(&reading.job.scratch, &format!("join-0-{number}"))?;
-        let (spool, merged) = join(reading, pile, &batch.spools, block_rows)?;
-        batch.spools = vec![spool];
-        batch.merged = merged;
+        let spools = std::mem::take(&mut batch.spools);
+        for chunk in spools.chunks(FAN_IN) {
+            let (spool, merged) = join(reading, pile.clone(), chunk, block_rows)?;
+            batch.spools.push(spool);
+            batch.merged += merged;
+        }
     }
     Ok(batch)
 }

@@ -104,10 +104,18 @@ impl Source {
     /// # Errors
     /// When the system gives no memory.
     pub fn of_merged(path: &Path, merged: Merged) -> Result<Self, Error> {
+        Ok(Self { merged: Some(merged), ..Self::of_nothing(path)? })
+    }
+
+    /// A source of nothing, named `path`.
+    ///
+    /// # Errors
+    /// When the system gives no memory.
+    pub fn of_nothing(path: &Path) -> Result<Self, Error> {
         let map = MmapMut::map_anon(1).and_then(MmapMut::make_read_only);
         let map = map.map_err(IoError::at("mapping", path))?;
-        let (path, header, merged) = (path.to_owned(), Header::default(), Some(merged));
-        Ok(Self { path, format: Format::Merged, header, body: 0, skip: 0, only: None, merged, map })
+        let (path, header, format) = (path.to_owned(), Header::default(), Format::Merged);
+        Ok(Self { path, format, header, body: 0, skip: 0, only: None, merged: None, map })
     }
 
     fn open_bgzf(path: &Path, map: Mmap) -> Result<Self, Error> {
