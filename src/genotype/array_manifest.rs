@@ -208,12 +208,14 @@ impl Site<'_> {
         let palindromic = complement(a) == b;
         let turn = |yes: bool| if yes { (complement(a), complement(b)) } else { (a, b) };
         let stated = self.plus.map(|plus| turn(!plus));
+        if stated.is_none() && palindromic {
+            return Err("ambiguous_strand");
+        }
         let base = match self.bases {
             Some(bases) => Some(bases.base(chrom, self.pos).ok_or("not_in_reference")?),
             None => None,
         };
         let (pair, flipped) = match (stated, base) {
-            (None, _) if palindromic => return Err("ambiguous_strand"),
             (None, None) => return Err("ambiguous_strand"),
             (Some(pair), None) => (pair, false),
             (Some(pair), Some(base)) if palindromic || pair.0 == base || pair.1 == base => (pair, false),

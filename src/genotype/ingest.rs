@@ -52,7 +52,11 @@ const REJECT_ROWS: usize = 4096;
 ///   is over chromosomes 1 to 22; `karyotype`, `mean_dp` and `mean_gq` are null: FORMAT fields other than
 ///   GT are not read.
 ///
-/// Files may be listed in any order: they are taken in the order of their first records.
+/// Files may be listed in any order. Those with the same samples, in any order of columns, are parts of one
+/// table and are taken in the order of their first records. Files with other samples, and FinalReports, are
+/// merged: rows are joined by their normalised allele; of a sample whose files lack a row, reference blocks
+/// of `ref_block_min_gq` or more and records of the same place and kind tell that it is reference, else it is
+/// missing. QUAL is then the highest, FILTER and ID are all, INFO is null where records do not agree.
 ///
 /// # Errors
 /// See [`Error`]. Single bad records do not stop it: they go to `quality/rejects/genomics/`.
@@ -101,6 +105,9 @@ pub(super) fn ingest_tuned(
             sources
         }
         Files::Groups(groups) => {
+            // Spools hold calls alone.
+            let unread = request.options.format.len() + usize::from(request.options.quality);
+            ledger.note("format_field_not_merged", unread as u64);
             let (cohort, info) = (&context.cohort, &context.info[..]);
             let reading = Reading { request, job, cohort, info, kernel, tuning };
             let (merged, read) = pool.install(|| merge::read(&reading, &groups))?;

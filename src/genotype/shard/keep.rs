@@ -157,41 +157,60 @@ impl Builder<'_> {
         }
     }
 
-    /// Reads how sure a reference block is of its samples: GQ, else RGQ, else what PL say, else three times
-    /// MIN_DP or DP (a hom-ref site of d reads has a GQ of `10 log10(2^d)`). Nothing stated is sure.
-    pub fn read_confidence(&mut self, site: &Site<'_>, format: &[u8], cells: &[u8]) {
+    /// Forgets how sure the last block was and says whether that of `site` is to be read.
+    pub fn wants_confidence(&mut self, site: &Site<'_>) -> bool {
         self.confidence.clear();
-        if self.context.keep.is_none() || !is_reference(site.alt) {
+        let wanted = self.context.keep.is_some() && is_reference(site.alt);
+        if wanted {
+            self.confidence.resize(self.context.cohort.len(), u8::MAX);
+        }
+        wanted
+    }
+
+    /// A reference block is this sure of the sample of a file column; `stated` gives the values of a field of
+    /// [`CONFIDENCE`].
+    pub fn set_confidence(&mut self, column: usize, stated: impl Fn(usize) -> Option<Vec<f64>>) {
+        let sample = self.context.cohort.columns.get(column).copied();
+        let slot = sample.and_then(|sample| self.confidence.get_mut(sample as usize));
+        let Some(slot) = slot else { return };
+        let sure = (0..CONFIDENCE.len()).find_map(|i| {
+            let mut values = stated(i)?;
+            match CONFIDENCE[i] {
+                // How much less likely the second best genotype is.
+                "PL" => {
+                    values.sort_by(f64::total_cmp);
+                    Some(values.get(1)? - values[0])
+                }
+                "MIN_DP" | "DP" => values.first().map(|depth| 3.0 * depth),
+                _ => values.first().copied(),
+            }
+        });
+        *slot = sure.map_or(u8::MAX, |gq| gq.clamp(0.0, 254.0) as u8);
+    }
+
+    /// Reads how sure a reference block of a VCF line is of its samples.
+    pub fn read_confidence(&mut self, site: &Site<'_>, format: &[u8], cells: &[u8]) {
+        if !self.wants_confidence(site) {
             return;
         }
-        let at = |key: &[u8]| format.split(|&b| b == b':').position(|k| k == key);
-        let keys: [(Option<usize>, fn(&[u8]) -> Option<f64>); 5] = [
-            (at(b"GQ"), number),
-            (at(b"RGQ"), number),
-            (at(b"PL"), from_pl),
-            (at(b"MIN_DP"), |v| number(v).map(|d| 3.0 * d)),
-            (at(b"DP"), |v| number(v).map(|d| 3.0 * d)),
-        ];
-        self.confidence.resize(self.context.cohort.len(), u8::MAX);
-        for (cell, &column) in cells.split(|&b| b == b'\t').zip(&self.context.cohort.columns) {
-            let value = |i: usize| cell.split(|&b| b == b':').nth(i);
-            let stated = keys.iter().find_map(|(i, read)| read(value((*i)?)?));
-            if let Some(slot) = self.confidence.get_mut(column as usize) {
-                *slot = stated.map_or(u8::MAX, |gq| gq.clamp(0.0, 254.0) as u8);
-            }
+        let at = CONFIDENCE.map(|key| {
+            format.split(|&b| b == b':').position(|k| k == key.as_bytes())
+        });
+        for (column, cell) in cells.split(|&b| b == b'\t').enumerate() {
+            self.set_confidence(column, |i| {
+                let value = cell.split(|&b| b == b':').nth(at[i]?)?;
+                value.split(|&b| b == b',').map(number).collect()
+            });
         }
     }
 }
 
+/// FORMAT fields that tell how sure a reference block is, the first that is there: GQ, what PL say, else
+/// three times the depth (a hom-ref site of d reads has a GQ of `10 log10(2^d)`). Nothing stated is sure.
+pub const CONFIDENCE: [&str; 5] = ["GQ", "RGQ", "PL", "MIN_DP", "DP"];
+
 fn number(text: &[u8]) -> Option<f64> {
     std::str::from_utf8(text).ok()?.parse().ok().filter(|v: &f64| v.is_finite())
-}
-
-/// How much less likely the second best genotype is.
-fn from_pl(text: &[u8]) -> Option<f64> {
-    let mut values: Vec<f64> = text.split(|&b| b == b',').map(number).collect::<Option<_>>()?;
-    values.sort_by(f64::total_cmp);
-    Some(values.get(1)? - values[0])
 }
 
 #[cfg(test)]
@@ -211,7 +230,5 @@ mod tests {
         assert_eq!(of(1, 1, false), HOM_REF);
         assert_eq!(of(1, ABSENT, false), 8);
         assert_eq!(of(2, MISSING, false), 11);
-        assert_eq!(from_pl(b"0,42,600"), Some(42.0));
-        assert_eq!(from_pl(b"."), None);
     }
 }
