@@ -113,7 +113,8 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % sides
     }
 
@@ -135,7 +136,18 @@ fn mixture(dice: &mut Dice, records: usize, samples: usize) -> Vcf {
     for i in 0..records {
         let chrom = ["2", "10", "X"][i * 3 / records];
         pos += dice.roll(3);
-        let sites = ["A G", "A C,G", "CAAAG CAAAT,C", "C *,G", "A <DEL>", "A <DEL>", "A .", "T TA,<NON_REF>", "G A,C,T", "A A,C"];
+        let sites = [
+            "A G",
+            "A C,G",
+            "CAAAG CAAAT,C",
+            "C *,G",
+            "A <DEL>",
+            "A <DEL>",
+            "A .",
+            "T TA,<NON_REF>",
+            "G A,C,T",
+            "A A,C",
+        ];
         let (reference, alt) = dice.pick(&sites).split_once(' ').unwrap();
         let alts = alt.split(',').count();
         let mut info = vec![format!("MQ={}", dice.roll(60)), format!("TX=a,{i}")];
@@ -146,10 +158,16 @@ fn mixture(dice: &mut Dice, records: usize, samples: usize) -> Vcf {
             info.push(format!("END={}", pos + 10 * (1 + dice.roll(2))));
         }
         info.push(format!("SC={}", vec!["0.5"; alts].join(",")));
-        info.push(format!("RR={}", (0..=alts).map(|k| k.to_string()).collect::<Vec<_>>().join(",")));
+        info.push(format!(
+            "RR={}",
+            (0..=alts).map(|k| k.to_string()).collect::<Vec<_>>().join(",")
+        ));
         let mut row: Vec<String> = vec![chrom.into(), pos.to_string()];
         row.extend([(*dice.pick(&[".", "rs7", "b;a"])).into(), reference.into(), alt.into()]);
-        row.extend([(*dice.pick(&[".", "30.5"])).into(), (*dice.pick(&[".", "PASS", "z;q10"])).into()]);
+        row.extend([
+            (*dice.pick(&[".", "30.5"])).into(),
+            (*dice.pick(&[".", "PASS", "z;q10"])).into(),
+        ]);
         row.extend([info.join(";"), "GT".into()]);
         let common = dice.roll(3) == 0;
         for _ in 0..samples {
@@ -257,11 +275,43 @@ fn of(calls: &BTreeMap<(String, String), i32>, vid: &str, names: &[&str]) -> Vec
 fn a_row_that_a_file_lacks() {
     let dir = tempfile::tempdir().unwrap();
     let files = [
-        file(&dir, "a.vcf", text("A", &["20 10 . A G . . . GT 0|1", "20 30 . A . . . . GT 0/0", "20 40 . A C . . . GT 1"]).as_bytes()),
+        file(
+            &dir,
+            "a.vcf",
+            text(
+                "A",
+                &["20 10 . A G . . . GT 0|1", "20 30 . A . . . . GT 0/0", "20 40 . A C . . . GT 1"],
+            )
+            .as_bytes(),
+        ),
         // Another ALT at the place of the first: nobody has two of three alleles uncalled.
-        file(&dir, "b.vcf", text("B", &["20 10 . A T 5 q10 . GT 1/1", "20 20 . C G,T . . . GT 1/2", "20 30 . A C . . . GT 0/1"]).as_bytes()),
+        file(
+            &dir,
+            "b.vcf",
+            text(
+                "B",
+                &[
+                    "20 10 . A T 5 q10 . GT 1/1",
+                    "20 20 . C G,T . . . GT 1/2",
+                    "20 30 . A C . . . GT 0/1",
+                ],
+            )
+            .as_bytes(),
+        ),
         // An indel at the same place says nothing of the base.
-        file(&dir, "c.vcf", text("C", &["20 10 rs1 A AG . PASS . GT 0/1", "20 20 . C T . . . GT 0/0", "20 40 . A G . . . GT ./1"]).as_bytes()),
+        file(
+            &dir,
+            "c.vcf",
+            text(
+                "C",
+                &[
+                    "20 10 rs1 A AG . PASS . GT 0/1",
+                    "20 20 . C T . . . GT 0/0",
+                    "20 40 . A G . . . GT ./1",
+                ],
+            )
+            .as_bytes(),
+        ),
     ];
     let people = sheet(&files);
     let run = run(&request(&files, people.clone()), 2).unwrap();
@@ -303,7 +353,8 @@ fn files_of_one_chromosome_each() {
     let files = [file(&dir, "x.vcf", two.as_bytes()), file(&dir, "y.vcf", swapped.as_bytes())];
     let people = sheet(&files);
     let mut asked = request(&files, people.clone());
-    asked.options.chromosomes = [(files[0].clone(), "chr20".to_owned()), (files[1].clone(), "21".to_owned())].into();
+    asked.options.chromosomes =
+        [(files[0].clone(), "chr20".to_owned()), (files[1].clone(), "21".to_owned())].into();
     let run = run(&asked, 2).unwrap();
     let got = calls(&run, &people);
     assert_eq!(got.len(), 4);
@@ -315,13 +366,22 @@ fn files_of_one_chromosome_each() {
 #[test]
 fn a_left_out_sample_leaves_no_trace_in_a_merge() {
     let dir = tempfile::tempdir().unwrap();
-    let a = ["20 10 x A G,T . . . GT 0/1 2/2", "20 20 . C G . . . GT 0/0 0/1", "20 30 . C G . . . GT ./. 0/1"];
+    let a = [
+        "20 10 x A G,T . . . GT 0/1 2/2",
+        "20 20 . C G . . . GT 0/0 0/1",
+        "20 30 . C G . . . GT ./. 0/1",
+    ];
     // As a caller would have written it without B: ALTs that only B has are gone.
-    let alone = ["20 10 . A G . . . GT 0/1", "20 20 . C . . . . GT 0/0", "20 30 . C . . . . GT ./."];
+    let alone =
+        ["20 10 . A G . . . GT 0/1", "20 20 . C . . . . GT 0/0", "20 30 . C . . . . GT ./."];
     let others = text("C", &["20 10 . A T . . . GT 0/1", "20 20 . C G . . . GT 1/1"]);
     let both = file(&dir, "in.vcf", text("A B", &a).as_bytes());
     let one = file(&dir, "in2.vcf", text("A", &alone).as_bytes());
-    let left = file(&dir, "d.vcf", text("D", &["20 20 . C T . . . GT 1/1", "20 50 . C T . . . GT bad"]).as_bytes());
+    let left = file(
+        &dir,
+        "d.vcf",
+        text("D", &["20 20 . C T . . . GT 1/1", "20 50 . C T . . . GT bad"]).as_bytes(),
+    );
     let other = file(&dir, "other.vcf", others.as_bytes());
     let mut people = sheet(&[both.clone(), other.clone(), left.clone()]);
     for name in ["B", "D"] {
@@ -380,15 +440,22 @@ impl Gvcf {
             let f: Vec<&str> = line.split('\t').collect();
             let pos: i32 = f[1].parse().unwrap();
             let cell: BTreeMap<&str, &str> = f[8].split(':').zip(f[9].split(':')).collect();
-            let called: Vec<usize> = cell["GT"].split(['/', '|']).filter_map(|a| a.parse().ok()).collect();
+            let called: Vec<usize> =
+                cell["GT"].split(['/', '|']).filter_map(|a| a.parse().ok()).collect();
             assert_eq!(called.len(), 2, "the test knows diploid calls only");
             if f[4] == "<NON_REF>" {
                 let end = f[7].strip_prefix("END=").map_or(pos, |e| e.parse().unwrap());
-                gvcf.spans.push((pos, end, called == [0, 0] && cell["GQ"].parse::<i32>().unwrap() >= least));
+                gvcf.spans.push((
+                    pos,
+                    end,
+                    called == [0, 0] && cell["GQ"].parse::<i32>().unwrap() >= least,
+                ));
                 continue;
             }
             gvcf.spans.push((pos, pos + f[3].len() as i32 - 1, true));
-            for (i, alt) in f[4].split(',').enumerate().filter(|(_, a)| !["<NON_REF>", "*"].contains(a)) {
+            for (i, alt) in
+                f[4].split(',').enumerate().filter(|(_, a)| !["<NON_REF>", "*"].contains(a))
+            {
                 let copies = called.iter().filter(|&&a| a == i + 1).count();
                 gvcf.calls.insert(trimmed(f[0], pos, f[3], alt), (pos, copies as i32));
             }
@@ -425,12 +492,17 @@ fn gvcfs_fill_rows_from_reference_blocks() {
         let run = run(&asked, 2).unwrap();
         let got = calls(&run, &people);
         let want: Vec<Gvcf> = files.iter().map(|f| Gvcf::read(f, i32::from(least))).collect();
-        let vids: std::collections::BTreeSet<&String> = want.iter().flat_map(|g| g.calls.keys()).collect();
+        let vids: std::collections::BTreeSet<&String> =
+            want.iter().flat_map(|g| g.calls.keys()).collect();
         assert_eq!(got.len(), 2 * vids.len());
         let mut filled = 0;
         for vid in vids {
             for (name, gvcf) in names.iter().zip(&want) {
-                assert_eq!(got[&(vid.clone(), (*name).to_owned())], gvcf.call(vid), "{vid} {name} {least}");
+                assert_eq!(
+                    got[&(vid.clone(), (*name).to_owned())],
+                    gvcf.call(vid),
+                    "{vid} {name} {least}"
+                );
                 filled += usize::from(!gvcf.calls.contains_key(vid) && gvcf.call(vid) == 0);
             }
         }
@@ -450,7 +522,8 @@ fn gvcfs_agree_with_bcftools_where_it_has_a_call() {
         return;
     }
     let script = "bcftools merge --gvcf - -Ou \"$1\" \"$2\" | bcftools norm -m - -Ou | bcftools query -f '%CHROM\\t%POS\\t%REF\\t%ALT[\\t%GT]\\n'";
-    let out = std::process::Command::new("sh").args(["-c", script, "sh"]).args(&files).output().unwrap();
+    let out =
+        std::process::Command::new("sh").args(["-c", script, "sh"]).args(&files).output().unwrap();
     let people = sheet(&files);
     let mut asked = request(&files, people.clone());
     asked.options.ref_block_min_gq = 0;
@@ -517,11 +590,18 @@ impl Array {
             let (t, f) = (if top { "T" } else { "B" }, if forward { "F" } else { "R" });
             manifest += &format!(
                 "{}-131_{t}_{f}_1,{},{},[{}/{}],20,{},,{}\n",
-                r[2], r[2], if top { "TOP" } else { "BOT" }, design[0], design[1], r[1], if plus { "+" } else { "-" }
+                r[2],
+                r[2],
+                if top { "TOP" } else { "BOT" },
+                design[0],
+                design[1],
+                r[1],
+                if plus { "+" } else { "-" }
             );
             probes.push(design);
         }
-        manifest += "x_T_F_1,nowhere,TOP,[A/G],0,0,,+\nx_T_F_1,both,TOP,[A/T],20,77,,\n[Controls],,\n";
+        manifest +=
+            "x_T_F_1,nowhere,TOP,[A/G],0,0,,+\nx_T_F_1,both,TOP,[A/T],20,77,,\n[Controls],,\n";
         let mut sequence = ">chr20\n".to_owned();
         for line in bases.chunks(60) {
             sequence.extend(line);
@@ -530,8 +610,17 @@ impl Array {
         Self { manifest, sequence, probes }
     }
 
-    fn report(&self, vcf: &Vcf, samples: &[usize], notation: &str, by_sample: bool, separator: char) -> String {
-        let mut text = format!("[Header]\r\nGSGT Version\t2.0\r\n[Data]\r\nSNP Name\tSample ID\tAllele1 - {notation}\tAllele2 - {notation}\tGC Score\r\n");
+    fn report(
+        &self,
+        vcf: &Vcf,
+        samples: &[usize],
+        notation: &str,
+        by_sample: bool,
+        separator: char,
+    ) -> String {
+        let mut text = format!(
+            "[Header]\r\nGSGT Version\t2.0\r\n[Data]\r\nSNP Name\tSample ID\tAllele1 - {notation}\tAllele2 - {notation}\tGC Score\r\n"
+        );
         let mut lines = Vec::new();
         for (i, r) in vcf.records.iter().enumerate() {
             let [a_is_ref, plus, top, forward] = bits(i);
@@ -541,21 +630,44 @@ impl Array {
             let a_is_ref = a_is_ref || on_plus[0] == reference;
             let shown = match notation {
                 "AB" => ['A', 'B'],
-                "Top" => if top { design } else { design.map(complement) },
-                "Forward" => if forward { design } else { design.map(complement) },
+                "Top" => {
+                    if top {
+                        design
+                    } else {
+                        design.map(complement)
+                    }
+                }
+                "Forward" => {
+                    if forward {
+                        design
+                    } else {
+                        design.map(complement)
+                    }
+                }
                 "Plus" => on_plus,
                 _ => design,
             };
             for &s in samples {
                 let alleles: Vec<char> = r[9 + s]
                     .split('/')
-                    .map(|a| if a == "." { '-' } else { shown[usize::from((a == "1") == a_is_ref)] })
+                    .map(
+                        |a| if a == "." { '-' } else { shown[usize::from((a == "1") == a_is_ref)] },
+                    )
                     .collect();
-                lines.push((if by_sample { s } else { i }, format!("{}\t{}\t{}\t{}\t0.9\r\n", r[2], vcf.names[s], alleles[0], alleles[1])));
+                lines.push((
+                    if by_sample { s } else { i },
+                    format!("{}\t{}\t{}\t{}\t0.9\r\n", r[2], vcf.names[s], alleles[0], alleles[1]),
+                ));
             }
         }
         lines.sort_by_key(|(key, _)| *key);
-        lines.push((0, format!("nowhere\t{0}\tA\tA\t0.9\r\nstranger\t{0}\tA\tA\t0.9\r\n", vcf.names[samples[0]])));
+        lines.push((
+            0,
+            format!(
+                "nowhere\t{0}\tA\tA\t0.9\r\nstranger\t{0}\tA\tA\t0.9\r\n",
+                vcf.names[samples[0]]
+            ),
+        ));
         text.extend(lines.into_iter().map(|(_, line)| line));
         text.replace('\t', &separator.to_string())
     }
@@ -566,7 +678,9 @@ fn a_final_report_gives_the_tables_of_its_genotypes() {
     let Some(path) = shared("vcf/shapeit4_1kg_chr20_300s.vcf.gz") else { return };
     let mut vcf = Vcf::read(&read_text(&path), 900);
     let mut last = String::new();
-    vcf.records.retain(|r| r[3].len() == 1 && r[4].len() == 1 && std::mem::replace(&mut last, r[1].clone()) != r[1]);
+    vcf.records.retain(|r| {
+        r[3].len() == 1 && r[4].len() == 1 && std::mem::replace(&mut last, r[1].clone()) != r[1]
+    });
     let samples = 40;
     vcf.names.truncate(samples);
     for (i, r) in vcf.records.iter_mut().enumerate() {
@@ -582,7 +696,13 @@ fn a_final_report_gives_the_tables_of_its_genotypes() {
     let whole = file(&dir, "whole.vcf", vcf.columns(&all, |_| true).as_bytes());
     let people = sheet(std::slice::from_ref(&whole));
     let want = run(&request(&[whole], people.clone()), 1).unwrap();
-    let cases = [("AB", true, '\t'), ("Top", false, ','), ("Forward", true, '\t'), ("Plus", true, '\t'), ("Design", false, '\t')];
+    let cases = [
+        ("AB", true, '\t'),
+        ("Top", false, ','),
+        ("Forward", true, '\t'),
+        ("Plus", true, '\t'),
+        ("Design", false, '\t'),
+    ];
     for (notation, by_sample, separator) in cases {
         for reference in [true, false] {
             let array = Array::of(&vcf, !reference);
@@ -608,4 +728,34 @@ fn a_final_report_gives_the_tables_of_its_genotypes() {
     // Without a manifest it is an error that says so.
     let error = run(&request(&[dir.path().join("0.txt")], people), 1).err().unwrap();
     assert_eq!(error.code(), "genotype::no_manifest");
+}
+
+/// `cargo test --release --test genotype_merge -- --ignored --nocapture`
+#[test]
+#[ignore = "measures: 2,000 files of 5,000 sites"]
+fn thousands_of_files() {
+    let (samples, sites) = (2000, 5000);
+    let dir = tempfile::tempdir().unwrap();
+    let mut dice = Dice(1);
+    let shares: Vec<usize> = (0..sites).map(|_| [2, 5, 20, 100, 1000][dice.roll(5)]).collect();
+    let files: Vec<PathBuf> = (0..samples)
+        .map(|s| {
+            let mut text = META.to_owned()
+                + &format!("#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tS{s}\n");
+            for (i, &share) in shares.iter().enumerate() {
+                let mut allele = || usize::from(dice.roll(share) == 0);
+                let (a, b) = (allele(), allele());
+                text += &format!("20\t{}\trs{i}\tA\tG\t.\tPASS\t.\tGT\t{a}/{b}\n", 1000 + 300 * i);
+            }
+            file(&dir, &format!("{s}.vcf"), text.as_bytes())
+        })
+        .collect();
+    let people = sheet(&files);
+    let start = std::time::Instant::now();
+    let got = run(&request(&files, people), 2).unwrap();
+    let seconds = start.elapsed().as_secs_f64();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find(|l| l.starts_with("VmHWM")).unwrap();
+    println!("{samples} files of {sites} sites: {seconds:.2} s, {peak}");
+    assert_eq!(got.variants().len(), sites);
 }

@@ -77,7 +77,8 @@ impl Manifest {
             .flexible(true)
             .from_reader(std::fs::File::open(path).map_err(IoError::at("opening", path))?);
         let mut columns: Option<Columns> = None;
-        let mut manifest = Self { path: path.to_owned(), probes: Vec::new(), by_name: HashMap::new() };
+        let mut manifest =
+            Self { path: path.to_owned(), probes: Vec::new(), by_name: HashMap::new() };
         let mut record = csv::ByteRecord::new();
         loop {
             let more = reader.read_byte_record(&mut record);
@@ -136,7 +137,8 @@ impl Columns {
     }
 
     fn probe(&self, record: &csv::ByteRecord, line: u64, bases: Option<&Bases>) -> Probe {
-        let text = |i: usize| String::from_utf8_lossy(record.get(i).unwrap_or_default()).into_owned();
+        let text =
+            |i: usize| String::from_utf8_lossy(record.get(i).unwrap_or_default()).into_owned();
         let may = |i: Option<usize>| i.map(&text).unwrap_or_default();
         let strand = may(self.ilmn_strand).to_ascii_uppercase();
         // rs123-131_T_F_456: TOP or BOT, forward or reverse.
@@ -218,7 +220,9 @@ impl Site<'_> {
         let (pair, flipped) = match (stated, base) {
             (None, None) => return Err("ambiguous_strand"),
             (Some(pair), None) => (pair, false),
-            (Some(pair), Some(base)) if palindromic || pair.0 == base || pair.1 == base => (pair, false),
+            (Some(pair), Some(base)) if palindromic || pair.0 == base || pair.1 == base => {
+                (pair, false)
+            }
             (stated, Some(base)) => {
                 let fits = |pair: &(u8, u8)| pair.0 == base || pair.1 == base;
                 let pair = [turn(false), turn(true)].into_iter().find(fits);
@@ -278,7 +282,15 @@ impl Site<'_> {
         let (reference, alt) = if present { (long, short) } else { (short, long) };
         let a_is_ref = (self.snp[0] == b'I') == present;
         let chrom = chrom.to_owned();
-        Ok(Placed { chrom, pos: anchor, reference, alt, a_is_ref, provisional: false, flipped: false })
+        Ok(Placed {
+            chrom,
+            pos: anchor,
+            reference,
+            alt,
+            a_is_ref,
+            provisional: false,
+            flipped: false,
+        })
     }
 }
 
@@ -298,8 +310,9 @@ fn split_sequence(sequence: &str) -> Option<Sequence> {
     let known = |text: &str| bases(text) && !text.is_empty();
     let (left, right) =
         (&left[left.len().saturating_sub(FLANK)..], &right[..right.len().min(FLANK)]);
-    (known(left) && known(right))
-        .then(|| (left.as_bytes().to_vec(), inserted.as_bytes().to_vec(), right.as_bytes().to_vec()))
+    (known(left) && known(right)).then(|| {
+        (left.as_bytes().to_vec(), inserted.as_bytes().to_vec(), right.as_bytes().to_vec())
+    })
 }
 
 fn reverse(text: &[u8]) -> Vec<u8> {
@@ -310,7 +323,10 @@ fn reverse(text: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn manifest(fasta: Option<&str>, lines: &[&str]) -> Vec<Result<(i32, String, String, bool, bool), &'static str>> {
+    fn manifest(
+        fasta: Option<&str>,
+        lines: &[&str],
+    ) -> Vec<Result<(i32, String, String, bool, bool), &'static str>> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("m.csv");
         let text = "Illumina, Inc.\n[Heading]\nAssay Count,4\n[Assay]\nIlmnID,Name,IlmnStrand,SNP,Chr,MapInfo,SourceSeq,RefStrand\n";

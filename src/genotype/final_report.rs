@@ -142,8 +142,7 @@ impl<'a> Report<'a> {
             return Err(report.fault("nothing follows the `[Data]` line"));
         }
         report.separator = if report.line.contains(&b'\t') { b'\t' } else { b',' };
-        let names: Vec<Vec<u8>> =
-            report.fields().map(|f| f.to_ascii_lowercase()).collect();
+        let names: Vec<Vec<u8>> = report.fields().map(|f| f.to_ascii_lowercase()).collect();
         let at = |name: &str| names.iter().position(|n| *n == name.to_ascii_lowercase().as_bytes());
         let found = Notation::ALL.iter().find_map(|(notation, name)| {
             let one = at(&format!("Allele1 - {name}"))?;
@@ -171,7 +170,10 @@ impl<'a> Report<'a> {
         let n = read.map_err(IoError::at("reading", self.path))?;
         self.number += u64::from(n > 0);
         if n as u64 == MAX_LINE {
-            return Err(Error::LineTooLong { file: self.path.to_owned(), limit: MAX_LINE as usize });
+            return Err(Error::LineTooLong {
+                file: self.path.to_owned(),
+                limit: MAX_LINE as usize,
+            });
         }
         if n > 0 && self.line.last() != Some(&b'\n') {
             return Err(Error::CutLine { file: self.path.to_owned() });

@@ -14,13 +14,13 @@ use super::assemble::{Assembler, Group, Rejected};
 use super::cohort::Cohort;
 use super::encode::{self, Encoded, Plan, Worker};
 use super::gt::Kernel;
+use super::inputs::{self, Contexts, Files, Inputs};
+use super::merge::{self, Books, Reading};
 use super::shard::{Context, ShardRows};
 use super::source::Source;
 use super::tables::{Parts, Tables};
 use super::tally::Tally;
 use super::work::{Feed, Scratch, Shard, Tuning, scan};
-use super::inputs::{self, Contexts, Files, Inputs};
-use super::merge::{self, Books, Reading};
 use super::{CallsetRequest, Error, samples};
 use crate::engine::{FileEntry, FileTags, Job, Ledger, StageOutput, TableFile, TableLedger};
 

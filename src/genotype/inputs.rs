@@ -48,7 +48,8 @@ pub fn open(request: &CallsetRequest) -> Result<Inputs, Error> {
     let mut reports = false;
     for path in &request.files {
         let report = final_report::is_report(path)?;
-        let source = if report { Source::of_nothing(path)? } else { Source::open_of(path, request)? };
+        let source =
+            if report { Source::of_nothing(path)? } else { Source::open_of(path, request)? };
         let (fields, skipped) = info::select(&request.info, std::slice::from_ref(&source), false)?;
         match &selected {
             Some((known, _)) => info::same(known, &fields, path)?,
@@ -81,7 +82,8 @@ pub fn open(request: &CallsetRequest) -> Result<Inputs, Error> {
         }
     }
     let samples = groups.iter().flat_map(|g| g.samples.iter().cloned()).collect();
-    let files = if groups.len() == 1 && !reports { Files::Parts(parts) } else { Files::Groups(groups) };
+    let files =
+        if groups.len() == 1 && !reports { Files::Parts(parts) } else { Files::Groups(groups) };
     let (info, info_skipped) = selected.unwrap_or_default();
     Ok(Inputs { files, samples, info, info_skipped, path })
 }

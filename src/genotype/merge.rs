@@ -18,13 +18,13 @@ use rayon::prelude::*;
 
 use super::assemble::Rejected;
 use super::cohort::Cohort;
+use super::final_report::spool::Sites;
 use super::gt::Kernel;
 use super::info::InfoField;
 use super::inputs::base_name;
 use super::region::Chrom;
 use super::shard::{Builder, Context, ShardRows};
 use super::work::Tuning;
-use super::final_report::spool::Sites;
 use super::{CallsetRequest, Error, final_report};
 use crate::engine::{Job, TableLedger};
 
@@ -335,8 +335,12 @@ impl Merged {
         let (spools, maps) = (&self.spools, &self.maps);
         let fields = context.info.len();
         let mut sweep = Sweep::new(spools, maps, self.samples, fields, chrom, *from)?;
-        let mut rows =
-            Rows { builder: Builder::new(context), chrom: &chrom.name, differs: &self.differs, merged: 0 };
+        let mut rows = Rows {
+            builder: Builder::new(context),
+            chrom: &chrom.name,
+            differs: &self.differs,
+            merged: 0,
+        };
         sweep.run(*to, &mut rows)?;
         let merged = rows.merged;
         let mut rows = rows.builder.finish();
@@ -375,7 +379,14 @@ impl Sink for Rows<'_> {
                 count.fetch_add(1, Ordering::Relaxed);
             }
         }
-        self.builder.add_joined(self.chrom.as_bytes(), row.key, row.end, &row.about, row.codes, row.states);
+        self.builder.add_joined(
+            self.chrom.as_bytes(),
+            row.key,
+            row.end,
+            &row.about,
+            row.codes,
+            row.states,
+        );
         Ok(())
     }
 }

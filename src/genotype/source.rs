@@ -10,8 +10,8 @@ use memmap2::{Mmap, MmapMut};
 use super::bgzf::{self, Fault, Inflater, MAX_BLOCK};
 use super::header::{self, Header};
 use super::merge::Merged;
-use super::{CallsetRequest, Error, region};
 use super::region::Chrom;
+use super::{CallsetRequest, Error, region};
 use crate::error::IoError;
 
 /// Longest header accepted, in bytes.
@@ -74,7 +74,16 @@ impl Source {
             let end = header_end(&map).ok_or_else(|| Error::CutLine { file: path.to_owned() })?;
             let header = header::parse(&map[..end], path)?;
             let path = path.to_owned();
-            return Ok(Self { path, format: Format::Text, header, body: end, skip: 0, only: None, merged: None, map });
+            return Ok(Self {
+                path,
+                format: Format::Text,
+                header,
+                body: end,
+                skip: 0,
+                only: None,
+                merged: None,
+                map,
+            });
         }
         if !map.starts_with(&[0x1f, 0x8b]) {
             return Err(unknown());
@@ -85,7 +94,16 @@ impl Source {
         }
         let header = header::parse(&text, path)?;
         let (path, skip) = (path.to_owned(), text.len());
-        Ok(Self { path, format: Format::Gzip, header, body: 0, skip, only: None, merged: None, map })
+        Ok(Self {
+            path,
+            format: Format::Gzip,
+            header,
+            body: 0,
+            skip,
+            only: None,
+            merged: None,
+            map,
+        })
     }
 
     /// Opens a file of a request, which may say what chromosome it has.
@@ -163,7 +181,16 @@ impl Source {
         };
         let &(body, before) =
             starts.iter().rev().find(|(_, before)| *before <= end).unwrap_or(&(0, 0));
-        Ok(Self { path: path.to_owned(), format, header, body, skip: end - before, only: None, merged: None, map })
+        Ok(Self {
+            path: path.to_owned(),
+            format,
+            header,
+            body,
+            skip: end - before,
+            only: None,
+            merged: None,
+            map,
+        })
     }
 
     /// The file's bytes.

@@ -32,9 +32,8 @@ impl Bases {
         // of a run are immutable by contract.
         let map = unsafe { Mmap::map(&file) }.map_err(IoError::at("mapping", path))?;
         let mut contigs = HashMap::new();
-        let starts: Vec<usize> = memchr::memchr_iter(b'>', &map)
-            .filter(|&at| at == 0 || map[at - 1] == b'\n')
-            .collect();
+        let starts: Vec<usize> =
+            memchr::memchr_iter(b'>', &map).filter(|&at| at == 0 || map[at - 1] == b'\n').collect();
         for (i, &at) in starts.iter().enumerate() {
             let next = starts.get(i + 1).copied().unwrap_or(map.len());
             let Some(head) = memchr::memchr(b'\n', &map[at..next]) else { continue };

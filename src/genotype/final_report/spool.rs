@@ -44,7 +44,11 @@ impl Sites {
     ///
     /// # Errors
     /// When there are too many.
-    pub fn new(reading: &Reading<'_>, manifest: Manifest, books: &mut Books) -> Result<Self, Error> {
+    pub fn new(
+        reading: &Reading<'_>,
+        manifest: Manifest,
+        books: &mut Books,
+    ) -> Result<Self, Error> {
         let context = Context {
             cohort: Cohort::default(),
             genome: reading.request.genome,

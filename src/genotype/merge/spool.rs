@@ -153,7 +153,13 @@ impl Writer {
     }
 
     /// Appends a row.
-    pub fn row(&mut self, key: Key<'_>, end: i32, about: &About<'_>, codes: &[u8]) -> Result<(), Error> {
+    pub fn row(
+        &mut self,
+        key: Key<'_>,
+        end: i32,
+        about: &About<'_>,
+        codes: &[u8],
+    ) -> Result<(), Error> {
         self.item(key.0, 1)?;
         record::write(&mut self.data, key, end, about, codes);
         self.rows += 1;

@@ -38,7 +38,9 @@ impl Builder<'_> {
         };
         let before = self.out.rows.len();
         self.add(&site, 1);
-        let Some(((alts, orig_ref, orig_pos, orig_alt, index), split)) = about.origin else { return };
+        let Some(((alts, orig_ref, orig_pos, orig_alt, index), split)) = about.origin else {
+            return;
+        };
         if self.out.rows.len() != before + 1 || (alts, orig_ref, orig_alt) == (1, reference, alt) {
             return;
         }

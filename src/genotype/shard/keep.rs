@@ -135,7 +135,8 @@ impl Builder<'_> {
     fn keep_blocks(&mut self, site: &Site<'_>, reference: bool, least: u8) {
         let last = site.pos + site.reference.len() as i32 - 1;
         let stated = info_value(site.info, b"END").and_then(|v| std::str::from_utf8(v).ok());
-        let stated = stated.and_then(|v| v.parse().ok()).filter(|&end| reference && end >= site.pos);
+        let stated =
+            stated.and_then(|v| v.parse().ok()).filter(|&end| reference && end >= site.pos);
         let end = stated.unwrap_or(last).min(i32::MAX - 1);
         let samples = self.context.cohort.len();
         let mut states = vec![DIPLOID; samples];
@@ -193,9 +194,8 @@ impl Builder<'_> {
         if !self.wants_confidence(site) {
             return;
         }
-        let at = CONFIDENCE.map(|key| {
-            format.split(|&b| b == b':').position(|k| k == key.as_bytes())
-        });
+        let at =
+            CONFIDENCE.map(|key| format.split(|&b| b == b':').position(|k| k == key.as_bytes()));
         for (column, cell) in cells.split(|&b| b == b'\t').enumerate() {
             self.set_confidence(column, |i| {
                 let value = cell.split(|&b| b == b':').nth(at[i]?)?;
