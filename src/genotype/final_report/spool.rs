@@ -151,7 +151,7 @@ pub fn read(
     let mut lines = 0u64;
     while report.next_line()? {
         lines += 1;
-        if lines % 65_536 == 0 {
+        if lines.is_multiple_of(65_536) {
             reading.job.check()?;
         }
         let Some([snp, sample, one, two]) = report.cell() else {

@@ -61,6 +61,7 @@ impl<'a> About<'a> {
 }
 
 /// Union of two `;`-joined lists, of which `.` is empty and `weak` gives way to any other entry.
+#[expect(clippy::ptr_arg, reason = "a borrowed list is taken over as it is")]
 fn join_lists<'a>(ours: &mut Cow<'a, [u8]>, theirs: &Cow<'a, [u8]>, weak: &[u8]) {
     let none = |text: &[u8]| text == b"." || text.is_empty();
     if ours == theirs || none(theirs) {

@@ -195,6 +195,7 @@ impl Writer {
 }
 
 /// Something at a position of a spool.
+#[expect(clippy::large_enum_variant, reason = "nearly all items are rows, and short-lived")]
 pub enum Item<'a> {
     /// From here on, what reference blocks say of a sample.
     Cover(u32, u8),
