@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 mod align;
 mod allele;
+mod array_manifest;
 mod assemble;
 mod bcf;
 mod bgzf;
@@ -26,6 +27,7 @@ mod extent;
 mod fasta;
 mod field_columns;
 mod fields;
+mod final_report;
 mod freq;
 #[doc(hidden)]
 pub mod fuzz;
@@ -35,8 +37,10 @@ mod header;
 mod histogram;
 mod info;
 mod ingest;
+mod inputs;
 mod karyotype;
 mod line;
+mod merge;
 mod outlier;
 mod planes;
 mod plink;
@@ -61,11 +65,15 @@ pub use check::{Check, check};
 pub use error::Error;
 pub use ingest::ingest;
 
-/// The sample names of a VCF, BCF, .bed or .pgen file, in file order; reads the header, .fam or .psam only.
+/// The sample names of a VCF, BCF, .bed, .pgen or FinalReport file, in file order; reads the header, .fam or
+/// .psam only, but all of a FinalReport.
 ///
 /// # Errors
 /// When the file cannot be read, is none of these, is a truncated BGZF, has no samples or has one twice.
 pub fn sample_names(path: &Path) -> Result<Vec<String>, Error> {
+    if final_report::is_report(path)? {
+        return Ok(final_report::samples(path)?.0);
+    }
     if let Some(names) = plink::sample_names(path)? {
         return Ok(names);
     }

@@ -185,7 +185,7 @@ fn split_rows_are_trimmed_sorted_and_unique() {
     assert_eq!(ledger.excluded["duplicate_variant"], 1);
     assert_eq!(ledger.excluded["bad_record:bad_alt"], 3);
     assert_eq!(ledger.excluded["bad_record:alt_is_ref"], 1);
-    assert_eq!(ledger.excluded["non_ref_allele"], 1);
+    assert_eq!(ledger.excluded["reference_block"], 1);
     assert_eq!(ledger.excluded["no_alt"], 1);
     let header = META.lines().count() as i64 + 1;
     let rejects = run.table("quality/rejects");

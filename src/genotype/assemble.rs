@@ -170,6 +170,8 @@ impl<'a> Assembler<'a> {
             star,
             no_alt,
             non_ref,
+            reference_block,
+            merged,
             no_carrier,
             id_withheld,
             without_gt,
@@ -185,6 +187,8 @@ impl<'a> Assembler<'a> {
         self.ledger.exclude("star_allele", star);
         self.ledger.exclude("no_alt", no_alt);
         self.ledger.exclude("non_ref_allele", non_ref);
+        self.ledger.exclude("reference_block", reference_block);
+        self.ledger.exclude("merged_row", merged);
         self.ledger.exclude("no_carrier", no_carrier);
         self.ledger.note("id_withheld", id_withheld);
         self.ledger.note("record_without_gt", without_gt);

@@ -3,6 +3,7 @@
 use super::fields::{self, Cells, Field, NONE};
 use super::gt::{ABSENT, Call, EXCLUDED, MAX_ALLELES, MISSING, UNSUPPORTED};
 use super::header::Header;
+use super::shard::keep::CONFIDENCE;
 use super::shard::{Builder, Site, commas};
 
 /// A record whose bytes break its own promises.
@@ -91,6 +92,9 @@ fn read(
     }
     if n_sample != header.samples.len() {
         return Ok(Err(("column_count", alleles)));
+    }
+    if builder.wants_confidence(&site) {
+        confidence(builder, header, Cursor(individual), n_format, n_sample)?;
     }
     match genotypes(builder, header, Cursor(individual), n_format, (n_sample, n_allele))? {
         Ok(max) => builder.add(&site, max),
@@ -272,6 +276,44 @@ fn number(bytes: &[u8], kind: u8) -> Number {
         Ok(Value::Missing) | Err(Malformed) => Number::Value(Some(NONE)),
         Ok(Value::End) => Number::End,
     }
+}
+
+/// Reads how sure a reference block is of its samples.
+fn confidence(
+    builder: &mut Builder<'_>,
+    header: &Header,
+    mut cursor: Cursor<'_>,
+    n_format: usize,
+    n_sample: usize,
+) -> Result<(), Malformed> {
+    let mut fields: [Vec<Option<Vec<f64>>>; CONFIDENCE.len()] = Default::default();
+    for _ in 0..n_format {
+        let key = cursor.typed_int()?.ok_or(Malformed)?;
+        let (kind, n) = cursor.descriptor()?;
+        let values = cursor.take(n.checked_mul(width(kind)? * n_sample).ok_or(Malformed)?)?;
+        let key = lookup(header, key)?;
+        let Some(field) = CONFIDENCE.iter().position(|k| *k == key) else { continue };
+        if !matches!(kind, 1..=3 | 5) || n == 0 {
+            continue;
+        }
+        for cell in values.chunks_exact(n * width(kind)?) {
+            let mut cell = Cursor(cell);
+            let mut stated = Some(Vec::new());
+            for _ in 0..n {
+                match if kind == 5 { cell.float()? } else { cell.value(kind)? } {
+                    Value::Int(v) => stated = stated.map(|s| [s, vec![f64::from(v)]].concat()),
+                    Value::Float(v) => stated = stated.map(|s| [s, vec![f64::from(v)]].concat()),
+                    Value::Missing => stated = None,
+                    Value::End => {}
+                }
+            }
+            fields[field].push(stated);
+        }
+    }
+    for column in 0..n_sample {
+        builder.set_confidence(column, |i| fields[i].get(column)?.clone());
+    }
+    Ok(())
 }
 
 /// Reads `n` integers of type `kind` a sample.

@@ -7,7 +7,7 @@ use super::gt::EXCLUDED;
 use super::{Error, SampleEntry, SampleSheet, Sex};
 
 /// The included samples of a callset, in output order.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Cohort {
     /// By file column: output ordinal, or [`EXCLUDED`].
     pub columns: Vec<u32>,

@@ -95,13 +95,39 @@ pub enum Error {
         /// 1-based sample column.
         second: usize,
     },
-    /// Files of one callset have different samples.
-    #[error("{} and {} do not have the same samples in the same order", file.display(), other.display())]
+    /// Files of one callset share some of their samples but not all.
+    #[error("{} and {} share some of their samples but not all", file.display(), other.display())]
     DifferentSamples {
         /// The first file.
         file: PathBuf,
         /// The other file.
         other: PathBuf,
+    },
+    /// A FinalReport cannot be read.
+    #[error("{}, line {line}: bad FinalReport: {what}", file.display())]
+    FinalReport {
+        /// The file.
+        file: PathBuf,
+        /// 1-based line.
+        line: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// An array manifest cannot be read.
+    #[error("{}, line {line}: bad array manifest: {what}", file.display())]
+    Manifest {
+        /// The file.
+        file: PathBuf,
+        /// 1-based line.
+        line: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// A FinalReport without a manifest.
+    #[error("{}: a FinalReport needs the array's manifest", file.display())]
+    NoManifest {
+        /// The report.
+        file: PathBuf,
     },
     /// A sample of the file is in neither list of the sheet.
     #[error("{}: {count} samples are not in the sample map (first: sample column {first})", file.display())]
@@ -303,6 +329,9 @@ impl Coded for Error {
             Self::NoSamples { .. } => "genotype::no_samples",
             Self::DuplicateSample { .. } => "genotype::duplicate_sample",
             Self::DifferentSamples { .. } => "genotype::different_samples",
+            Self::FinalReport { .. } => "genotype::final_report",
+            Self::Manifest { .. } => "genotype::manifest",
+            Self::NoManifest { .. } => "genotype::no_manifest",
             Self::UnmappedSample { .. } => "genotype::unmapped_sample",
             Self::DuplicatePerson { .. } => "genotype::duplicate_person",
             Self::NobodyIncluded { .. } => "genotype::nobody_included",
@@ -347,8 +376,13 @@ impl Coded for Error {
                 "correct the record, or run without --strict (strict = false) to count and list it"
             }
             Self::DifferentSamples { .. } => {
-                "files of a callset must have the same sample columns; make a callset for each sample set"
+                "two files of a callset have the same samples, or none in common"
             }
+            Self::FinalReport { .. } => {
+                "export it from GenomeStudio as a standard FinalReport (long table) with its header"
+            }
+            Self::Manifest { .. } => "give the CSV manifest that Illumina has for the array",
+            Self::NoManifest { .. } => "set `manifest` of the callset to the array's CSV manifest",
             Self::UnmappedSample { .. } => {
                 "add them to the sample map, or set unmapped_samples = \"exclude\""
             }

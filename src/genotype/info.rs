@@ -7,6 +7,7 @@
 //! can name samples, and for lists without a declared length of records that lost an ALT, whose length
 //! tells of it. Such values are null and the ledger notes `info_withheld:<FIELD>` with the rows concerned.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -128,6 +129,17 @@ pub fn select(
     Ok((fields, skipped))
 }
 
+/// Checks that the header of `path` defines the selected fields as another does.
+///
+/// # Errors
+/// A field of which it does not.
+pub fn same(known: &[InfoField], fields: &[InfoField], path: &Path) -> Result<(), Error> {
+    match known.iter().find(|f| !fields.contains(f)).or(fields.get(known.len())) {
+        Some(f) => Err(Error::InfoMismatch { file: path.to_owned(), field: f.id.clone() }),
+        None => Ok(()),
+    }
+}
+
 /// The Arrow fields of the `info` struct.
 pub fn arrow_fields(fields: &[InfoField]) -> Fields {
     fields
@@ -205,6 +217,26 @@ impl InfoField {
         }
     }
 
+    /// Withholds the field if it tells of samples that are not in the callset. In a merge no file's counts
+    /// are those of the callset, so they are withheld whoever is in.
+    pub fn withhold(&mut self, leaves_out: bool, merge: bool) {
+        let counts = counts_samples(&self.id);
+        self.withheld = (leaves_out && (counts || self.ty == InfoType::Text)) || (merge && counts);
+    }
+
+    /// Appends `KEY=value;` for a record of one ALT, for which [`InfoField::pick`] gives `value`.
+    pub fn restate(&self, value: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(self.id.as_bytes());
+        if self.ty != InfoType::Flag {
+            out.push(b'=');
+            if self.number == InfoNumber::PerAllele {
+                out.extend_from_slice(b".,");
+            }
+            out.extend_from_slice(value);
+        }
+        out.push(b';');
+    }
+
     /// Whether the field's values of `row` are withheld though those of other rows are not.
     pub fn withheld_in(&self, row: &Row) -> bool {
         !self.withheld && row.reduced && self.number == InfoNumber::Many
@@ -216,7 +248,7 @@ impl InfoField {
     }
 
     /// The value for the row's allele; null when the record has the wrong number of values.
-    fn pick<'a>(&self, k: usize, at: &At<'a>) -> Option<&'a [u8]> {
+    pub fn pick<'a>(&self, k: usize, at: &At<'a>) -> Option<&'a [u8]> {
         let value = self.value(k, at)?;
         let (allele, alleles) = (usize::from(at.1.allele), usize::from(at.1.alleles));
         let nth = |at: usize, of: usize| {

@@ -17,13 +17,15 @@ use super::fasta::Reference;
 use super::fields::Rules;
 use super::freq::Strata;
 use super::gt::Kernel;
+use super::inputs::{self, Contexts, Files, Inputs};
+use super::merge::{self, Books, Reading};
 use super::shard::{Context, ShardRows};
 use super::source::Source;
 use super::summary::SampleSums;
 use super::tables::{Parts, Tables};
 use super::tally::Tally;
 use super::work::{Feed, Scratch, Shard, Tuning, scan};
-use super::{CallsetRequest, Error, align, info, report, samples};
+use super::{CallsetRequest, Error, align, report, samples};
 use crate::engine::{FileEntry, FileTags, Job, Ledger, StageOutput, TableFile, TableLedger};
 
 /// Variants a row group, unless rows are so long that it would hold more than [`GROUP_BYTES`].
@@ -58,7 +60,11 @@ const REJECT_ROWS: usize = 4096;
 /// - a call whose FT is neither PASS nor missing is `n_filtered`, which is part of `n_missing`; sums and
 ///   histograms of FORMAT fields are over called cells.
 ///
-/// Files may be listed in any order: they are taken in the order of their first records.
+/// Files may be listed in any order. Those with the same samples, in any order of columns, are parts of one
+/// table and are taken in the order of their first records. Files with other samples, and FinalReports, are
+/// merged: rows are joined by their normalised allele; of a sample whose files lack a row, reference blocks
+/// of `ref_block_min_gq` or more and records of the same place and kind tell that it is reference, else it is
+/// missing. QUAL is then the highest, FILTER and ID are all, INFO is null where records do not agree.
 ///
 /// # Errors
 /// See [`Error`]. Single bad records do not stop it: they go to `quality/rejects/genomics/`.
@@ -76,18 +82,16 @@ pub(super) fn ingest_tuned(
     if !super::is_name(&request.name) {
         return Err(Error::BadName { what: "a callset" });
     }
-    let mut sources = open(request)?;
-    let names = std::mem::take(&mut sources[0].header.samples);
-    let cohort = Cohort::new(&names, &request.samples, &sources[0].path)?;
-    sources[0].header.samples = names;
-    let (fields, info_skipped) = info::select(&request.info, &sources, cohort.leaves_out())?;
+    let Inputs { files, samples, info: mut fields, info_skipped, path } = inputs::open(request)?;
+    let cohort = Cohort::new(&samples, &request.samples, &path)?;
+    let merge = matches!(files, Files::Groups(_));
+    fields.iter_mut().for_each(|f| f.withhold(cohort.leaves_out(), merge));
     let mut ledger = TableLedger::new(format!("genomics/{}", request.name));
     for (reason, count) in &cohort.excluded {
         ledger.note(&format!("sample_excluded:{reason}"), *count);
     }
     ledger.note("sheet_sample_not_in_files", cohort.absent);
     ledger.note("info_field_per_genotype_skipped", info_skipped);
-    note_plink(&mut ledger, &sources, request.options.reference.is_some());
     let stride = cohort.stride();
     let rules = Rules::new(request, &cohort);
     let plan = Plan {
@@ -109,7 +113,7 @@ pub(super) fn ingest_tuned(
     let keep_cells = !request.options.strata.is_empty();
     let quality = if rules.quality { 6 * cohort.len() } else { 0 };
     let genome = request.genome;
-    let reference = request.options.reference.as_deref().map(Reference::open).transpose()?;
+    let reference = reference(request)?;
     let hold = if reference.is_some() { align::FURTHEST } else { 0 };
     let context = Context {
         cohort,
@@ -120,16 +124,39 @@ pub(super) fn ingest_tuned(
         fields: rules,
         reference,
         reference_mismatch: request.options.reference_mismatch,
+        keep: None,
     };
-    sort_files(&mut sources, &context)?;
-    let rejects = Rejects::create(request, job)?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(job.threads)
         .build()
         .map_err(Error::internal("starting workers"))?;
+    let mut books = Books::default();
+    let sources = match files {
+        Files::Parts(mut sources) => {
+            sort_files(&mut sources, &context)?;
+            note_plink(&mut ledger, &sources, context.reference.is_some());
+            books.names = sources.iter().map(Source::base_name).collect();
+            sources
+        }
+        Files::Groups(groups) => {
+            // Spools hold calls alone.
+            let unread = request.options.format.len() + usize::from(request.options.quality);
+            ledger.note("format_field_not_merged", unread as u64);
+            let (cohort, info) = (&context.cohort, &context.info[..]);
+            let reading = Reading { request, job, cohort, info, kernel, tuning };
+            let (merged, read) = pool.install(|| merge::read(&reading, &groups))?;
+            books = read;
+            vec![Source::of_merged(&path, merged)?]
+        }
+    };
+    books.add_to(&mut ledger);
+    let contexts = Contexts::new(context, if merge { &[] } else { &samples }, &sources);
+    let context = contexts.first();
+    let mut rejects = Rejects::create(request, job, books.names)?;
+    rejects.write(books.rejected)?;
     let workers: Vec<Mutex<Worker>> =
         (0..job.threads).map(|_| Mutex::new(Worker::default())).collect();
-    let shared = Shared { sources: &sources, context: &context, plan: &plan, workers: &workers };
+    let shared = Shared { sources: &sources, contexts: &contexts, plan: &plan, workers: &workers };
     let (sender, receiver) = channel();
     let assembler =
         Assembler::new(&sources, &context.info, ledger, group_rows(2 * stride + quality), hold);
@@ -138,6 +165,10 @@ pub(super) fn ingest_tuned(
         let run = Run { shared: &shared, job, sender, receiver, assembler, rejects, writer };
         run.drive(scope, tuning)
     })?;
+    let mut ledger = done.ledger;
+    for merged in sources.iter().filter_map(|s| s.merged.as_ref()) {
+        merged.note(&context.info, &mut ledger);
+    }
     let mut tally = Tally::default();
     for worker in &workers {
         tally.merge(&worker.lock().unwrap_or_else(PoisonError::into_inner).tally);
@@ -147,9 +178,15 @@ pub(super) fn ingest_tuned(
     let sums = &done.samples;
     files.push(samples::write(job, &request.name, &context.cohort, &tally, sums, mads)?);
     let (name, genome) = (&request.name, request.genome);
-    files.push(pool.install(|| report::write(job, name, genome, &files, &done.ledger))?);
+    files.push(pool.install(|| report::write(job, name, genome, &files, &ledger))?);
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(StageOutput { ledger: Ledger(vec![done.ledger]), files })
+    Ok(StageOutput { ledger: Ledger(vec![ledger]), files })
+}
+
+/// The reference sequence that a request names.
+pub(super) fn reference(request: &CallsetRequest) -> Result<Option<Arc<Reference>>, Error> {
+    let path = request.options.reference.as_deref();
+    Ok(path.map(Reference::open).transpose()?.map(Arc::new))
 }
 
 /// Notes what PLINK files leave open: whether REF is the reference's, and dosages, which are not read.
@@ -162,29 +199,8 @@ fn note_plink(ledger: &mut TableLedger, sources: &[Source], checked: bool) {
     }
 }
 
-fn open(request: &CallsetRequest) -> Result<Vec<Source>, Error> {
-    let mut sources: Vec<Source> = Vec::new();
-    for path in &request.files {
-        let source = Source::open(path)?;
-        if source.header.samples.is_empty() {
-            return Err(Error::NoSamples { file: source.path });
-        }
-        if let Some(first) = sources.first()
-            && first.header.samples != source.header.samples
-        {
-            let (file, other) = (first.path.clone(), source.path);
-            return Err(Error::DifferentSamples { file, other });
-        }
-        sources.push(source);
-    }
-    if sources.is_empty() {
-        return Err(Error::NoFiles { callset: request.name.clone() });
-    }
-    Ok(sources)
-}
-
 /// Orders files by their first record, so that the order of the list does not matter.
-fn sort_files(sources: &mut Vec<Source>, context: &Context) -> Result<(), Error> {
+pub(super) fn sort_files(sources: &mut Vec<Source>, context: &Context) -> Result<(), Error> {
     if sources.len() < 2 {
         return Ok(());
     }
@@ -221,7 +237,7 @@ fn group_rows(bytes: usize) -> usize {
 
 struct Shared<'a> {
     sources: &'a [Source],
-    context: &'a Context,
+    contexts: &'a Contexts,
     plan: &'a Plan,
     workers: &'a [Mutex<Worker>],
 }
@@ -300,7 +316,7 @@ impl<'a> Run<'a> {
                     self.spawn_encode(scope, encoding, group);
                     encoding += 1;
                 }
-                self.rejects.write(self.shared.sources, self.assembler.take_rejected())?;
+                self.rejects.write(placed(self.shared.sources, self.assembler.take_rejected()))?;
             }
             self.write_ready(&mut encoded, &mut written)?;
         }
@@ -309,7 +325,7 @@ impl<'a> Run<'a> {
             self.spawn_encode(scope, encoding, group);
             encoding += 1;
         }
-        self.rejects.write(self.shared.sources, self.assembler.take_rejected())?;
+        self.rejects.write(placed(self.shared.sources, self.assembler.take_rejected()))?;
         while written < encoding {
             self.write_ready(&mut encoded, &mut written)?;
             if written < encoding {
@@ -317,7 +333,7 @@ impl<'a> Run<'a> {
             }
         }
         let mut files = self.writer.finish()?;
-        files.push(self.rejects.finish(self.shared.sources)?);
+        files.push(self.rejects.finish()?);
         Ok(Done { files, ledger: self.assembler.ledger, samples: self.assembler.samples })
     }
 
@@ -354,7 +370,7 @@ impl<'a> Run<'a> {
         scope.spawn(move |_| {
             let rows = guarded("scanning a shard", || {
                 let scratch = &mut shared.worker().scratch;
-                scan(shared.context, &shared.sources[file], &shard, scratch)
+                scan(shared.contexts.of(file), &shared.sources[file], &shard, scratch)
             });
             // The receiver is gone only when the run has already failed.
             let _ = sender.send(Message::Scanned(number, file, weight, Box::new(rows)));
@@ -473,16 +489,27 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// Rejects of PLINK files by the line of the variant in .bim or .pvar.
+fn placed(sources: &[Source], mut rejected: Vec<Rejected>) -> Vec<Rejected> {
+    for reject in &mut rejected {
+        if let Some(plink) = &sources[reject.file].plink {
+            reject.line = plink.line(reject.line);
+        }
+    }
+    rejected
+}
+
 /// The table of records that could not be used.
 struct Rejects {
     file: TableFile,
     schema: Arc<Schema>,
+    names: Vec<String>,
     waiting: Vec<Rejected>,
     strict: bool,
 }
 
 impl Rejects {
-    fn create(request: &CallsetRequest, job: &Job) -> Result<Self, Error> {
+    fn create(request: &CallsetRequest, job: &Job, names: Vec<String>) -> Result<Self, Error> {
         let schema = Arc::new(Schema::new(vec![
             Field::new("file", DataType::Utf8, false),
             Field::new("line", DataType::Int64, false),
@@ -498,42 +525,42 @@ impl Rejects {
         let properties = crate::engine::parquet::properties(&tags, &[]).build();
         let path = format!("quality/rejects/genomics/{}.parquet", request.name);
         let file = TableFile::create(&job.out, &path, schema.clone(), tags, properties)?;
-        Ok(Self { file, schema, waiting: Vec::new(), strict: request.options.strict })
+        Ok(Self { file, schema, names, waiting: Vec::new(), strict: request.options.strict })
     }
 
     /// Appends rejects. They are written in batches of a fixed size: pages end where batches do, and the
     /// bytes must not tell how the input was cut.
-    fn write(&mut self, sources: &[Source], rejected: Vec<Rejected>) -> Result<(), Error> {
+    fn write(&mut self, rejected: Vec<Rejected>) -> Result<(), Error> {
         if let Some(first) = rejected.first().filter(|_| self.strict) {
             let (line, reason) = (first.line, first.reason);
-            return Err(Error::Rejected { file: sources[first.file].path.clone(), line, reason });
+            return Err(Error::Rejected {
+                file: self.names[first.file].clone().into(),
+                line,
+                reason,
+            });
         }
         self.waiting.extend(rejected);
         while self.waiting.len() >= REJECT_ROWS {
             let rest = self.waiting.split_off(REJECT_ROWS);
             let batch = std::mem::replace(&mut self.waiting, rest);
-            self.write_batch(sources, &batch)?;
+            self.write_batch(&batch)?;
         }
         Ok(())
     }
 
-    fn finish(mut self, sources: &[Source]) -> Result<FileEntry, Error> {
+    fn finish(mut self) -> Result<FileEntry, Error> {
         let batch = std::mem::take(&mut self.waiting);
         if !batch.is_empty() {
-            self.write_batch(sources, &batch)?;
+            self.write_batch(&batch)?;
         }
         Ok(self.file.finish()?)
     }
 
-    fn write_batch(&mut self, sources: &[Source], rejected: &[Rejected]) -> Result<(), Error> {
-        let names: Vec<String> = sources.iter().map(Source::base_name).collect();
-        let line = |r: &Rejected| match &sources[r.file].plink {
-            Some(plink) => plink.line(r.line) as i64,
-            None => r.line as i64,
-        };
+    fn write_batch(&mut self, rejected: &[Rejected]) -> Result<(), Error> {
+        let names = &self.names;
         let columns: Vec<ArrayRef> = vec![
             Arc::new(StringArray::from_iter_values(rejected.iter().map(|r| &names[r.file]))),
-            Arc::new(Int64Array::from_iter_values(rejected.iter().map(line))),
+            Arc::new(Int64Array::from_iter_values(rejected.iter().map(|r| r.line as i64))),
             Arc::new(Int64Array::from_iter(rejected.iter().map(|r| r.offset.map(|o| o as i64)))),
             Arc::new(StringArray::from_iter_values(rejected.iter().map(|r| r.reason))),
         ];

@@ -41,6 +41,7 @@ pub fn add(builder: &mut Builder<'_>, line: &[u8]) {
     if sites {
         return builder.add(&site, 0);
     }
+    builder.read_confidence(&site, field(8), &line[tabs[8] + 1..]);
     match genotypes(builder, field(8), &line[tabs[8] + 1..], alleles + 1) {
         Ok(max) => builder.add(&site, max),
         Err(reason) => builder.reject(reason, alleles),

@@ -1,5 +1,7 @@
 //! What a shard of input becomes: biallelic rows with counts and bit planes, in input order.
 
+use std::sync::Arc;
+
 use super::align::{Shift, left_align};
 use super::allele::{AltKind, Change, VariantType, alt_kind, trim};
 use super::cohort::Cohort;
@@ -13,10 +15,14 @@ use super::summary::{Summaries, View};
 use super::survivors::Survivors;
 use super::{Genome, HalfCalls, ReferenceMismatch, allele, policy};
 
+mod joined;
+pub mod keep;
+
 /// Most bytes of REF and ALT together that a record may have.
 const MAX_ALLELE_BYTES: usize = 1 << 22;
 
 /// What a shard scan needs to know besides its bytes.
+#[derive(Clone)]
 pub struct Context {
     /// Who is in.
     pub cohort: Cohort,
@@ -31,9 +37,11 @@ pub struct Context {
     /// What is read of FORMAT.
     pub fields: Rules,
     /// Reference sequence, if alleles are to be left-aligned.
-    pub reference: Option<Reference>,
+    pub reference: Option<Arc<Reference>>,
     /// What to do with a record whose REF is not what the reference has.
     pub reference_mismatch: ReferenceMismatch,
+    /// For a merge: calls are kept as codes, and reference blocks of at least this GQ. See [`keep`].
+    pub keep: Option<u8>,
 }
 
 /// A piece of the shard's text.
@@ -238,6 +246,10 @@ pub struct Tallies {
     pub no_alt: u64,
     /// `<NON_REF>` and `<*>`.
     pub non_ref: u64,
+    /// Records without an ALT of their own: `<NON_REF>` alone, or END and no ALT.
+    pub reference_block: u64,
+    /// Rows of files that a merge joined to a row of another file.
+    pub merged: u64,
     /// ALTs that no included sample carries, where samples stay out.
     pub no_carrier: u64,
     /// Records whose ID is withheld because it may name a dropped ALT.
@@ -283,6 +295,8 @@ pub struct ShardRows {
     pub summaries: Summaries,
     /// Things counted.
     pub tallies: Tallies,
+    /// What a merge keeps.
+    pub kept: keep::Kept,
     text: Vec<u8>,
     infos: Vec<Option<Span>>,
     planes: Vec<u8>,
@@ -389,6 +403,9 @@ pub struct Builder<'a> {
     sequence: Option<Sequence<'a>>,
     /// Whether the record at hand agrees with it.
     agrees: bool,
+    /// Chromosome of the file, if it may have no other.
+    pub only: Option<Chrom>,
+    confidence: Vec<u8>,
     out: ShardRows,
     slots: Vec<[i32; CLASSES]>,
     scratch: [Vec<u8>; EXTRAS],
@@ -417,6 +434,8 @@ impl<'a> Builder<'a> {
             fresh: false,
             sequence: None,
             agrees: false,
+            only: None,
+            confidence: Vec::new(),
             out: ShardRows { stride, group_count, ..ShardRows::default() },
             slots: vec![[0; CLASSES]; cohort.cells.len()],
             scratch: std::array::from_fn(|_| vec![0; stride]),
@@ -493,6 +512,9 @@ impl<'a> Builder<'a> {
         if usize::from(max) > count {
             return self.reject("gt_allele_out_of_range", count);
         }
+        if self.only.is_some() && self.only != region::chrom(site.chrom) {
+            return self.reject("other_chromosome", count);
+        }
         let Some(region) = self.locate(site) else {
             return self.reject("bad_contig", count);
         };
@@ -500,8 +522,7 @@ impl<'a> Builder<'a> {
             return self.reject("ref_mismatch", count);
         }
         self.out.tallies.alleles += count.max(1) as u64;
-        if count == 0 {
-            self.out.tallies.no_alt += 1;
+        if self.reference(site) {
             return;
         }
         if region == Region::Y && !self.context.cohort.females.is_empty() {
@@ -597,7 +618,8 @@ impl<'a> Builder<'a> {
         let survivors = self.survivors(site, count);
         let remains = |i: usize| survivors.as_ref().map_or(i as u16 + 1, |s| s.index[i]);
         let alts = || site.alt.split(|&b| b == b',').map(|alt| (alt, alt_kind(alt))).enumerate();
-        if let Some(s) = &survivors {
+        let keep = self.context.keep.is_some();
+        if let Some(s) = survivors.as_ref().filter(|_| !keep) {
             self.out.tallies.no_carrier += s.dropped;
             // Nothing of a record without a row is kept.
             if s.alt.is_empty() {
@@ -647,7 +669,7 @@ impl<'a> Builder<'a> {
             phasing: Phasing::All,
             extra: [0; EXTRAS],
         };
-        for (i, (alt, kind)) in alts().filter(|(i, _)| remains(*i) > 0) {
+        for (i, (alt, kind)) in alts().filter(|(i, _)| keep || remains(*i) > 0) {
             let row = || Row { allele: (i + 1) as u16, index: remains(i), ..base.clone() };
             match kind {
                 AltKind::Star => self.out.tallies.star += 1,
@@ -745,6 +767,9 @@ impl<'a> Builder<'a> {
 
     /// Counts and scatters the calls for the row's allele and appends it.
     fn push(&mut self, mut row: Row) {
+        if self.context.keep.is_some() {
+            return self.keep_row(row);
+        }
         let scatter = self.scatter(row.allele, row.region);
         row.phasing = scatter.phasing;
         for (i, used) in scatter.used.iter().enumerate() {

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use memmap2::{Mmap, MmapMut};
 
-use super::Error;
 use super::bgzf::{self, Fault, Inflater, MAX_BLOCK};
 use super::header::{self, Header};
+use super::merge::Merged;
 use super::plink::{self, Plink};
+use super::region::Chrom;
+use super::{CallsetRequest, Error, region};
 use crate::error::IoError;
 
 /// Longest header accepted, in bytes.
@@ -29,6 +31,8 @@ pub enum Format {
     Bcf,
     /// PLINK .bed or .pgen: read in parallel.
     Plink,
+    /// Many files, merged: see [`super::merge`].
+    Merged,
 }
 
 /// An opened input file.
@@ -45,6 +49,10 @@ pub struct Source {
     pub skip: usize,
     /// The PLINK files beside it.
     pub plink: Option<Box<Plink>>,
+    /// The only chromosome that it may have, if the request says so.
+    pub only: Option<Chrom>,
+    /// What stands for the files of a merge.
+    pub merged: Option<Merged>,
     map: Mmap,
 }
 
@@ -84,7 +92,18 @@ impl Source {
         if plink::is_plink(&map) {
             let (plink, header) = Plink::open(path, &map)?;
             let (path, plink) = (path.to_owned(), Some(Box::new(plink)));
-            return Ok(Self { path, format: Format::Plink, header, body: 0, skip: 0, plink, map });
+            let format = Format::Plink;
+            return Ok(Self {
+                path,
+                format,
+                header,
+                body: 0,
+                skip: 0,
+                plink,
+                only: None,
+                merged: None,
+                map,
+            });
         }
         if bgzf::is_bgzf(&map) {
             return Self::open_bgzf(path, map);
@@ -100,6 +119,8 @@ impl Source {
                 body: end,
                 skip: 0,
                 plink: None,
+                only: None,
+                merged: None,
                 map,
             });
         }
@@ -117,7 +138,57 @@ impl Source {
         }
         let header = header::parse(&text, path)?;
         let (path, skip) = (path.to_owned(), text.len());
-        Ok(Self { path, format: Format::Gzip, header, body: 0, skip, plink: None, map })
+        Ok(Self {
+            path,
+            format: Format::Gzip,
+            header,
+            body: 0,
+            skip,
+            plink: None,
+            only: None,
+            merged: None,
+            map,
+        })
+    }
+
+    /// Opens a file of a request, which may say what chromosome it has.
+    ///
+    /// # Errors
+    /// As [`Source::open`].
+    pub fn open_of(path: &Path, request: &CallsetRequest) -> Result<Self, Error> {
+        let mut source = Self::open(path)?;
+        let only = request.options.chromosomes.get(path);
+        source.only = only.and_then(|name| region::chrom(name.as_bytes()));
+        Ok(source)
+    }
+
+    /// A source that stands for the files of a merge; `path` is one of them.
+    ///
+    /// # Errors
+    /// When the system gives no memory.
+    pub fn of_merged(path: &Path, merged: Merged) -> Result<Self, Error> {
+        Ok(Self { merged: Some(merged), ..Self::of_nothing(path)? })
+    }
+
+    /// A source of nothing, named `path`.
+    ///
+    /// # Errors
+    /// When the system gives no memory.
+    pub fn of_nothing(path: &Path) -> Result<Self, Error> {
+        let map = MmapMut::map_anon(1).and_then(MmapMut::make_read_only);
+        let map = map.map_err(IoError::at("mapping", path))?;
+        let (path, header, format) = (path.to_owned(), Header::default(), Format::Merged);
+        Ok(Self {
+            path,
+            format,
+            header,
+            body: 0,
+            skip: 0,
+            plink: None,
+            only: None,
+            merged: None,
+            map,
+        })
     }
 
     fn open_bgzf(path: &Path, map: Mmap) -> Result<Self, Error> {
@@ -172,6 +243,8 @@ impl Source {
             body,
             skip: end - before,
             plink: None,
+            only: None,
+            merged: None,
             map,
         })
     }

@@ -6,6 +6,7 @@ use std::io::Read;
 use flate2::read::MultiGzDecoder;
 
 use super::bgzf::{self, Inflater, MAX_BLOCK};
+use super::merge::Merged;
 use super::shard::{Builder, Context, ShardRows};
 use super::source::{Format, Source};
 use super::{Error, bcf, line, plink};
@@ -53,6 +54,8 @@ pub enum Shard {
     Records(Vec<u8>),
     /// Variants of a PLINK file.
     Variants(plink::Variants),
+    /// Number of a window of a merge.
+    Window(usize),
 }
 
 /// Hands out the shards of one file in order.
@@ -88,6 +91,9 @@ enum State<'a> {
     Plink(Box<plink::VariantFeed<'a>>),
     /// What went wrong when the feed was made.
     Failed(Option<Error>),
+    Merged {
+        next: usize,
+    },
     Done,
 }
 
@@ -117,6 +123,7 @@ impl<'a> Feed<'a> {
                 Some(Err(error)) => State::Failed(Some(error)),
                 None => State::Done,
             },
+            Format::Merged => State::Merged { next: 0 },
         };
         Self { source, state }
     }
@@ -128,6 +135,7 @@ impl<'a> Feed<'a> {
             State::Gzip { decoder, .. } => total - decoder.get_ref().len(),
             State::Bgzf { at, .. } | State::Text { at, .. } | State::Bcf { at, .. } => *at,
             State::Plink(feed) => feed.consumed(total as u64) as usize,
+            State::Merged { .. } => 0,
             State::Failed(_) | State::Done => total,
         };
         at as u64
@@ -156,6 +164,12 @@ impl<'a> Feed<'a> {
             State::Bcf { .. } => self.next_records(),
             State::Plink(feed) => Ok(feed.next()?.map(Shard::Variants)),
             State::Failed(error) => error.take().map_or(Ok(None), Err),
+            State::Merged { next } => {
+                let window = *next;
+                *next += 1;
+                let windows = source.merged.as_ref().map_or(0, Merged::len);
+                Ok((window < windows).then_some(Shard::Window(window)))
+            }
             State::Done => Ok(None),
         }
     }
@@ -270,10 +284,16 @@ pub fn scan(
     scratch: &mut Scratch,
 ) -> Result<ShardRows, Error> {
     let mut builder = Builder::new(context);
+    builder.only.clone_from(&source.only);
     match shard {
         Shard::Variants(variants) => {
             if let Some(plink) = &source.plink {
                 plink.scan(&mut builder, source, variants)?;
+            }
+        }
+        Shard::Window(window) => {
+            if let Some(merged) = &source.merged {
+                return merged.scan(context, *window);
             }
         }
         Shard::Bgzf { range, first } => {

@@ -1,0 +1,137 @@
+//! The files of a request: parts of one table of samples, or groups of files to merge.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use super::gt::EXCLUDED;
+use super::info::{self, InfoField};
+use super::merge::Group;
+use super::shard::Context;
+use super::source::Source;
+use super::{CallsetRequest, Error, final_report};
+
+/// How the files of a request belong together.
+pub enum Files {
+    /// All have the same samples and are parts by position.
+    Parts(Vec<Source>),
+    /// Groups with different samples.
+    Groups(Vec<Group>),
+}
+
+/// What is known of a request's files before a record is read.
+pub struct Inputs {
+    /// The files.
+    pub files: Files,
+    /// All samples.
+    pub samples: Vec<String>,
+    /// Selected INFO fields.
+    pub info: Vec<InfoField>,
+    /// Selected INFO fields that cannot be kept.
+    pub info_skipped: u64,
+    /// A file, for messages.
+    pub path: PathBuf,
+}
+
+/// Opens all files, a few at a time unless they are parts.
+///
+/// # Errors
+/// No file, one that cannot be opened, files that share some of their samples but not all, INFO fields that
+/// a header lacks or that two headers define differently.
+pub fn open(request: &CallsetRequest) -> Result<Inputs, Error> {
+    let Some(path) = request.files.first().cloned() else {
+        return Err(Error::NoFiles { callset: request.name.clone() });
+    };
+    let mut parts = Vec::new();
+    let mut groups: Vec<Group> = Vec::new();
+    let mut group_of: HashMap<String, usize> = HashMap::new();
+    let mut selected: Option<(Vec<InfoField>, u64)> = None;
+    let mut reports = false;
+    for path in &request.files {
+        let report = final_report::is_report(path)?;
+        let source =
+            if report { Source::of_nothing(path)? } else { Source::open_of(path, request)? };
+        let (fields, skipped) = info::select(&request.info, std::slice::from_ref(&source), false)?;
+        match &selected {
+            Some((known, _)) => info::same(known, &fields, path)?,
+            None => selected = Some((fields, skipped)),
+        }
+        let names = if report { final_report::samples(path)?.0 } else { Vec::new() };
+        let names = if report { &names } else { &source.header.samples };
+        reports |= report;
+        let known = names.iter().find_map(|n| group_of.get(n).copied());
+        match known.map(|i| &mut groups[i]) {
+            // All lines of a sample are in one report.
+            Some(group) if !report && !group.report && same_samples(&group.samples, names) => {
+                group.files.push(path.clone());
+            }
+            Some(group) => {
+                let (file, other) = (group.files[0].clone(), path.clone());
+                return Err(Error::DifferentSamples { file, other });
+            }
+            None => {
+                let group = groups.len();
+                group_of.extend(names.iter().map(|n| (n.clone(), group)));
+                groups.push(Group { files: vec![path.clone()], samples: names.clone(), report });
+            }
+        }
+        // Files of a merge are opened again when it is their turn.
+        if groups.len() == 1 && !reports {
+            parts.push(source);
+        } else {
+            parts.clear();
+        }
+    }
+    let samples = groups.iter().flat_map(|g| g.samples.iter().cloned()).collect();
+    let files =
+        if groups.len() == 1 && !reports { Files::Parts(parts) } else { Files::Groups(groups) };
+    let (info, info_skipped) = selected.unwrap_or_default();
+    Ok(Inputs { files, samples, info, info_skipped, path })
+}
+
+fn same_samples(a: &[String], b: &[String]) -> bool {
+    a == b || (a.len() == b.len() && a.iter().collect::<BTreeSet<_>>() == b.iter().collect())
+}
+
+/// What each file of a group is scanned with: files may have their columns in different orders.
+pub struct Contexts {
+    all: Vec<Context>,
+    by_file: Vec<usize>,
+}
+
+impl Contexts {
+    /// For `sources`, whose samples are those of `context`, which has them in the order of `samples`.
+    pub fn new(context: Context, samples: &[String], sources: &[Source]) -> Self {
+        let mut orders: Vec<&[String]> = vec![samples];
+        let mut all = vec![context];
+        let by_file = sources.iter().map(|source| {
+            let names = &source.header.samples[..];
+            orders.iter().position(|order| *order == names).unwrap_or_else(|| {
+                let first: HashMap<&String, u32> =
+                    samples.iter().zip(all[0].cohort.columns.iter().copied()).collect();
+                let column = |n| first.get(n).copied().unwrap_or(EXCLUDED);
+                let mut other = all[0].clone();
+                other.cohort.columns = names.iter().map(column).collect();
+                all.push(other);
+                orders.push(names);
+                all.len() - 1
+            })
+        });
+        let by_file = by_file.collect();
+        Self { all, by_file }
+    }
+
+    /// The context of file number `file`.
+    pub fn of(&self, file: usize) -> &Context {
+        &self.all[self.by_file[file]]
+    }
+
+    /// What all have in common.
+    pub fn first(&self) -> &Context {
+        &self.all[0]
+    }
+}
+
+/// A file's base name, as reject tables call it.
+pub fn base_name(path: &Path) -> String {
+    path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
+}
