@@ -23,7 +23,7 @@ use super::gt::Kernel;
 use super::info::InfoField;
 use super::inputs::base_name;
 use super::region::Chrom;
-use super::shard::{Builder, Context, ShardRows};
+use super::shard::{Builder, Context, ShardRows, Tallies};
 use super::work::Tuning;
 use super::{CallsetRequest, Error, final_report};
 use crate::engine::{Job, TableLedger};
@@ -345,10 +345,8 @@ impl Merged {
         let merged = rows.merged;
         let mut rows = rows.builder.finish();
         // Alleles and calls were counted when the files were read.
-        rows.tallies.alleles = 0;
-        rows.tallies.half_calls = 0;
-        rows.tallies.unsupported_ploidy = 0;
-        rows.tallies.merged = merged;
+        rows.tallies =
+            Tallies { merged, no_carrier: rows.tallies.no_carrier, ..Tallies::default() };
         Ok(rows)
     }
 

@@ -10,15 +10,16 @@ use super::super::merge::spool::{Pile, Spool, Writer};
 use super::super::merge::{Books, Reading};
 use super::{Report, samples};
 use crate::engine::TableLedger;
-use crate::genotype::Error;
 use crate::genotype::array_manifest::{Manifest, Probe};
 use crate::genotype::assemble::{Assembler, Group as Rows, Rejected};
 use crate::genotype::cohort::Cohort;
+use crate::genotype::fields::Rules;
+use crate::genotype::ingest::reference;
 use crate::genotype::inputs::base_name;
-use crate::genotype::region;
 use crate::genotype::shard::keep::{HOM_REF, UNKNOWN};
 use crate::genotype::shard::{Builder, Context, Site};
 use crate::genotype::source::Source;
+use crate::genotype::{Error, align, region};
 
 /// Bytes of calls in memory at a time, where the lines of each sample stand together.
 const CALL_BYTES: usize = 64 << 20;
@@ -54,8 +55,13 @@ impl Sites {
             genome: reading.request.genome,
             kernel: reading.kernel,
             info: Vec::new(),
+            keep_cells: false,
+            fields: Rules::default(),
+            reference: reference(reading.request)?,
+            reference_mismatch: reading.request.options.reference_mismatch,
             keep: Some(0),
         };
+        let hold = if context.reference.is_some() { align::FURTHEST } else { 0 };
         let mut unusable: Vec<Option<&'static str>> =
             manifest.probes.iter().map(|p| p.placed.as_ref().err().copied()).collect();
         let key = |i: &u32| {

@@ -9,17 +9,17 @@ use super::record::{About, Info};
 use super::spool::{Pile, Spool, Writer};
 use super::{Books, Group, Reading};
 use crate::engine::TableLedger;
-use crate::genotype::{Error, align};
 use crate::genotype::assemble::{Assembler, Group as Rows, Rejected, RowRef};
 use crate::genotype::cohort::Cohort;
-use crate::genotype::info::InfoField;
 use crate::genotype::fields::Rules;
+use crate::genotype::info::InfoField;
 use crate::genotype::ingest::{reference, sort_files};
 use crate::genotype::inputs::Contexts;
 use crate::genotype::region::Chrom;
 use crate::genotype::shard::{Context, ShardRows, commas};
 use crate::genotype::source::Source;
 use crate::genotype::work::{Feed, Scratch, scan};
+use crate::genotype::{Error, align};
 
 /// Rows that wait together.
 const WAITING: usize = 1024;

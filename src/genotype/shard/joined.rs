@@ -1,6 +1,6 @@
 //! A row that a merge has joined from many files, into the builder.
 
-use super::keep::{DIPLOID, HAPLOID, HOM_REF, UNKNOWN, call};
+use super::keep::{DIPLOID, FILTERED_CALL, HAPLOID, HOM_REF, UNKNOWN, call};
 use super::{Builder, Key, Site};
 use crate::genotype::merge::record::{About, Info};
 
@@ -23,6 +23,11 @@ impl Builder<'_> {
                 (UNKNOWN, HAPLOID) => 8,
                 (code, _) => code,
             };
+            // Filtered again when half and filtered calls are settled.
+            if code == FILTERED_CALL {
+                self.cells.failed.push(sample);
+                continue;
+            }
             self.calls.push(call(sample, code));
         }
         let info = self.info_text(&about.info, alt, extent, end);

@@ -2,7 +2,7 @@
 //!
 //! Planes are made once, from the calls of all files, when it is known which samples each row has.
 
-use super::{ABSENT, Builder, Call, MISSING, NOT_EXPECTED, Row, Site, UNSUPPORTED};
+use super::{ABSENT, Builder, Call, FILTERED, MISSING, NOT_EXPECTED, Row, Site, UNSUPPORTED};
 use crate::genotype::allele::{AltKind, alt_kind};
 use crate::genotype::extent::info_value;
 
@@ -11,7 +11,7 @@ pub const HOM_REF: u8 = 0;
 /// Code of a sample of which the record says nothing.
 pub const UNKNOWN: u8 = 1;
 /// Codes of [`code`], by number: the call of one ALT (1) that gives them.
-const CALLS: [(u16, u16, bool); 13] = [
+const CALLS: [(u16, u16, bool); 14] = [
     (0, 0, false),
     (MISSING, MISSING, false),
     (MISSING, MISSING, false),
@@ -25,7 +25,11 @@ const CALLS: [(u16, u16, bool); 13] = [
     (MISSING, 0, false),
     (MISSING, 1, false),
     (UNSUPPORTED, UNSUPPORTED, false),
+    (0, 0, false),
 ];
+
+/// Code of a call that FT filtered.
+pub const FILTERED_CALL: u8 = 13;
 
 /// What [`Block::state`] and a code say of a position: nothing, diploid or haploid reference.
 pub const NO_STATE: u8 = 0;
@@ -40,6 +44,7 @@ pub fn code(call: &Call, allele: u16) -> u8 {
     match (call.a, call.b) {
         (NOT_EXPECTED, _) | (MISSING, MISSING | ABSENT) => 2,
         (UNSUPPORTED, _) => 12,
+        (FILTERED, _) => FILTERED_CALL,
         (a, ABSENT) => 8 + u8::from(is(a)),
         (MISSING, a) | (a, MISSING) => 10 + u8::from(is(a)),
         (a, b) => match (is(a), is(b), call.phased) {
