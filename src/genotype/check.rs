@@ -74,11 +74,13 @@ pub(super) fn of_source(source: Source, genome: Genome, tuning: Tuning) -> Resul
 
 /// All of `n` samples, in file order, of no group and no stated sex.
 fn everyone(n: usize) -> Cohort {
-    Cohort {
+    let mut cohort = Cohort {
         columns: (0..n as u32).collect(),
         entries: vec![super::SampleEntry::default(); n],
         group_sizes: vec![n as i32],
         group_of: vec![0; n],
         ..Cohort::default()
-    }
+    };
+    cohort.fill_cells();
+    cohort
 }

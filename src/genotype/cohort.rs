@@ -124,7 +124,8 @@ impl Cohort {
         Ok(())
     }
 
-    fn fill_cells(&mut self) {
+    /// Sorts the samples into cells of one ancestry group and sex.
+    pub fn fill_cells(&mut self) {
         let keys: Vec<(u8, u8)> =
             self.group_of.iter().zip(&self.entries).map(|(&g, e)| (g, rank(e.sex))).collect();
         let present: Vec<(u8, u8)> =

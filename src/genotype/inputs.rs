@@ -131,6 +131,13 @@ impl Contexts {
     }
 }
 
+/// What reject tables call a file of a merge: `part-<n>`, by its number in the manifest's list of inputs.
+/// The name of a file of one sample is often the sample's, which leaves no run.
+pub fn label(request: &CallsetRequest, path: &Path) -> String {
+    let part = request.files.iter().position(|file| file == path).unwrap_or_default();
+    format!("part-{part:05}")
+}
+
 /// A file's base name, as reject tables call it.
 pub fn base_name(path: &Path) -> String {
     path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()

@@ -21,7 +21,7 @@ use super::cohort::Cohort;
 use super::final_report::spool::Sites;
 use super::gt::Kernel;
 use super::info::InfoField;
-use super::inputs::base_name;
+use super::inputs::label;
 use super::region::Chrom;
 use super::shard::{Builder, Context, ShardRows, Tallies};
 use super::work::Tuning;
@@ -135,7 +135,7 @@ pub fn read(reading: &Reading<'_>, groups: &[Group]) -> Result<(Merged, Books), 
     for (_, group) in keyed {
         numbered.push(Numbered { group, first_file: books.names.len() });
         // Numbered within a group when it is read; rejects are listed by these names.
-        books.names.extend(group.files.iter().map(|f| base_name(f)));
+        books.names.extend(group.files.iter().map(|f| label(reading.request, f)));
     }
     let total: u64 = numbered.iter().map(|n| n.group.files.len() as u64).sum();
     reading.job.progress.expect(total);

@@ -166,12 +166,16 @@ pub fn arrays(group: &Group, samples: usize) -> Result<Vec<ArrayRef>, Error> {
         let (haploid, none) =
             (shard.extra(row, Extra::Haploid), shard.extra(row, Extra::NotExpected));
         planes[3].push(match (haploid, none) {
-            (Some(a), Some(b)) => {
+            (None, none) => none,
+            (Some(haploid), none) => {
                 joined.clear();
-                joined.extend(a.iter().zip(b).map(|(a, b)| a | b));
+                // One copy is expected of whole regions: there a missing call has its bit in `haploid` too.
+                let called =
+                    haploid.iter().zip(het.iter().zip(hom)).map(|(p, (h, m))| p & !(h & m));
+                joined.extend(called);
+                joined.iter_mut().zip(none.unwrap_or_default()).for_each(|(p, n)| *p |= n);
                 Some(joined.as_slice())
             }
-            (a, b) => a.or(b),
         });
     }
     let first = group.first_idx;

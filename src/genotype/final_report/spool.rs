@@ -15,7 +15,7 @@ use crate::genotype::assemble::{Assembler, Group as Rows, Rejected};
 use crate::genotype::cohort::Cohort;
 use crate::genotype::fields::Rules;
 use crate::genotype::ingest::reference;
-use crate::genotype::inputs::base_name;
+use crate::genotype::inputs::{base_name, label};
 use crate::genotype::shard::keep::{HOM_REF, UNKNOWN};
 use crate::genotype::shard::{Builder, Context, Site};
 use crate::genotype::source::Source;
@@ -150,7 +150,7 @@ pub fn read(
         block_rows,
         held: Vec::new(),
         spools: Vec::new(),
-        books: Books { names: vec![base_name(path)], ..Books::default() },
+        books: Books { names: vec![label(reading.request, path)], ..Books::default() },
     };
     let mut report = Report::open(path)?;
     let mut current: (Vec<u8>, Option<usize>) = (Vec::new(), None);

@@ -14,7 +14,7 @@ use crate::genotype::cohort::Cohort;
 use crate::genotype::fields::Rules;
 use crate::genotype::info::InfoField;
 use crate::genotype::ingest::{reference, sort_files};
-use crate::genotype::inputs::Contexts;
+use crate::genotype::inputs::{Contexts, label};
 use crate::genotype::region::Chrom;
 use crate::genotype::shard::{Context, ShardRows, commas};
 use crate::genotype::source::Source;
@@ -78,7 +78,7 @@ pub fn extract(
     }
     assembler.finish()?;
     extract.take(&mut assembler, first_file)?;
-    let names = sources.iter().map(Source::base_name).collect();
+    let names = sources.iter().map(|s| label(request, &s.path)).collect();
     let ledger = std::mem::take(&mut assembler.ledger);
     let rejected = std::mem::take(&mut extract.rejected);
     Ok((extract.finish()?, Books { ledger, rejected, names }))

@@ -57,10 +57,11 @@ pub fn short(n: f64) -> String {
 /// A share in percent, with as many decimals as it takes near 0 and 100.
 pub fn percent(share: f64) -> String {
     let p = 100.0 * share;
-    let near = p.min(100.0 - p);
+    // 100 less a share has rounding errors of its own.
+    let near = (p.min(100.0 - p) * 1e9).round() / 1e9;
     match near {
         x if x <= 0.0 => format!("{p:.0} %"),
-        x if x < 0.01 => format!("{p:.4} %"),
+        x if x < 0.005 => format!("{p:.4} %"),
         x if x < 0.1 => format!("{p:.3} %"),
         x if x < 1.0 => format!("{p:.2} %"),
         _ => format!("{p:.1} %"),
