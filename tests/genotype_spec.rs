@@ -1,5 +1,5 @@
 //! The table of disagreements: what strata says in each situation, and the page that is made of it.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "test helpers")]
+#![expect(clippy::unwrap_used, reason = "test helpers")]
 
 #[path = "genotype_support/support.rs"]
 mod support;
@@ -91,32 +91,9 @@ fn failures(spec: &Spec) -> Vec<String> {
     failed
 }
 
-/// Rows that wait for something are listed here, by what they wait for. Empty when all is built.
-const WAITING: &[&str] = &["the ploidy model", "FORMAT fields"];
-
 #[test]
 fn strata_says_what_the_table_says() {
-    let failed: Vec<String> = SPECS
-        .iter()
-        .filter(|s| !s.needs.is_some_and(|n| WAITING.contains(&n)))
-        .flat_map(failures)
-        .collect();
-    assert!(failed.is_empty(), "{failed:#?}");
-    let waiting: Vec<&str> = SPECS
-        .iter()
-        .filter(|s| s.needs.is_some_and(|n| WAITING.contains(&n)))
-        .map(|s| s.id)
-        .collect();
-    if !waiting.is_empty() {
-        println!("skipped: {waiting:?} wait for {WAITING:?}");
-    }
-}
-
-#[test]
-#[ignore = "needs the ploidy model and FORMAT fields; empty WAITING when they are in"]
-fn rows_that_wait_hold() {
-    let failed: Vec<String> =
-        SPECS.iter().filter(|s| s.needs.is_some()).flat_map(failures).collect();
+    let failed: Vec<String> = SPECS.iter().flat_map(failures).collect();
     assert!(failed.is_empty(), "{failed:#?}");
 }
 
@@ -161,9 +138,6 @@ fn page() -> String {
             out += &format!("| {tool} | {says} |\n");
         }
         out += &format!("| **strata** | {} |\n\nWhy: {}. ({})\n", s.says, s.why, s.source);
-        if let Some(needs) = s.needs.filter(|n| WAITING.contains(n)) {
-            out += &format!("\nNot built yet: needs {needs}.\n");
-        }
     }
     out
 }

@@ -82,6 +82,15 @@ pub(super) fn ingest_tuned(
     if !super::is_name(&request.name) {
         return Err(Error::BadName { what: "a callset" });
     }
+    let sorted;
+    let request = if request.files.is_sorted_by_key(|f| inputs::order(f)) {
+        request
+    } else {
+        let mut copy = request.clone();
+        copy.files.sort_by(|a, b| inputs::order(a).cmp(&inputs::order(b)));
+        sorted = copy;
+        &sorted
+    };
     let Inputs { files, samples, info: mut fields, info_skipped, path } = inputs::open(request)?;
     let cohort = Cohort::new(&samples, &request.samples, &path)?;
     let merge = matches!(files, Files::Groups(_));

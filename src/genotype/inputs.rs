@@ -57,6 +57,9 @@ pub fn open(request: &CallsetRequest) -> Result<Inputs, Error> {
         }
         let names = if report { final_report::samples(path)?.0 } else { Vec::new() };
         let names = if report { &names } else { &source.header.samples };
+        if names.is_empty() {
+            return Err(Error::NoSamples { file: path.clone() });
+        }
         reports |= report;
         let known = names.iter().find_map(|n| group_of.get(n).copied());
         match known.map(|i| &mut groups[i]) {
@@ -131,10 +134,15 @@ impl Contexts {
     }
 }
 
+/// What files are sorted by: the name, as the manifest's list of inputs.
+pub fn order(path: &Path) -> (Option<&std::ffi::OsStr>, &Path) {
+    (path.file_name(), path)
+}
+
 /// What reject tables call a file of a merge: `part-<n>`, by its number in the manifest's list of inputs.
 /// The name of a file of one sample is often the sample's, which leaves no run.
 pub fn label(request: &CallsetRequest, path: &Path) -> String {
-    let part = request.files.iter().position(|file| file == path).unwrap_or_default();
+    let part = request.files.partition_point(|file| order(file) < order(path));
     format!("part-{part:05}")
 }
 

@@ -51,16 +51,23 @@ pub fn validate(project: &Project) -> Vec<Problem> {
         let names: Vec<Option<Vec<String>>> =
             files.iter().map(|file| note(&mut problems, genotype::sample_names(file))).collect();
         let (Some(roster), Some(map), Some(path)) = (&roster, &map, &map_path) else { continue };
-        if let Some(Some(samples)) = names.first() {
+        let samples = merged(names);
+        if !samples.is_empty() {
             let unmapped = match workflow.participants.unmapped_samples {
                 crate::config::Unmapped::Error => crate::identity::Unmapped::Error,
                 crate::config::Unmapped::Exclude => crate::identity::Unmapped::Exclude,
             };
-            note(&mut problems, link::callset(name, samples, map, path, roster, unmapped));
+            note(&mut problems, link::callset(name, &samples, map, path, roster, unmapped));
         }
     }
     problems.dedup();
     problems
+}
+
+/// The samples of all files, each once.
+fn merged(files: Vec<Option<Vec<String>>>) -> Vec<String> {
+    let mut seen = std::collections::HashSet::new();
+    files.into_iter().flatten().flatten().filter(|name| seen.insert(name.clone())).collect()
 }
 
 fn note<T, E: Coded>(problems: &mut Vec<Problem>, result: Result<T, E>) -> Option<T> {

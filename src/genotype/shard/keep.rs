@@ -25,7 +25,7 @@ const CALLS: [(u16, u16, bool); 14] = [
     (MISSING, 0, false),
     (MISSING, 1, false),
     (UNSUPPORTED, UNSUPPORTED, false),
-    (0, 0, false),
+    (FILTERED, FILTERED, false),
 ];
 
 /// Code of a call that FT filtered.
