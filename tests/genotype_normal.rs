@@ -1,5 +1,5 @@
 //! Normalisation against a reference sequence: expected output of other tools, policies, order.
-#![allow(clippy::allow_attributes, reason = "a helper module is shared")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "test helpers")]
 
 #[path = "genotype_support/support.rs"]
 mod support;

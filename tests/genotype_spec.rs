@@ -1,5 +1,5 @@
 //! The table of disagreements: what strata says in each situation, and the page that is made of it.
-#![expect(clippy::unwrap_used, reason = "test helpers")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "test helpers")]
 
 #[path = "genotype_support/support.rs"]
 mod support;

@@ -323,10 +323,10 @@ fn reverse(text: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn manifest(
-        fasta: Option<&str>,
-        lines: &[&str],
-    ) -> Vec<Result<(i32, String, String, bool, bool), &'static str>> {
+    /// Position, REF, ALT, provisional, flipped; or why there is no place.
+    type Outcome = Result<(i32, String, String, bool, bool), &'static str>;
+
+    fn manifest(fasta: Option<&str>, lines: &[&str]) -> Vec<Outcome> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("m.csv");
         let text = "Illumina, Inc.\n[Heading]\nAssay Count,4\n[Assay]\nIlmnID,Name,IlmnStrand,SNP,Chr,MapInfo,SourceSeq,RefStrand\n";

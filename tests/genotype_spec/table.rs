@@ -157,7 +157,6 @@ pub static SPECS: &[Spec] = &[
                 ("call_rate", "1"),
             ],
         )],
-        ..BASE
     },
     Spec {
         id: "x_diploid_males",
@@ -217,7 +216,6 @@ pub static SPECS: &[Spec] = &[
             "chrX-20000-A-G",
             &[("ac", "3"), ("an", "24"), ("n_het", "3"), ("n_missing", "0")],
         )],
-        ..BASE
     },
     Spec {
         id: "y_females",
@@ -241,7 +239,6 @@ pub static SPECS: &[Spec] = &[
                 ("call_rate", "0.8333333333333334"),
             ],
         )],
-        ..BASE
     },
     Spec {
         id: "y_without_sex",
