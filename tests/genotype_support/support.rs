@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
-use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
+use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use strata::engine::{Job, StageOutput};
 use strata::genotype::{
@@ -128,7 +128,8 @@ impl Table {
         self.column(name).as_primitive::<Int64Type>().values().to_vec()
     }
     pub fn floats(&self, name: &str) -> Vec<Option<f64>> {
-        self.column(name).as_primitive::<Float64Type>().iter().collect()
+        let column = arrow::compute::cast(self.column(name), &DataType::Float64).unwrap();
+        column.as_primitive::<Float64Type>().iter().collect()
     }
     pub fn texts(&self, name: &str) -> Vec<Option<String>> {
         let array = arrow::compute::cast(self.column(name), &arrow::datatypes::DataType::Utf8);
