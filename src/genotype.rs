@@ -46,6 +46,7 @@ pub mod query;
 mod region;
 mod report;
 mod samples;
+mod selection;
 mod shard;
 mod site;
 mod source;

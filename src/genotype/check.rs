@@ -72,7 +72,7 @@ pub(super) fn of_source(source: Source, genome: Genome, tuning: Tuning) -> Resul
 }
 
 /// All of `n` samples, in file order, of no group and no stated sex.
-fn everyone(n: usize) -> Cohort {
+pub(super) fn everyone(n: usize) -> Cohort {
     Cohort {
         columns: (0..n as u32).collect(),
         entries: vec![super::SampleEntry::default(); n],

@@ -17,7 +17,8 @@ use super::fields::Rules;
 use super::freq::{self, Strata};
 use super::info::{self, InfoField};
 use super::planes;
-use super::shard::Row;
+use super::selection::Selections;
+use super::shard::{Row, ShardRows};
 use super::site;
 use super::stats::Memo;
 use super::tables::{Table, Tables};
@@ -55,6 +56,8 @@ pub struct Plan {
     pub strata: Strata,
     /// What is made of FORMAT fields.
     pub fields: Rules,
+    /// Named subsets of variants.
+    pub selections: Selections,
 }
 
 /// An encoded row group of each table.
@@ -199,6 +202,16 @@ fn texts<'a>(group: &'a Group, value: impl Fn(&'a RowRef) -> &'a [u8]) -> ArrayR
     Arc::new(StringArray::from_iter_values(group.rows.iter().map(|at| utf8(value(at)))))
 }
 
+/// The `vid` of a row: chromosome, position, REF and ALT, and the extent of a symbolic allele.
+pub fn vid(chrom: &str, shard: &ShardRows, row: &Row) -> String {
+    let (reference, alt) = (shard.text(row.reference), shard.text(row.alt));
+    let mut vid = format!("{chrom}-{}-{}-{}", row.pos, utf8(reference), utf8(alt));
+    if row.kind == VariantType::Symbolic {
+        vid += &format!("-{}", row.extent);
+    }
+    vid
+}
+
 fn variants(plan: &Plan, memo: &mut Memo, group: &Group) -> Result<Vec<ArrayRef>, Error> {
     let text = |at: &'_ RowRef, span| -> Vec<u8> { at.shard.rows.text(span).to_vec() };
     let rows = &group.rows;
@@ -207,12 +220,7 @@ fn variants(plan: &Plan, memo: &mut Memo, group: &Group) -> Result<Vec<ArrayRef>
     let mut filters = ListBuilder::new(StringBuilder::new());
     for at in rows {
         let r = row(at);
-        let (reference, alt) = (text(at, r.reference), text(at, r.alt));
-        let mut vid = format!("{}-{}-{}-{}", group.chrom.name, r.pos, utf8(&reference), utf8(&alt));
-        if r.kind == VariantType::Symbolic {
-            vid += &format!("-{}", r.extent);
-        }
-        vids.append_value(vid);
+        vids.append_value(vid(&group.chrom.name, &at.shard.rows, r));
         let id = text(at, r.id);
         ids.append_option((!id.is_empty()).then(|| utf8(&id)));
         match at.shard.rows.text(r.filter) {
@@ -266,6 +274,7 @@ fn variants(plan: &Plan, memo: &mut Memo, group: &Group) -> Result<Vec<ArrayRef>
     populations(&mut arrays, plan, memo, group);
     arrays.extend(site::columns(&plan.groups, memo, group));
     arrays.extend(field_columns::variant_columns(&plan.fields, group)?);
+    arrays.extend(plan.selections.columns(group));
     if !plan.info.is_empty() {
         let infos: Vec<_> = rows.iter().map(|at| (&at.shard.rows, row(at))).collect();
         arrays.push(info::column(&plan.info, &infos));

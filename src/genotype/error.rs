@@ -171,6 +171,16 @@ pub enum Error {
         /// Reason code.
         reason: &'static str,
     },
+    /// A line of a list of variants or regions is malformed.
+    #[error("{}, line {line}: {what}", file.display())]
+    List {
+        /// The file.
+        file: PathBuf,
+        /// 1-based line.
+        line: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
     /// An INFO field that the workflow selects is not in the header.
     #[error("{}: INFO field `{field}`, selected by the workflow, is not in the header", file.display())]
     UnknownInfo {
@@ -311,6 +321,7 @@ impl Coded for Error {
             Self::Reference { .. } => "genotype::reference",
             Self::ReferenceMismatch { .. } => "genotype::reference_mismatch",
             Self::Rejected { .. } => "genotype::rejected",
+            Self::List { .. } => "genotype::list",
             Self::UnknownInfo { .. } => "genotype::unknown_info",
             Self::InfoMismatch { .. } => "genotype::info_mismatch",
             Self::BadName { .. } => "genotype::bad_name",
@@ -370,6 +381,9 @@ impl Coded for Error {
             }
             Self::PgenUnsupported { .. } => {
                 "convert it: plink2 --pfile <files> --make-pgen erase-dosage --out <new files>"
+            }
+            Self::List { .. } => {
+                "a BED has chromosome, start, end a line; a list of variants one vid a line, or is a VCF"
             }
             Self::UnknownInfo { .. } => {
                 "remove it from the workflow's `info` list or correct its spelling"

@@ -17,6 +17,7 @@ use super::fasta::Reference;
 use super::fields::Rules;
 use super::freq::Strata;
 use super::gt::Kernel;
+use super::selection::{Selections, Variants};
 use super::shard::{Context, ShardRows};
 use super::source::Source;
 use super::summary::SampleSums;
@@ -88,21 +89,25 @@ pub(super) fn ingest_tuned(
     note_plink(&mut ledger, &sources, request.options.reference.is_some());
     let stride = cohort.stride();
     let rules = Rules::new(request, &cohort);
+    let selections = Selections::load(request)?;
+    let exclude = request.options.exclude_variants.as_deref();
+    let exclude = exclude.map(|path| Variants::read(path, request)).transpose()?;
     let plan = Plan {
         tables: Tables::new(
             &request.name,
             &cohort.groups,
             &fields,
             cohort.len(),
-            request.carriers,
-            !request.options.strata.is_empty(),
+            (request.carriers, !request.options.strata.is_empty()),
             &rules,
+            &selections,
         )?,
         fields: rules.clone(),
         groups: cohort.groups.clone(),
         info: fields.clone(),
         samples: cohort.len(),
         strata: Strata::new(&cohort, &request.options.strata),
+        selections,
     };
     let keep_cells = !request.options.strata.is_empty();
     let quality = if rules.quality { 6 * cohort.len() } else { 0 };
@@ -129,9 +134,10 @@ pub(super) fn ingest_tuned(
         (0..job.threads).map(|_| Mutex::new(Worker::default())).collect();
     let shared = Shared { sources: &sources, context: &context, plan: &plan, workers: &workers };
     let (sender, receiver) = channel();
-    let assembler =
+    let mut assembler =
         Assembler::new(&sources, &context.info, ledger, group_rows(2 * stride + quality), hold);
     let writer = Writer::new(&plan, &job.out, &request.name);
+    assembler.exclude = exclude.unwrap_or_default();
     let done = pool.in_place_scope(|scope| {
         let run = Run { shared: &shared, job, sender, receiver, assembler, rejects, writer };
         run.drive(scope, tuning)

@@ -18,6 +18,7 @@ use parquet::schema::types::ColumnPath;
 use super::fields::Rules;
 use super::info::{self, InfoField};
 use super::planes;
+use super::selection::Selections;
 use super::{Error, field_columns, freq, quality, site};
 use crate::engine::parquet::{self as engine_parquet, HashedFile, schema_digest};
 use crate::engine::{FileEntry, FileTags};
@@ -85,9 +86,9 @@ impl Tables {
         groups: &[String],
         info: &[InfoField],
         samples: usize,
-        carriers: bool,
-        strata: bool,
+        (carriers, strata): (bool, bool),
         fields: &Rules,
+        selections: &Selections,
     ) -> Result<Self, Error> {
         const DELTA: Encoding = Encoding::DELTA_BINARY_PACKED;
         let base =
@@ -132,7 +133,7 @@ impl Tables {
         Ok(Self {
             variants: table(
                 "variants",
-                variants_schema(groups, info, fields),
+                variants_schema(groups, info, fields, selections),
                 variants,
                 PART_VARIANTS,
             )?,
@@ -165,7 +166,12 @@ impl Tables {
 /// Names of the per-group count columns, in the order of the counts.
 pub const GROUP_COLUMNS: [&str; 4] = ["ac", "an", "hom", "hemi"];
 
-fn variants_schema(groups: &[String], info: &[InfoField], rules: &Rules) -> Schema {
+fn variants_schema(
+    groups: &[String],
+    info: &[InfoField],
+    rules: &Rules,
+    selections: &Selections,
+) -> Schema {
     let must = |name: &str, ty| Field::new(name, ty, false);
     let may = |name: &str, ty| Field::new(name, ty, true);
     let int = || DataType::Int32;
@@ -214,6 +220,7 @@ fn variants_schema(groups: &[String], info: &[InfoField], rules: &Rules) -> Sche
     fields.push(may("faf95", DataType::Float64));
     fields.extend(site::fields());
     fields.extend(field_columns::variant_fields(rules));
+    fields.extend(selections.fields());
     if !info.is_empty() {
         fields.push(must("info", DataType::Struct(info::arrow_fields(info))));
     }
