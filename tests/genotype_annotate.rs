@@ -62,9 +62,8 @@ fn a_bed_region_takes_every_variant_that_reaches_into_it() {
     let dir = tempfile::tempdir().unwrap();
     // 1-based 99, 201 and 303: beside the first two, the last base of the deletion.
     let bed = file(&dir, "x.bed", b"chr20\t98\t99\nchr20\t200\t201\n20\t302\t303\n");
-    let pad = |padding| {
-        select(Selection { bed: Some(bed.clone()), padding, ..Selection::default() })
-    };
+    let pad =
+        |padding| select(Selection { bed: Some(bed.clone()), padding, ..Selection::default() });
     assert_eq!(pad(0), [false, false, true, false, false]);
     assert_eq!(pad(1), [true, true, true, false, false]);
 }
@@ -72,7 +71,9 @@ fn a_bed_region_takes_every_variant_that_reaches_into_it() {
 #[test]
 fn sites_are_matched_by_allele_however_they_are_written() {
     let dir = tempfile::tempdir().unwrap();
-    let vcf = format!("{HEADER}{COLUMNS}\nchr20\t299\t.\tTCAAAG\tTCG\t.\t.\t.\n20\t400\t.\tG\tC,T\t.\t.\t.\n");
+    let vcf = format!(
+        "{HEADER}{COLUMNS}\nchr20\t299\t.\tTCAAAG\tTCG\t.\t.\t.\n20\t400\t.\tG\tC,T\t.\t.\t.\n"
+    );
     let list = "# comment\n20-300-CAAA-C\n\nchr20-400-G-T\nchr21-100-A-G\n";
     let expected = [false, false, true, false, true];
     for (name, text) in [("x.vcf", vcf.as_str()), ("x.txt", list)] {

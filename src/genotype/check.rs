@@ -46,6 +46,7 @@ pub(super) fn of_source(source: Source, genome: Genome, tuning: Tuning) -> Resul
         fields: Rules::default(),
         reference: None,
         reference_mismatch: ReferenceMismatch::default(),
+        consequences: None,
     };
     let mut check = Check { samples: source.header.samples.len(), ..Check::default() };
     let sources = [source];

@@ -13,6 +13,8 @@ use parquet::arrow::arrow_writer::ArrowColumnChunk;
 use super::allele::VariantType;
 use super::assemble::{Group, RowRef};
 use super::carriers::{self, NO_PHASE, PHASED, Rows};
+use super::consequences;
+use super::csq::Format;
 use super::fields::Rules;
 use super::freq::{self, Strata};
 use super::info::{self, InfoField};
@@ -58,6 +60,8 @@ pub struct Plan {
     pub fields: Rules,
     /// Named subsets of variants.
     pub selections: Selections,
+    /// How consequences are written, if they are asked for.
+    pub consequences: Option<Format>,
 }
 
 /// An encoded row group of each table.
@@ -74,6 +78,8 @@ pub struct Encoded {
     pub carriers: Vec<(u64, Vec<ArrowColumnChunk>)>,
     /// Row groups of `variant_freq` with their numbers of rows.
     pub freq: Vec<(u64, Vec<ArrowColumnChunk>)>,
+    /// Row groups of `consequences` with their numbers of rows.
+    pub consequences: Vec<(u64, Vec<ArrowColumnChunk>)>,
     /// Chunks of `quality`, if there is such a table.
     pub quality: Option<Vec<ArrowColumnChunk>>,
 }
@@ -109,6 +115,10 @@ pub fn encode(plan: &Plan, worker: &mut Worker, group: &Group) -> Result<Encoded
         freq: match &plan.tables.freq {
             Some(table) => freq::encode(table, &plan.strata, group)?,
             None => Vec::new(),
+        },
+        consequences: match (&plan.tables.consequences, &plan.consequences) {
+            (Some(table), Some(format)) => consequences::encode(table, format, group)?,
+            _ => Vec::new(),
         },
         quality,
     })
@@ -275,6 +285,9 @@ fn variants(plan: &Plan, memo: &mut Memo, group: &Group) -> Result<Vec<ArrayRef>
     arrays.extend(site::columns(&plan.groups, memo, group));
     arrays.extend(field_columns::variant_columns(&plan.fields, group)?);
     arrays.extend(plan.selections.columns(group));
+    if let Some(format) = &plan.consequences {
+        arrays.extend(consequences::variant_columns(format, group));
+    }
     if !plan.info.is_empty() {
         let infos: Vec<_> = rows.iter().map(|at| (&at.shard.rows, row(at))).collect();
         arrays.push(info::column(&plan.info, &infos));

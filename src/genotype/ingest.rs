@@ -12,6 +12,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 
 use super::assemble::{Assembler, Group, Rejected};
 use super::cohort::Cohort;
+use super::csq::Format;
 use super::encode::{self, Encoded, Plan, Worker};
 use super::fasta::Reference;
 use super::fields::Rules;
@@ -92,13 +93,15 @@ pub(super) fn ingest_tuned(
     let selections = Selections::load(request)?;
     let exclude = request.options.exclude_variants.as_deref();
     let exclude = exclude.map(|path| Variants::read(path, request)).transpose()?;
+    let consequences = request.options.consequences.as_deref();
+    let format = consequences.map_or(Ok(None), |id| Format::of(id, &sources))?;
     let plan = Plan {
         tables: Tables::new(
             &request.name,
             &cohort.groups,
             &fields,
             cohort.len(),
-            (request.carriers, !request.options.strata.is_empty()),
+            (request.carriers, !request.options.strata.is_empty(), format.is_some()),
             &rules,
             &selections,
         )?,
@@ -108,6 +111,7 @@ pub(super) fn ingest_tuned(
         samples: cohort.len(),
         strata: Strata::new(&cohort, &request.options.strata),
         selections,
+        consequences: format.clone(),
     };
     let keep_cells = !request.options.strata.is_empty();
     let quality = if rules.quality { 6 * cohort.len() } else { 0 };
@@ -123,6 +127,7 @@ pub(super) fn ingest_tuned(
         fields: rules,
         reference,
         reference_mismatch: request.options.reference_mismatch,
+        consequences: format,
     };
     sort_files(&mut sources, &context)?;
     let rejects = Rejects::create(request, job)?;
@@ -433,6 +438,7 @@ impl<'a> Writer<'a> {
                 Some(&tables.genotypes),
                 tables.carriers.as_ref(),
                 tables.freq.as_ref(),
+                tables.consequences.as_ref(),
                 tables.quality.as_ref(),
             ];
             for table in tables.into_iter().flatten() {
@@ -454,6 +460,7 @@ impl<'a> Writer<'a> {
         for (table, groups) in [
             (&tables.carriers, encoded.carriers),
             (&tables.freq, encoded.freq),
+            (&tables.consequences, encoded.consequences),
             (&tables.quality, quality),
         ] {
             let Some(parts) = table.as_ref().and_then(|_| rest.next()) else { continue };

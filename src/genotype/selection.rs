@@ -226,6 +226,7 @@ impl Variants {
             fields: Rules::default(),
             reference,
             reference_mismatch: ReferenceMismatch::Keep,
+            consequences: None,
         };
         let mut set = HashSet::new();
         let mut feed = Feed::new(&source, Tuning::default());
@@ -286,7 +287,10 @@ mod tests {
     fn vids_are_read_under_any_name_of_the_chromosome() {
         assert_eq!(canonical("20-100-A-G").as_deref(), Some("chr20-100-A-G"));
         assert_eq!(canonical("chrM-1-N-<DEL>-9").as_deref(), Some("chrM-1-N-<DEL>-9"));
-        assert_eq!([canonical("rs1"), canonical("20-A-C-G"), canonical("20-1-A")], [None, None, None]);
+        assert_eq!(
+            [canonical("rs1"), canonical("20-A-C-G"), canonical("20-1-A")],
+            [None, None, None]
+        );
     }
 
     proptest! {

@@ -19,7 +19,7 @@ use super::fields::Rules;
 use super::info::{self, InfoField};
 use super::planes;
 use super::selection::Selections;
-use super::{Error, field_columns, freq, quality, site};
+use super::{Error, consequences, field_columns, freq, quality, site};
 use crate::engine::parquet::{self as engine_parquet, HashedFile, schema_digest};
 use crate::engine::{FileEntry, FileTags};
 
@@ -51,6 +51,8 @@ pub struct Tables {
     pub carriers: Option<Table>,
     /// One row a variant and stratum, if there are strata.
     pub freq: Option<Table>,
+    /// One row a variant and entry, if there are consequences.
+    pub consequences: Option<Table>,
     /// Values of all called cells, if wanted.
     pub quality: Option<Table>,
 }
@@ -86,7 +88,7 @@ impl Tables {
         groups: &[String],
         info: &[InfoField],
         samples: usize,
-        (carriers, strata): (bool, bool),
+        (carriers, strata, consequences): (bool, bool, bool),
         fields: &Rules,
         selections: &Selections,
     ) -> Result<Self, Error> {
@@ -133,7 +135,7 @@ impl Tables {
         Ok(Self {
             variants: table(
                 "variants",
-                variants_schema(groups, info, fields, selections),
+                variants_schema(groups, info, fields, selections, consequences),
                 variants,
                 PART_VARIANTS,
             )?,
@@ -150,6 +152,16 @@ impl Tables {
                 );
                 let schema = quality::schema(samples)?;
                 Some(table("quality", schema, properties, PART_VARIANTS)?)
+            } else {
+                None
+            },
+            consequences: if consequences {
+                let properties = encoded(
+                    base(consequences::TABLE, &[0]),
+                    &[("variant_idx", DELTA), ("pos", DELTA)],
+                );
+                let schema = consequences::schema();
+                Some(table(consequences::TABLE, schema, properties, PART_CARRIERS)?)
             } else {
                 None
             },
@@ -171,6 +183,7 @@ fn variants_schema(
     info: &[InfoField],
     rules: &Rules,
     selections: &Selections,
+    consequences: bool,
 ) -> Schema {
     let must = |name: &str, ty| Field::new(name, ty, false);
     let may = |name: &str, ty| Field::new(name, ty, true);
@@ -221,6 +234,9 @@ fn variants_schema(
     fields.extend(site::fields());
     fields.extend(field_columns::variant_fields(rules));
     fields.extend(selections.fields());
+    if consequences {
+        fields.extend(consequences::variant_fields());
+    }
     if !info.is_empty() {
         fields.push(must("info", DataType::Struct(info::arrow_fields(info))));
     }
