@@ -1,4 +1,4 @@
-//! Named subsets of variants and variants that are left out.
+//! Named subsets of variants, variants that are left out, consequences.
 #![expect(clippy::unwrap_used, reason = "test helpers")]
 #[path = "genotype_support/support.rs"]
 mod support;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use arrow::array::AsArray;
 use strata::error::Coded;
 use strata::genotype::{CallsetRequest, Selection};
-use support::{Run, everyone, file, request, run};
+use support::{Run, everyone, file, request, run, shared};
 
 const HEADER: &str = "##fileformat=VCFv4.2\n##contig=<ID=20>\n";
 const COLUMNS: &str = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO";
@@ -127,4 +127,110 @@ fn a_list_that_is_none_is_an_error_that_names_the_line_and_no_value() {
     assert_eq!(error.code(), "genotype::list");
     let text = error.to_string();
     assert!(text.contains("line 2") && !text.contains("rs4242"), "{text}");
+}
+
+const CSQ: &str = "##INFO=<ID=CSQ,Number=.,Type=String,Description=\"Consequence annotations from Ensembl \
+    VEP. Format: Allele|Consequence|IMPACT|SYMBOL|Gene|Feature|BIOTYPE|CANONICAL|MANE_SELECT|HGVSc|HGVSp\">\n";
+
+/// Two people; one record with a deletion, which only S1 carries, and an insertion, which S0 carries.
+fn with_consequences() -> String {
+    let csq = "CSQ=-|frameshift_variant|HIGH|GONE|ENSG9|ENST9|x||||,\
+        AA|intron_variant&splice_region_variant|LOW|ONE|ENSG1|ENST1|protein_coding|||c.1|p.Gly1%3D,\
+        AA|stop_gained|HIGH|TWO|ENSG2|ENST2|protein_coding||||,\
+        AA|synonymous_variant|LOW|ONE|ENSG1|ENST3|protein_coding|YES|||";
+    let rows = [
+        format!("20\t100\t.\tCA\tC,CAA\t.\t.\t{csq}\tGT\t0/2\t0/1\n"),
+        "20\t200\t.\tG\tA\t.\t.\t.\tGT\t0/1\t0/1\n".to_owned(),
+    ];
+    format!("{HEADER}{CSQ}{COLUMNS}\tFORMAT\tS0\tS1\n{}", rows.concat())
+}
+
+#[test]
+fn an_entry_goes_to_its_allele_and_one_is_picked() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = file(&dir, "in.vcf", with_consequences().as_bytes());
+    let mut request = request(std::slice::from_ref(&path), everyone(&path, &BTreeMap::new()));
+    request.options.consequences = Some("CSQ".into());
+    let done = run(&request, 2).unwrap();
+    let table = done.table("/consequences/");
+    let some = |texts: &[&str]| texts.iter().map(|t| Some((*t).to_owned())).collect::<Vec<_>>();
+    // The insertion, C to CA once trimmed, sorts before the deletion, CA to C.
+    assert_eq!(table.ints("variant_idx"), [0, 0, 0, 1]);
+    assert_eq!(table.ints("pos"), [100, 100, 100, 100]);
+    let worst =
+        ["splice_region_variant", "stop_gained", "synonymous_variant", "frameshift_variant"];
+    assert_eq!(table.texts("consequence"), some(&worst));
+    assert_eq!(table.column("terms").as_list::<i32>().value(0).len(), 2);
+    assert_eq!(table.texts("transcript"), some(&["ENST1", "ENST2", "ENST3", "ENST9"]));
+    assert_eq!(table.texts("hgvsp")[0].as_deref(), Some("p.Gly1="));
+    let picked: Vec<_> = table.column("picked").as_boolean().iter().flatten().collect();
+    assert_eq!(picked, [false, false, true, true]);
+    let variants = done.variants();
+    assert_eq!(variants.texts("gene"), [some(&["ONE", "GONE"]), vec![None]].concat());
+    let worst = some(&["stop_gained", "frameshift_variant"]);
+    assert_eq!(variants.texts("worst_consequence"), [worst, vec![None]].concat());
+    assert_eq!(done.digests(), run(&request, 4).unwrap().digests());
+}
+
+#[test]
+fn entries_of_an_allele_that_no_included_sample_carries_leave_no_trace() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = file(&dir, "in.vcf", with_consequences().as_bytes());
+    let mut samples = everyone(&path, &BTreeMap::new());
+    samples.included.remove("S1");
+    samples.excluded.insert("S1".into(), "withdrawn".into());
+    let mut request = request(std::slice::from_ref(&path), samples);
+    request.options.consequences = Some("CSQ".into());
+    let done = run(&request, 2).unwrap();
+    let genes = done.table("/consequences/").texts("gene");
+    assert_eq!(genes.iter().flatten().collect::<Vec<_>>(), ["ONE", "TWO", "ONE"]);
+    let all = format!("{:?}{:?}", done.table("/consequences/").0, done.variants().0);
+    assert!(all.contains("ENSG1") && !all.contains("ENSG9") && !all.contains("frameshift"));
+}
+
+#[test]
+fn a_field_whose_format_the_header_does_not_say_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = file(&dir, "in.vcf", callset().as_bytes());
+    let mut request = request(std::slice::from_ref(&path), everyone(&path, &BTreeMap::new()));
+    request.options.consequences = Some("CSQ".into());
+    assert_eq!(run(&request, 2).err().unwrap().code(), "genotype::unknown_info");
+}
+
+/// A sites file of VEP or snpEff with one heterozygous sample put in.
+fn with_a_sample(path: &std::path::Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap();
+    let line = |line: &str| match line {
+        meta if meta.starts_with("##") => format!("{meta}\n"),
+        columns if columns.starts_with('#') => format!("{COLUMNS}\tFORMAT\tS0\n"),
+        row => {
+            let fixed: Vec<&str> = row.split('\t').take(8).collect();
+            format!("{}\tGT\t0/1\n", fixed.join("\t"))
+        }
+    };
+    text.lines().filter(|l| !l.is_empty()).map(line).collect()
+}
+
+#[test]
+fn every_entry_of_real_files_of_vep_and_snpeff_finds_its_allele() {
+    for (name, field) in [("vcf/glow_vep_csq.vcf", "CSQ"), ("vcf/glow_snpeff_ann.vcf", "ANN")] {
+        let Some(path) = shared(name) else { return };
+        let text = with_a_sample(&path);
+        let dir = tempfile::tempdir().unwrap();
+        let path = file(&dir, "in.vcf", text.as_bytes());
+        let mut request = request(std::slice::from_ref(&path), everyone(&path, &BTreeMap::new()));
+        request.options.consequences = Some(field.into());
+        let done = run(&request, 2).unwrap();
+        let prefix = format!("{field}=");
+        let values = text.lines().filter(|l| !l.starts_with('#')).filter_map(|l| {
+            l.split('\t').nth(7)?.split(';').find_map(|part| part.strip_prefix(&prefix))
+        });
+        let expected: usize = values.map(|v| v.split(',').count()).sum();
+        let table = done.table("/consequences/");
+        assert!(expected > 0);
+        assert_eq!(table.len(), expected, "{name}");
+        let picked = table.column("picked").as_boolean().true_count();
+        let genes = done.variants().texts("worst_consequence").iter().flatten().count();
+        assert_eq!(picked, genes, "{name}");
+    }
 }
