@@ -13,8 +13,7 @@ mod workflow;
 use serde::{Deserialize, Serialize};
 
 pub use callset::{
-    Annotation, CallRules, CallsetFeed, FormatField, Genome, HalfCalls, ReferenceMismatch,
-    Selection, Stratum,
+    CallRules, CallsetFeed, FormatField, Genome, HalfCalls, ReferenceMismatch, Selection, Stratum,
 };
 pub use disclosure::PublicPolicy;
 pub use document::{Diagnostic, Document, Error, expand, nearest};

@@ -21,6 +21,9 @@ mod bgzf;
 mod carriers;
 mod check;
 mod cohort;
+mod consequence;
+mod consequences;
+mod csq;
 mod encode;
 mod error;
 mod extent;
@@ -50,6 +53,7 @@ pub mod query;
 mod region;
 mod report;
 mod samples;
+mod selection;
 mod shard;
 mod site;
 mod source;
@@ -191,8 +195,6 @@ pub struct Options {
     pub strata: Vec<Stratum>,
     /// Named subsets of variants.
     pub selections: BTreeMap<String, Selection>,
-    /// Sites to join: files and INFO fields.
-    pub annotations: BTreeMap<String, SiteFiles>,
     /// Deviations from the median beyond which a sample is flagged.
     pub outlier_mads: f64,
     /// Whether the first record that cannot be used is an error.
@@ -215,18 +217,8 @@ impl Default for Options {
             ref_block_min_gq: 20,
             strata: Vec::new(),
             selections: BTreeMap::new(),
-            annotations: BTreeMap::new(),
             outlier_mads: 4.0,
             strict: false,
         }
     }
-}
-
-/// Files of a sites VCF and the INFO fields to keep of it.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct SiteFiles {
-    /// VCF or BCF files sorted by position.
-    pub files: Vec<PathBuf>,
-    /// INFO fields.
-    pub info: Vec<String>,
 }

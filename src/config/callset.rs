@@ -116,9 +116,6 @@ pub struct CallsetFeed {
     /// Named subsets of variants, a column each.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub selection: BTreeMap<String, Selection>,
-    /// Site annotations to join by normalised allele, a table each.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotation: BTreeMap<String, Annotation>,
     /// Median absolute deviations from the median of an ancestry group beyond which a sample is flagged.
     #[serde(default = "outlier_mads")]
     #[schemars(range(min = 1, max = 100))]
@@ -253,17 +250,6 @@ pub struct Selection {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-path" = "file"))]
     pub sites: Option<PathBuf>,
-}
-
-/// A sites VCF to join.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Annotation {
-    /// VCF or BCF files sorted by position, globs allowed.
-    #[schemars(extend("x-path" = "glob"))]
-    pub vcf: Vec<String>,
-    /// INFO fields to keep.
-    pub info: Vec<String>,
 }
 
 /// Keys whose values are places and not meanings.

@@ -7,8 +7,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Error;
+use super::encode::vid;
 use super::info::InfoField;
 use super::region::Chrom;
+use super::selection::Variants;
 use super::shard::{Key, Segment, ShardRows, Tallies};
 use super::source::Source;
 use super::summary::SampleSums;
@@ -85,6 +87,8 @@ pub struct Assembler<'a> {
     next_idx: u64,
     groups: Vec<Group>,
     rejected: Vec<Rejected>,
+    /// Variants to leave out.
+    pub exclude: Variants,
     /// The callset's account.
     pub ledger: TableLedger,
     /// Sums of FORMAT fields by sample.
@@ -116,6 +120,7 @@ impl<'a> Assembler<'a> {
             next_idx: 0,
             groups: Vec::new(),
             rejected: Vec::new(),
+            exclude: Variants::default(),
             ledger,
             samples: SampleSums::default(),
         }
@@ -248,6 +253,10 @@ impl<'a> Assembler<'a> {
             .map_or(self.pending.len(), |pos| self.pending.partition_point(|r| r.key().0 < pos));
         let ready: Vec<RowRef> = self.pending.drain(..end).collect();
         for row in ready {
+            if self.excludes(&row) {
+                self.ledger.exclude("exclusion_list", 1);
+                continue;
+            }
             if self.last.as_ref().is_some_and(|last| last.key() == row.key()) {
                 let (file, line) = row.line();
                 self.reject(file, line, "duplicate_variant", 1, None);
@@ -260,6 +269,11 @@ impl<'a> Assembler<'a> {
             }
         }
         Ok(())
+    }
+
+    fn excludes(&self, at: &RowRef) -> bool {
+        let (Some(chrom), rows) = (&self.chrom, &at.shard.rows) else { return false };
+        self.exclude.contains(|| vid(&chrom.name, rows, &rows.rows[at.row as usize]))
     }
 
     fn close_group(&mut self) -> Result<(), Error> {

@@ -47,6 +47,7 @@ pub(super) fn of_source(source: Source, genome: Genome, tuning: Tuning) -> Resul
         reference: None,
         reference_mismatch: ReferenceMismatch::default(),
         keep: None,
+        consequences: None,
     };
     let mut check = Check { samples: source.header.samples.len(), ..Check::default() };
     let sources = [source];
@@ -73,7 +74,7 @@ pub(super) fn of_source(source: Source, genome: Genome, tuning: Tuning) -> Resul
 }
 
 /// All of `n` samples, in file order, of no group and no stated sex.
-fn everyone(n: usize) -> Cohort {
+pub(super) fn everyone(n: usize) -> Cohort {
     let mut cohort = Cohort {
         columns: (0..n as u32).collect(),
         entries: vec![super::SampleEntry::default(); n],

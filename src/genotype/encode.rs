@@ -13,11 +13,14 @@ use parquet::arrow::arrow_writer::ArrowColumnChunk;
 use super::allele::VariantType;
 use super::assemble::{Group, RowRef};
 use super::carriers::{self, NO_PHASE, PHASED, Rows};
+use super::consequences;
+use super::csq::Format;
 use super::fields::Rules;
 use super::freq::{self, Strata};
 use super::info::{self, InfoField};
 use super::planes;
-use super::shard::Row;
+use super::selection::Selections;
+use super::shard::{Row, ShardRows};
 use super::site;
 use super::stats::Memo;
 use super::tables::{Table, Tables};
@@ -55,6 +58,10 @@ pub struct Plan {
     pub strata: Strata,
     /// What is made of FORMAT fields.
     pub fields: Rules,
+    /// Named subsets of variants.
+    pub selections: Selections,
+    /// How consequences are written, if they are asked for.
+    pub consequences: Option<Format>,
 }
 
 /// An encoded row group of each table.
@@ -71,6 +78,8 @@ pub struct Encoded {
     pub carriers: Vec<(u64, Vec<ArrowColumnChunk>)>,
     /// Row groups of `variant_freq` with their numbers of rows.
     pub freq: Vec<(u64, Vec<ArrowColumnChunk>)>,
+    /// Row groups of `consequences` with their numbers of rows.
+    pub consequences: Vec<(u64, Vec<ArrowColumnChunk>)>,
     /// Chunks of `quality`, if there is such a table.
     pub quality: Option<Vec<ArrowColumnChunk>>,
 }
@@ -106,6 +115,10 @@ pub fn encode(plan: &Plan, worker: &mut Worker, group: &Group) -> Result<Encoded
         freq: match &plan.tables.freq {
             Some(table) => freq::encode(table, &plan.strata, group)?,
             None => Vec::new(),
+        },
+        consequences: match (&plan.tables.consequences, &plan.consequences) {
+            (Some(table), Some(format)) => consequences::encode(table, format, group)?,
+            _ => Vec::new(),
         },
         quality,
     })
@@ -199,6 +212,16 @@ fn texts<'a>(group: &'a Group, value: impl Fn(&'a RowRef) -> &'a [u8]) -> ArrayR
     Arc::new(StringArray::from_iter_values(group.rows.iter().map(|at| utf8(value(at)))))
 }
 
+/// The `vid` of a row: chromosome, position, REF and ALT, and the extent of a symbolic allele.
+pub fn vid(chrom: &str, shard: &ShardRows, row: &Row) -> String {
+    let (reference, alt) = (shard.text(row.reference), shard.text(row.alt));
+    let mut vid = format!("{chrom}-{}-{}-{}", row.pos, utf8(reference), utf8(alt));
+    if row.kind == VariantType::Symbolic {
+        vid += &format!("-{}", row.extent);
+    }
+    vid
+}
+
 fn variants(plan: &Plan, memo: &mut Memo, group: &Group) -> Result<Vec<ArrayRef>, Error> {
     let text = |at: &'_ RowRef, span| -> Vec<u8> { at.shard.rows.text(span).to_vec() };
     let rows = &group.rows;
@@ -207,12 +230,7 @@ fn variants(plan: &Plan, memo: &mut Memo, group: &Group) -> Result<Vec<ArrayRef>
     let mut filters = ListBuilder::new(StringBuilder::new());
     for at in rows {
         let r = row(at);
-        let (reference, alt) = (text(at, r.reference), text(at, r.alt));
-        let mut vid = format!("{}-{}-{}-{}", group.chrom.name, r.pos, utf8(&reference), utf8(&alt));
-        if r.kind == VariantType::Symbolic {
-            vid += &format!("-{}", r.extent);
-        }
-        vids.append_value(vid);
+        vids.append_value(vid(&group.chrom.name, &at.shard.rows, r));
         let id = text(at, r.id);
         ids.append_option((!id.is_empty()).then(|| utf8(&id)));
         match at.shard.rows.text(r.filter) {
@@ -266,6 +284,10 @@ fn variants(plan: &Plan, memo: &mut Memo, group: &Group) -> Result<Vec<ArrayRef>
     populations(&mut arrays, plan, memo, group);
     arrays.extend(site::columns(&plan.groups, memo, group));
     arrays.extend(field_columns::variant_columns(&plan.fields, group)?);
+    arrays.extend(plan.selections.columns(group));
+    if let Some(format) = &plan.consequences {
+        arrays.extend(consequences::variant_columns(format, group));
+    }
     if !plan.info.is_empty() {
         let infos: Vec<_> = rows.iter().map(|at| (&at.shard.rows, row(at))).collect();
         arrays.push(info::column(&plan.info, &infos));

@@ -187,6 +187,9 @@ pub enum Error {
         /// 1-based line (VCF) or record number (BCF).
         line: u64,
     },
+    /// Consequences are asked for and the callset is merged of files with different samples.
+    #[error("consequences cannot be kept of files that are merged")]
+    ConsequencesOfMerge,
     /// A record cannot be used and the run is strict.
     #[error("{}, line {line}: the record cannot be used ({reason}), and the run is strict", file.display())]
     Rejected {
@@ -196,6 +199,16 @@ pub enum Error {
         line: u64,
         /// Reason code.
         reason: &'static str,
+    },
+    /// A line of a list of variants or regions is malformed.
+    #[error("{}, line {line}: {what}", file.display())]
+    List {
+        /// The file.
+        file: PathBuf,
+        /// 1-based line.
+        line: u64,
+        /// What is wrong.
+        what: &'static str,
     },
     /// An INFO field that the workflow selects is not in the header.
     #[error("{}: INFO field `{field}`, selected by the workflow, is not in the header", file.display())]
@@ -337,9 +350,11 @@ impl Coded for Error {
             Self::NobodyIncluded { .. } => "genotype::nobody_included",
             Self::Unsorted { .. } => "genotype::unsorted",
             Self::HalfCall { .. } => "genotype::half_call",
+            Self::ConsequencesOfMerge => "genotype::consequences_of_merge",
             Self::Reference { .. } => "genotype::reference",
             Self::ReferenceMismatch { .. } => "genotype::reference_mismatch",
             Self::Rejected { .. } => "genotype::rejected",
+            Self::List { .. } => "genotype::list",
             Self::UnknownInfo { .. } => "genotype::unknown_info",
             Self::InfoMismatch { .. } => "genotype::info_mismatch",
             Self::BadName { .. } => "genotype::bad_name",
@@ -404,6 +419,9 @@ impl Coded for Error {
             }
             Self::PgenUnsupported { .. } => {
                 "convert it: plink2 --pfile <files> --make-pgen erase-dosage --out <new files>"
+            }
+            Self::List { .. } => {
+                "a BED has chromosome, start, end a line; a list of variants one vid a line, or is a VCF"
             }
             Self::UnknownInfo { .. } => {
                 "remove it from the workflow's `info` list or correct its spelling"

@@ -45,6 +45,8 @@ pub struct Header {
     pub lines: u64,
     /// Number and type by INFO id.
     pub info: HashMap<String, (InfoNumber, InfoType)>,
+    /// Descriptions of INFO fields that say how a value is divided (`CSQ`, `ANN`), by id.
+    pub formats: HashMap<String, String>,
     /// BCF dictionary of FILTER, INFO and FORMAT ids.
     pub strings: Vec<String>,
     /// BCF dictionary of contigs.
@@ -150,6 +152,9 @@ fn read_meta(line: &str, header: &mut Header, dictionary: &mut Dictionary) {
                 _ => InfoNumber::Many,
             };
             header.info.insert(id.to_owned(), (number, ty));
+            if let Some(text) = get("Description").filter(|text| text.contains('|')) {
+                header.formats.insert(id.to_owned(), text.to_owned());
+            }
             dictionary.add(id, idx);
         }
         "FILTER" | "FORMAT" => dictionary.add(id, idx),

@@ -12,6 +12,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 
 use super::assemble::{Assembler, Group, Rejected};
 use super::cohort::Cohort;
+use super::csq::Format;
 use super::encode::{self, Encoded, Plan, Worker};
 use super::fasta::Reference;
 use super::fields::Rules;
@@ -19,6 +20,7 @@ use super::freq::Strata;
 use super::gt::Kernel;
 use super::inputs::{self, Contexts, Files, Inputs};
 use super::merge::{self, Books, Reading};
+use super::selection::{Selections, Variants};
 use super::shard::{Context, ShardRows};
 use super::source::Source;
 use super::summary::SampleSums;
@@ -103,21 +105,32 @@ pub(super) fn ingest_tuned(
     ledger.note("info_field_per_genotype_skipped", info_skipped);
     let stride = cohort.stride();
     let rules = Rules::new(request, &cohort);
+    let selections = Selections::load(request)?;
+    let exclude = request.options.exclude_variants.as_deref();
+    let exclude = exclude.map(|path| Variants::read(path, request)).transpose()?;
+    let consequences = request.options.consequences.as_deref();
+    let format = match (consequences, &files) {
+        (Some(id), Files::Parts(sources)) => Format::of(id, sources)?,
+        (Some(_), Files::Groups(_)) => return Err(Error::ConsequencesOfMerge),
+        (None, _) => None,
+    };
     let plan = Plan {
         tables: Tables::new(
             &request.name,
             &cohort.groups,
             &fields,
             cohort.len(),
-            request.carriers,
-            !request.options.strata.is_empty(),
+            (request.carriers, !request.options.strata.is_empty(), format.is_some()),
             &rules,
+            &selections,
         )?,
         fields: rules.clone(),
         groups: cohort.groups.clone(),
         info: fields.clone(),
         samples: cohort.len(),
         strata: Strata::new(&cohort, &request.options.strata),
+        selections,
+        consequences: format.clone(),
     };
     let keep_cells = !request.options.strata.is_empty();
     let quality = if rules.quality { 6 * cohort.len() } else { 0 };
@@ -134,6 +147,7 @@ pub(super) fn ingest_tuned(
         reference,
         reference_mismatch: request.options.reference_mismatch,
         keep: None,
+        consequences: format,
     };
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(job.threads)
@@ -167,9 +181,10 @@ pub(super) fn ingest_tuned(
         (0..job.threads).map(|_| Mutex::new(Worker::default())).collect();
     let shared = Shared { sources: &sources, contexts: &contexts, plan: &plan, workers: &workers };
     let (sender, receiver) = channel();
-    let assembler =
+    let mut assembler =
         Assembler::new(&sources, &context.info, ledger, group_rows(2 * stride + quality), hold);
     let writer = Writer::new(&plan, &job.out, &request.name);
+    assembler.exclude = exclude.unwrap_or_default();
     let done = pool.in_place_scope(|scope| {
         let run = Run { shared: &shared, job, sender, receiver, assembler, rejects, writer };
         run.drive(scope, tuning)
@@ -454,6 +469,7 @@ impl<'a> Writer<'a> {
                 Some(&tables.genotypes),
                 tables.carriers.as_ref(),
                 tables.freq.as_ref(),
+                tables.consequences.as_ref(),
                 tables.quality.as_ref(),
             ];
             for table in tables.into_iter().flatten() {
@@ -475,6 +491,7 @@ impl<'a> Writer<'a> {
         for (table, groups) in [
             (&tables.carriers, encoded.carriers),
             (&tables.freq, encoded.freq),
+            (&tables.consequences, encoded.consequences),
             (&tables.quality, quality),
         ] {
             let Some(parts) = table.as_ref().and_then(|_| rest.next()) else { continue };

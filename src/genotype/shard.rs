@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::align::{Shift, left_align};
 use super::allele::{AltKind, Change, VariantType, alt_kind, trim};
 use super::cohort::Cohort;
+use super::csq::Format;
 use super::extent::Extent;
 use super::fasta::{Reference, Sequence};
 use super::fields::{Cells, Rules};
@@ -42,6 +43,8 @@ pub struct Context {
     pub reference_mismatch: ReferenceMismatch,
     /// For a merge: calls are kept as codes, and reference blocks of at least this GQ. See [`keep`].
     pub keep: Option<u8>,
+    /// Consequences whose entries are kept for the encoder.
+    pub consequences: Option<Format>,
 }
 
 /// A piece of the shard's text.
@@ -186,6 +189,8 @@ pub struct Row {
     pub filter: Span,
     /// Index of the record's first selected INFO value.
     info: u32,
+    /// Entries of the consequences field that are of this ALT, comma-joined.
+    pub consequences: Span,
     /// QUAL.
     pub qual: Option<f32>,
     /// 1-based ordinal of the allele in the source record, by which calls and INFO name it.
@@ -654,6 +659,7 @@ impl<'a> Builder<'a> {
             id,
             filter,
             info,
+            consequences: empty,
             qual: site.qual,
             allele: 0,
             alleles: count as u16,
@@ -670,7 +676,10 @@ impl<'a> Builder<'a> {
             extra: [0; EXTRAS],
         };
         for (i, (alt, kind)) in alts().filter(|(i, _)| keep || remains(*i) > 0) {
-            let row = || Row { allele: (i + 1) as u16, index: remains(i), ..base.clone() };
+            let entries = self.context.consequences.as_ref().map(|f| f.of_allele(site, i));
+            let consequences = entries.map_or(empty, |text| self.out.keep(&text));
+            let (allele, index) = ((i + 1) as u16, remains(i));
+            let row = || Row { allele, index, consequences, ..base.clone() };
             match kind {
                 AltKind::Star => self.out.tallies.star += 1,
                 AltKind::NonRef => self.out.tallies.non_ref += 1,

@@ -18,7 +18,8 @@ use parquet::schema::types::ColumnPath;
 use super::fields::Rules;
 use super::info::{self, InfoField};
 use super::planes;
-use super::{Error, field_columns, freq, quality, site};
+use super::selection::Selections;
+use super::{Error, consequences, field_columns, freq, quality, site};
 use crate::engine::parquet::{self as engine_parquet, HashedFile, schema_digest};
 use crate::engine::{FileEntry, FileTags};
 
@@ -50,6 +51,8 @@ pub struct Tables {
     pub carriers: Option<Table>,
     /// One row a variant and stratum, if there are strata.
     pub freq: Option<Table>,
+    /// One row a variant and entry, if there are consequences.
+    pub consequences: Option<Table>,
     /// Values of all called cells, if wanted.
     pub quality: Option<Table>,
 }
@@ -94,9 +97,9 @@ impl Tables {
         groups: &[String],
         info: &[InfoField],
         samples: usize,
-        carriers: bool,
-        strata: bool,
+        (carriers, strata, consequences): (bool, bool, bool),
         fields: &Rules,
+        selections: &Selections,
     ) -> Result<Self, Error> {
         const DELTA: Encoding = Encoding::DELTA_BINARY_PACKED;
         let base =
@@ -144,7 +147,7 @@ impl Tables {
         Ok(Self {
             variants: table(
                 "variants",
-                variants_schema(groups, info, fields),
+                variants_schema(groups, info, fields, selections, consequences),
                 variants,
                 PART_VARIANTS,
             )?,
@@ -166,6 +169,16 @@ impl Tables {
             } else {
                 None
             },
+            consequences: if consequences {
+                let properties = encoded(
+                    base(consequences::TABLE, &[0]),
+                    &[("variant_idx", DELTA), ("pos", DELTA)],
+                );
+                let schema = consequences::schema();
+                Some(table(consequences::TABLE, schema, properties, PART_CARRIERS)?)
+            } else {
+                None
+            },
             freq: if strata {
                 let properties = freq::encodings(base(freq::TABLE, &[0, 2]));
                 Some(table(freq::TABLE, freq::schema(), properties, PART_CARRIERS)?)
@@ -179,7 +192,13 @@ impl Tables {
 /// Names of the per-group count columns, in the order of the counts.
 pub const GROUP_COLUMNS: [&str; 4] = ["ac", "an", "hom", "hemi"];
 
-fn variants_schema(groups: &[String], info: &[InfoField], rules: &Rules) -> Schema {
+fn variants_schema(
+    groups: &[String],
+    info: &[InfoField],
+    rules: &Rules,
+    selections: &Selections,
+    consequences: bool,
+) -> Schema {
     let must = |name: &str, ty| Field::new(name, ty, false);
     let may = |name: &str, ty| Field::new(name, ty, true);
     let int = || DataType::Int32;
@@ -228,6 +247,10 @@ fn variants_schema(groups: &[String], info: &[InfoField], rules: &Rules) -> Sche
     fields.push(may("faf95", DataType::Float64));
     fields.extend(site::fields());
     fields.extend(field_columns::variant_fields(rules));
+    fields.extend(selections.fields());
+    if consequences {
+        fields.extend(consequences::variant_fields());
+    }
     if !info.is_empty() {
         fields.push(must("info", DataType::Struct(info::arrow_fields(info))));
     }

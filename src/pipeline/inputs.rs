@@ -9,7 +9,6 @@ use rayon::prelude::*;
 
 use super::spool::{Spool, is_stream};
 use super::{Error, Project};
-use crate::config::expand;
 use crate::error::IoError;
 use crate::release::{Input, digest_of};
 
@@ -93,11 +92,6 @@ impl Inputs {
             for (selection, of) in &callset.selection {
                 for path in [&of.bed, &of.sites].into_iter().flatten() {
                     add(format!("callset.{name}.selection.{selection}"), project.path(path));
-                }
-            }
-            for (annotation, of) in &callset.annotation {
-                for path in of.vcf.iter().flat_map(|p| expand(project.document.folder(), p)) {
-                    add(format!("callset.{name}.annotation.{annotation}"), path);
                 }
             }
         }

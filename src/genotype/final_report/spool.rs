@@ -59,6 +59,7 @@ impl Sites {
             fields: Rules::default(),
             reference: reference(reading.request)?,
             reference_mismatch: reading.request.options.reference_mismatch,
+            consequences: None,
             keep: Some(0),
         };
         let hold = if context.reference.is_some() { align::FURTHEST } else { 0 };

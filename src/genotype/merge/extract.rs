@@ -46,6 +46,7 @@ pub fn extract(
         fields: Rules { calls: request.options.calls.clone(), ..Rules::default() },
         reference: reference(request)?,
         reference_mismatch: request.options.reference_mismatch,
+        consequences: None,
         keep: Some(request.options.ref_block_min_gq),
     };
     let hold = if context.reference.is_some() { align::FURTHEST } else { 0 };
