@@ -1,5 +1,5 @@
 //! Named subsets of variants, variants that are left out, consequences.
-#![expect(clippy::unwrap_used, reason = "test helpers")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "test helpers")]
 #[path = "genotype_support/support.rs"]
 mod support;
 
