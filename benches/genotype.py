@@ -159,6 +159,7 @@ class Bench:
             "gt_plink2": self.plink(gt, pgen),
             "gatk_bgzip": inflate(gatk),
             "gatk_strata": self.strata_run(gatk_folder, "fields", f'vcf = ["{gatk}"]\nformat = ["GQ", "DP", "AD"]'),
+            "gatk_strata_gt_only": self.strata_run(gatk_folder, "gt-only", f'vcf = ["{gatk}"]'),
             "gatk_plink2": self.plink(gatk, self.work / "gatk_pgen"),
         }
         if not self.args.no_plink_inputs:
@@ -191,7 +192,8 @@ class Bench:
             self.hail()
         self.facts["sizes"] = {
             "gt": sizes(self.gt_folder / "store-carriers") | self.peers(self.gt, self.work / "gt_pgen"),
-            "gatk": sizes(self.gatk_folder / "store-fields") | self.peers(self.gatk, self.work / "gatk_pgen"),
+            "gatk": sizes(self.gatk_folder / "store-gt-only") | self.peers(self.gatk, self.work / "gatk_pgen"),
+            "gatk_with_fields": sizes(self.gatk_folder / "store-fields"),
         }
         if self.args.wide:
             self.wide()

@@ -135,9 +135,11 @@ impl Tables {
             base("carriers", &[0, 2]).set_data_page_row_count_limit(1 << 17),
             &[("variant_idx", Encoding::PLAIN), ("pos", Encoding::PLAIN), ("sample_idx", DELTA)],
         );
-        for column in ["sample_idx", "gt", "phased"] {
+        for column in ["sample_idx", "phased"] {
             long = long.set_column_statistics_enabled(column.into(), EnabledStatistics::None);
         }
+        // A dictionary is a seventh smaller and costs 6 % of the CPU time of a whole run.
+        long = split_bytes(long, "gt".into());
         for field in field_columns::carrier_fields(&fields.kept) {
             long = split_bytes(long, ColumnPath::from(field.name().as_str()));
         }
