@@ -4,13 +4,16 @@
 //! Data flows one way:
 //!
 //! ```text
-//! cli -> pipeline -> {genotype, omop, identity, tier, publish, release} -> engine
+//! cli -> pipeline -> {genotype, curation, derived, quality, tier, publish, release, ...}
+//!                 -> {omop, vocabulary, wearable, identity} -> engine
 //! ```
 //!
 //! [`config`] and [`error`] are leaves that every module may use. `ARCHITECTURE.md` has the map.
 
 pub mod cli;
 pub mod config;
+pub mod curation;
+pub mod derived;
 pub mod engine;
 pub mod error;
 pub mod genotype;
@@ -18,6 +21,9 @@ pub mod identity;
 pub mod omop;
 pub mod pipeline;
 pub mod publish;
+pub mod quality;
 pub mod release;
 pub mod synth;
 pub mod tier;
+pub mod vocabulary;
+pub mod wearable;

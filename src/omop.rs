@@ -74,10 +74,45 @@ pub struct ExtractRequest {
 pub struct ExtractTable {
     /// CDM table name.
     pub name: String,
-    /// Path relative to the root the stage wrote below, with `/`.
+    /// Path relative to the root the stage wrote below, with `/`: a file, or the folder of the parts.
     pub path: String,
     /// Rows in it.
     pub rows: u64,
+    /// Number of parts `part-<nnnn>.parquet` when `path` is a folder; 0 when it is a file.
+    #[serde(default)]
+    pub parts: u32,
+}
+
+impl ExtractTable {
+    /// Paths of its files, relative to the root, in order.
+    pub fn files(&self) -> Vec<String> {
+        match self.parts {
+            0 => vec![self.path.clone()],
+            n => (0..n).map(|i| format!("{}/part-{i:04}.parquet", self.path)).collect(),
+        }
+    }
+}
+
+/// Typed tables and where they are.
+#[derive(Debug, Clone)]
+pub struct SiteExtract {
+    /// What ingest found, or curation made.
+    pub extract: Extract,
+    /// Folder to which the paths of the extract's tables are relative.
+    pub root: PathBuf,
+}
+
+impl SiteExtract {
+    /// The files of the table called `name`; none when there is no such table.
+    pub fn files(&self, name: &str) -> Vec<PathBuf> {
+        let table = self.extract.table(name);
+        table
+            .map(ExtractTable::files)
+            .unwrap_or_default()
+            .iter()
+            .map(|f| self.root.join(f))
+            .collect()
+    }
 }
 
 /// A finished ingest: which typed tables there are, and the books.

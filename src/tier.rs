@@ -9,12 +9,9 @@
 //! is removed by an age rule; or by the first row rule (in the policy's order) that its *input* values
 //! meet; or its columns are changed by the rules in the policy's order, and its ids re-keyed.
 
-use std::path::PathBuf;
-
 use crate::config::policy::TierPolicy;
 use crate::engine::{Job, StageOutput};
 use crate::identity::{RowKeys, TierPeople};
-use crate::omop::Extract;
 
 mod birth;
 pub mod check;
@@ -27,18 +24,10 @@ mod sink;
 mod stage;
 mod table;
 
+pub use crate::omop::SiteExtract;
 pub use check::{Problem, check};
 pub use error::Error;
 pub use rules::{RuleLine, explain, row_tables};
-
-/// A site's ingested extract and where its typed tables are.
-#[derive(Debug, Clone)]
-pub struct SiteExtract {
-    /// What ingest found.
-    pub extract: Extract,
-    /// Folder to which the paths of the extract's tables are relative.
-    pub root: PathBuf,
-}
 
 /// What to build.
 #[derive(Debug, Clone)]

@@ -353,7 +353,12 @@ impl<'a> Loader<'a> {
         let rows = ledger.rows_out;
         self.file.finish()?;
         Ok(Loaded {
-            table: ExtractTable { name: self.spec.name.to_owned(), path: self.path, rows },
+            table: ExtractTable {
+                name: self.spec.name.to_owned(),
+                path: self.path,
+                rows,
+                parts: 0,
+            },
             ledger,
             rejects: self.rejects,
             keys: self.keys.seen,

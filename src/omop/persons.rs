@@ -61,16 +61,17 @@ impl Extract {
     /// When the typed table cannot be read.
     pub fn persons(&self, root: &Path) -> Result<PersonIds, Error> {
         let Some(table) = self.table("person") else { return Ok(PersonIds::default()) };
-        let path = root.join(&table.path);
-        let broken = |source| Error::Parquet { file: path.clone(), source };
-        let file = File::open(&path).map_err(IoError::at("opening", &path))?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
-        let mask = ProjectionMask::columns(builder.parquet_schema(), ["person_id"]);
-        let reader = builder.with_projection(mask).build().map_err(broken)?;
         let mut ids = Vec::new();
-        for batch in reader {
-            let batch = batch.map_err(|e| broken(e.into()))?;
-            ids.extend_from_slice(batch.column(0).as_primitive::<Int64Type>().values());
+        for path in table.files().iter().map(|file| root.join(file)) {
+            let broken = |source| Error::Parquet { file: path.clone(), source };
+            let file = File::open(&path).map_err(IoError::at("opening", &path))?;
+            let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
+            let mask = ProjectionMask::columns(builder.parquet_schema(), ["person_id"]);
+            let reader = builder.with_projection(mask).build().map_err(broken)?;
+            for batch in reader {
+                let batch = batch.map_err(|e| broken(e.into()))?;
+                ids.extend_from_slice(batch.column(0).as_primitive::<Int64Type>().values());
+            }
         }
         ids.sort_unstable();
         ids.dedup();

@@ -76,10 +76,11 @@ impl Done {
     pub fn of(stage: &Stage, made: Made, work: &Path) -> Result<Self, Error> {
         let tables = made.extract.iter().flat_map(|extract| &extract.tables);
         let typed = tables
-            .map(|table| {
-                let (bytes, sha256) = digest_of(&work.join(&table.path))?;
+            .flat_map(|table| table.files().into_iter().map(move |path| (table, path)))
+            .map(|(table, path)| {
+                let (bytes, sha256) = digest_of(&work.join(&path))?;
                 Ok(FileEntry {
-                    path: table.path.clone(),
+                    path,
                     tier: "quality".into(),
                     table: table.name.clone(),
                     rows: Some(table.rows),

@@ -1,6 +1,7 @@
 //! The plan of one table: scan, join with the id map, rules, re-keying, order.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::common::JoinType;
@@ -42,12 +43,12 @@ pub(super) async fn scan(
     site: &SiteExtract,
     name: &str,
 ) -> Result<DataFrame, Error> {
-    let relative = site.extract.table(name).map_or("", |t| t.path.as_str());
-    let path = site.root.join(relative);
-    let path = path.canonicalize().map_err(crate::error::IoError::at("opening", &path))?;
-    ctx.read_parquet(session::file_url(&path), ParquetReadOptions::default())
-        .await
-        .map_err(Error::query(name))
+    let url = |path: PathBuf| {
+        let path = path.canonicalize().map_err(crate::error::IoError::at("opening", &path))?;
+        Ok(session::file_url(&path))
+    };
+    let urls: Vec<String> = site.files(name).into_iter().map(url).collect::<Result<_, Error>>()?;
+    ctx.read_parquet(urls, ParquetReadOptions::default()).await.map_err(Error::query(name))
 }
 
 /// The specification of `name` over all versions in the request: the newest version's columns, then
@@ -374,7 +375,7 @@ mod tests {
             let mut file = TableFile::create(root, &path, spec.schema(), tags, properties).unwrap();
             file.write(&batch).unwrap();
             file.finish().unwrap();
-            tables.push(ExtractTable { name: name.into(), path, rows: 1 });
+            tables.push(ExtractTable { name: name.into(), path, rows: 1, parts: 0 });
         }
         let extract = Extract {
             site: "a".into(),

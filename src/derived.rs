@@ -1,0 +1,1 @@
+//! Tables that are made of other tables: observation periods, eras, visit roll-ups, person summaries.

@@ -1,0 +1,1 @@
+//! The standardised vocabulary as an index: ancestors, mappings, concept sets.

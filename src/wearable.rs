@@ -1,0 +1,1 @@
+//! Wearable feeds by the All of Us Fitbit names, and their daily roll-up.
