@@ -5,6 +5,7 @@
 //! with its line and the nearest valid key, not only the first.
 
 mod callset;
+mod curation;
 pub mod disclosure;
 mod document;
 pub mod policy;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use callset::{
     CallRules, CallsetFeed, FormatField, Genome, HalfCalls, ReferenceMismatch, Selection, Stratum,
 };
+pub use curation::{Curation, Periods, Quality, WearableFeed};
 pub use disclosure::PublicPolicy;
 pub use document::{Diagnostic, Document, Error, expand, nearest};
 pub use policy::TierPolicy;

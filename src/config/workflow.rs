@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::callset::CallsetFeed;
+use super::curation::{Curation, Quality, WearableFeed};
 
 /// A whole workflow file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -24,6 +25,15 @@ pub struct Workflow {
     /// EHR extracts by site name.
     #[serde(default)]
     pub ehr: BTreeMap<String, EhrFeed>,
+    /// Wearables feeds by name (`fitbit` ...).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub wearables: BTreeMap<String, WearableFeed>,
+    /// How the records are united, cleaned and completed.
+    #[serde(default)]
+    pub curation: Curation,
+    /// Checks and characterisation of the curated records; none without this section.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Quality>,
     /// Callsets by name (`wgs`, `array` ...).
     #[serde(default)]
     pub callset: BTreeMap<String, CallsetFeed>,

@@ -60,6 +60,15 @@ impl Inputs {
                 add(format!("ehr.{site}.shift_map"), project.path(map));
             }
         }
+        for (name, feed) in &workflow.wearables {
+            folders.push((format!("wearables.{name}"), project.path(&feed.path)));
+        }
+        for path in project.curation_rules() {
+            add("curation.rules".into(), path);
+        }
+        if let Some(thresholds) = workflow.quality.as_ref().and_then(|q| q.thresholds.as_ref()) {
+            add("quality.thresholds".into(), project.path(thresholds));
+        }
         for (name, callset) in &workflow.callset {
             for mut path in project.callset_files(callset) {
                 if is_stream(&path) {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Inputs, Project};
-use crate::config::{CallsetFeed, Tier};
+use crate::config::{CallsetFeed, Curation, Tier};
 use crate::engine::parquet::hex;
 use crate::release::{Layout, Manifest};
 
@@ -17,8 +17,14 @@ pub enum Work {
     Vocabulary,
     /// A site's EHR extract in.
     Ehr(String),
+    /// A wearables feed in.
+    Wearables(String),
     /// Roster against extracts: who takes part.
     Link,
+    /// The extracts united, cleaned by rules and completed.
+    Curate,
+    /// Checks and characterisation of the curated records.
+    Quality,
     /// A callset in.
     Callset(String),
     /// An individual-level tier out.
@@ -30,7 +36,10 @@ pub enum Work {
 impl Work {
     /// Whether later stages read more of it than its release files.
     fn is_intermediate(&self) -> bool {
-        matches!(self, Self::Vocabulary | Self::Ehr(_) | Self::Link)
+        matches!(
+            self,
+            Self::Vocabulary | Self::Ehr(_) | Self::Wearables(_) | Self::Link | Self::Curate
+        )
     }
 }
 
@@ -185,9 +194,17 @@ impl Draft<'_> {
             ];
             extracts.push(self.add(&format!("ingest.{name}"), Work::Ehr(site.clone()), &[], parts));
         }
+        for name in workflow.wearables.keys() {
+            let feed = format!("wearables.{name}");
+            let parts = [("inputs", self.inputs.fingerprint(&feed))];
+            let work = Work::Wearables(name.clone());
+            extracts.push(self.add(&format!("ingest.{feed}"), work, &[], parts));
+        }
         let link = self.link(&extracts);
+        let curated = self.curate(&extracts, &link);
+        self.quality(&curated);
         let callsets = self.callsets();
-        let tiers = self.tiers(&extracts, &link);
+        let tiers = self.tiers(&curated);
         self.publish(&callsets, &tiers);
         self.stages
     }
@@ -195,6 +212,43 @@ impl Draft<'_> {
     fn link(&mut self, extracts: &[String]) -> String {
         let parts = [("roster", self.inputs.fingerprint("roster"))];
         self.add("link", Work::Link, extracts, parts)
+    }
+
+    fn curate(&mut self, extracts: &[String], link: &str) -> String {
+        let workflow = &self.project.workflow;
+        let needs: Vec<String> = extracts.iter().cloned().chain([link.to_owned()]).collect();
+        // Rules apply in order, wherever their files are.
+        let rules = self.project.curation_rules();
+        let order: Vec<_> = rules.iter().map(|p| p.file_name().unwrap_or_default()).collect();
+        let settings = Curation { rules: Vec::new(), ..workflow.curation.clone() };
+        let parts = [
+            ("rules", self.inputs.fingerprint("curation.rules")),
+            ("roster", self.inputs.fingerprint("roster")),
+            (
+                "config",
+                format!("{} {settings:?} {order:?}", workflow.workflow.reference_date.0),
+            ),
+        ];
+        self.add("curate", Work::Curate, &needs, parts)
+    }
+
+    fn quality(&mut self, curated: &str) {
+        let workflow = &self.project.workflow;
+        let Some(quality) = &workflow.quality else { return };
+        let parts = [
+            ("thresholds", self.inputs.fingerprint("quality.thresholds")),
+            (
+                "config",
+                format!(
+                    "{} {} {} {}",
+                    workflow.workflow.reference_date.0,
+                    quality.checks,
+                    quality.analyses,
+                    quality.small_cell_count
+                ),
+            ),
+        ];
+        self.add("quality", Work::Quality, &[curated.to_owned()], parts);
     }
 
     fn callsets(&mut self) -> Vec<String> {
@@ -234,7 +288,7 @@ impl Draft<'_> {
             .collect()
     }
 
-    fn tiers(&mut self, extracts: &[String], link: &str) -> Vec<String> {
+    fn tiers(&mut self, curated: &str) -> Vec<String> {
         let workflow = &self.project.workflow;
         let policies = [
             (Tier::Controlled, &self.project.controlled),
@@ -243,7 +297,7 @@ impl Draft<'_> {
         let mut ids = Vec::new();
         for (tier, policy) in policies {
             let Some(policy) = policy else { continue };
-            let needs: Vec<String> = extracts.iter().cloned().chain([link.to_owned()]).collect();
+            let needs = [curated.to_owned()];
             let parts = [
                 ("policy", serde_json::to_string(policy).unwrap_or_default()),
                 ("key", self.key_id.to_owned()),

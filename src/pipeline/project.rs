@@ -84,7 +84,10 @@ impl Project {
         let mut ids: Vec<String> = Vec::new();
         ids.extend(fixed(workflow.vocabulary.is_some(), "ingest.vocabulary"));
         ids.extend(workflow.ehr.keys().map(|site| format!("ingest.ehr.{site}")));
+        ids.extend(workflow.wearables.keys().map(|name| format!("ingest.wearables.{name}")));
         ids.push("link".into());
+        ids.push("curate".into());
+        ids.extend(fixed(workflow.quality.is_some(), "quality"));
         ids.extend(workflow.callset.keys().map(|name| format!("ingest.callset.{name}")));
         ids.extend(fixed(self.controlled.is_some(), "tier.controlled"));
         ids.extend(fixed(self.registered.is_some(), "tier.registered"));
@@ -116,6 +119,18 @@ impl Project {
             "ids": workflow.identity.ids,
             "person_buckets": workflow.engine.person_buckets,
             "ehr": ehr,
+            "wearables": workflow.wearables.keys().collect::<Vec<_>>(),
+            "curation": {
+                "sandbox": workflow.curation.sandbox,
+                "cutoff": workflow.curation.cutoff,
+                "observation_periods": workflow.curation.observation_periods,
+                "eras": workflow.curation.eras,
+            },
+            "quality": workflow.quality.as_ref().map(|quality| serde_json::json!({
+                "checks": quality.checks,
+                "analyses": quality.analyses,
+                "small_cell_count": quality.small_cell_count,
+            })),
             "callset": callset,
             "policies": {
                 "controlled": self.controlled,
@@ -123,6 +138,12 @@ impl Project {
                 "public": self.public,
             },
         })
+    }
+
+    /// Rule files of curation in the order in which they apply: as written, those of a glob by name.
+    pub fn curation_rules(&self) -> Vec<PathBuf> {
+        let patterns = self.workflow.curation.rules.iter();
+        patterns.flat_map(|pattern| expand(self.document.folder(), pattern)).collect()
     }
 
     /// Files of a callset, globs and lists expanded, sorted.
