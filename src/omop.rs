@@ -27,7 +27,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::StageOutput;
 
-pub use cdm::{Cdm, CdmVersion, FieldKind, FieldSpec, TableSpec, cdm, is_vocabulary};
+pub use cdm::{
+    Cdm, CdmVersion, FieldKind, FieldSpec, TableSpec, cdm, is_vocabulary, programme_table,
+};
 pub use error::Error;
 pub use ingest::ingest;
 pub use persons::PersonIds;

@@ -187,6 +187,14 @@ impl Cdm {
     }
 }
 
+/// The table called `name` of those that the program makes of the model's own (`visit_stay`,
+/// `person_summary`).
+pub fn programme_table(name: &str) -> Option<&'static TableSpec> {
+    static PROGRAMME: LazyLock<Cdm> =
+        LazyLock::new(|| Cdm::parse(CdmVersion::V5_4, include_str!("cdm/programme.csv")));
+    PROGRAMME.table(name)
+}
+
 /// The model of `version`.
 pub fn cdm(version: CdmVersion) -> &'static Cdm {
     static V5_3: LazyLock<Cdm> =

@@ -224,10 +224,7 @@ impl Draft<'_> {
         let parts = [
             ("rules", self.inputs.fingerprint("curation.rules")),
             ("roster", self.inputs.fingerprint("roster")),
-            (
-                "config",
-                format!("{} {settings:?} {order:?}", workflow.workflow.reference_date.0),
-            ),
+            ("config", format!("{} {settings:?} {order:?}", workflow.workflow.reference_date.0)),
         ];
         self.add("curate", Work::Curate, &needs, parts)
     }

@@ -1,0 +1,233 @@
+//! Drug eras and dose eras: exposures to one ingredient at most 30 days apart.
+
+use std::collections::BTreeMap;
+
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::Error;
+use super::condition::GAP;
+use super::era::{Span, merge};
+use super::part::{self, Part};
+use super::sweep::{Derivation, Made, Value};
+use crate::error::IoError;
+use crate::omop::SiteExtract;
+
+/// What drugs are made of.
+pub struct Ingredients {
+    /// By drug concept: the RxNorm ingredients above it, itself among them if it is one; ascending.
+    of: BTreeMap<i64, Vec<i64>>,
+    /// By drug and ingredient: amount and its unit.
+    strength: BTreeMap<(i64, i64), (f64, i64)>,
+}
+
+impl Ingredients {
+    /// Reads ingredients (`concept_class_id` Ingredient of RxNorm) and their descendants, and strengths
+    /// that are stated as an amount.
+    ///
+    /// # Errors
+    /// When a table of the vocabulary cannot be read.
+    pub fn read(vocabulary: &SiteExtract) -> Result<Self, Error> {
+        let mut ingredients: Vec<i64> = Vec::new();
+        for path in vocabulary.files("concept") {
+            let broken = |source| Error::Parquet { file: path.clone(), source };
+            let file = std::fs::File::open(&path).map_err(IoError::at("opening", &path))?;
+            let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
+            let names = ["concept_id", "vocabulary_id", "concept_class_id"];
+            let mask = ProjectionMask::columns(builder.parquet_schema(), names);
+            let reader = builder.with_projection(mask).build().map_err(broken)?;
+            for batch in reader {
+                let batch = batch.map_err(|e| broken(e.into()))?;
+                let [Some(ids), Some(vocabularies), Some(classes)] =
+                    names.map(|n| batch.column_by_name(n))
+                else {
+                    continue;
+                };
+                let ids = ids.as_primitive::<Int64Type>();
+                let vocabularies = vocabularies.as_string::<i32>();
+                let classes = classes.as_string::<i32>();
+                ingredients.extend((0..batch.num_rows()).filter_map(|i| {
+                    let is = vocabularies.value(i) == "RxNorm" && classes.value(i) == "Ingredient";
+                    is.then(|| ids.value(i))
+                }));
+            }
+        }
+        ingredients.sort_unstable();
+        let mut of: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+        for path in vocabulary.files("concept_ancestor") {
+            let rows = part::read(&path, &["ancestor_concept_id", "descendant_concept_id"])?;
+            for (above, below) in rows.columns[0].iter().zip(&rows.columns[1]) {
+                if let (Some(above), Some(below)) = (above, below)
+                    && ingredients.binary_search(above).is_ok()
+                {
+                    of.entry(*below).or_default().push(*above);
+                }
+            }
+        }
+        for list in of.values_mut() {
+            list.sort_unstable();
+            list.dedup();
+        }
+        let mut strength = BTreeMap::new();
+        for path in vocabulary.files("drug_strength") {
+            let names = [
+                "drug_concept_id",
+                "ingredient_concept_id",
+                "amount_value",
+                "amount_unit_concept_id",
+            ];
+            let rows = part::read(&path, &names)?;
+            for i in 0..rows.len {
+                if let (Some(drug), Some(ingredient), Some(unit)) =
+                    (rows.columns[0][i], rows.columns[1][i], rows.columns[3][i])
+                    && let Some(amount) = rows.float(2, i).filter(|a| *a > 0.0)
+                {
+                    strength.insert((drug, ingredient), (amount, unit));
+                }
+            }
+        }
+        Ok(Self { of, strength })
+    }
+}
+
+const EXPOSURE: [&str; 5] = [
+    "drug_concept_id",
+    "drug_exposure_start_date",
+    "drug_exposure_end_date",
+    "days_supply",
+    "quantity",
+];
+
+/// The exposures of a person: drug, row and span, whose end is the end date, else `days_supply` days
+/// after the start, else the day after it (OHDSI's script). A `days_supply` below 0 leaves a row out.
+fn exposures(
+    person: i64,
+    part: &Part,
+    made: &mut Made,
+    mut see: impl FnMut(i64, usize, Span, &mut Made),
+) {
+    for row in part.of(person) {
+        let rows = &part.rows;
+        let supply = rows.columns[4][row];
+        match (rows.columns[1][row], rows.day(2, row)) {
+            (None | Some(0), _) => made.note("without_concept", 1),
+            (_, None) => made.note("without_start_date", 1),
+            _ if supply.is_some_and(|days| days < 0) => made.note("negative_days_supply", 1),
+            (Some(drug), Some(start)) => {
+                let days = supply.filter(|&d| d > 0).and_then(|d| i32::try_from(d).ok());
+                let end = rows.day(3, row).unwrap_or(start.saturating_add(days.unwrap_or(1)));
+                see(drug, row, Span::of(start, end), made);
+            }
+        }
+    }
+}
+
+/// `drug_era`, as OHDSI's non-stockpile script makes it: exposures to any drug with the ingredient;
+/// those that overlap count their days once, and `gap_days` are the days of the era in none.
+pub struct DrugEras<'a> {
+    /// What drugs are made of.
+    pub drugs: &'a Ingredients,
+    /// Last day of the data.
+    pub cutoff: i32,
+}
+
+impl Derivation for DrugEras<'_> {
+    fn table(&self) -> &'static str {
+        "drug_era"
+    }
+
+    fn sources(&self) -> Vec<(&'static str, Vec<&'static str>)> {
+        vec![("drug_exposure", EXPOSURE.to_vec())]
+    }
+
+    fn person(&self, person: i64, sources: &[Part], made: &mut Made) {
+        let mut spans: BTreeMap<i64, Vec<Span>> = BTreeMap::new();
+        exposures(person, &sources[0], made, |drug, _, span, made| {
+            match self.drugs.of.get(&drug) {
+                Some(ingredients) => {
+                    ingredients.iter().for_each(|i| spans.entry(*i).or_default().push(span));
+                }
+                None => made.note("without_ingredient", 1),
+            }
+        });
+        let mut eras: Vec<(Span, i64)> = Vec::new();
+        for (ingredient, mut spans) in spans {
+            let mut exposed = merge(&mut spans, 0);
+            for span in &mut exposed {
+                span.exposed = i64::from(span.end) - i64::from(span.start);
+            }
+            eras.extend(merge(&mut exposed, GAP).into_iter().map(|era| (era, ingredient)));
+        }
+        eras.sort_unstable();
+        for (era, ingredient) in eras {
+            let length = i64::from(era.end) - i64::from(era.start);
+            made.row([
+                Value::Int(ingredient),
+                Value::Day(era.start),
+                Value::Day(era.end.min(self.cutoff).max(era.start)),
+                Value::Int(era.rows),
+                Value::Int(length - era.exposed),
+            ]);
+        }
+    }
+}
+
+/// `dose_era`: exposures at one daily dose of an ingredient, at most 30 days apart.
+///
+/// The daily dose is quantity x amount / days, where the amount of the ingredient in a unit of the drug
+/// is that of `drug_strength` and days are `days_supply`. Exposures without a quantity, a supply or an
+/// amount (liquids are stated as concentrations) have none and are counted.
+pub struct DoseEras<'a> {
+    /// What drugs are made of.
+    pub drugs: &'a Ingredients,
+    /// Last day of the data.
+    pub cutoff: i32,
+}
+
+impl Derivation for DoseEras<'_> {
+    fn table(&self) -> &'static str {
+        "dose_era"
+    }
+
+    fn sources(&self) -> Vec<(&'static str, Vec<&'static str>)> {
+        vec![("drug_exposure", EXPOSURE.to_vec())]
+    }
+
+    fn person(&self, person: i64, sources: &[Part], made: &mut Made) {
+        let mut spans: BTreeMap<(i64, i64, u64), Vec<Span>> = BTreeMap::new();
+        let part = &sources[0];
+        exposures(person, part, made, |drug, row, span, made| {
+            let quantity = part.rows.float(5, row).filter(|q| *q > 0.0);
+            let days = part.rows.columns[4][row].filter(|d| *d > 0);
+            let mut any = false;
+            for ingredient in self.drugs.of.get(&drug).into_iter().flatten() {
+                let strength = self.drugs.strength.get(&(drug, *ingredient));
+                if let (Some((amount, unit)), Some(quantity), Some(days)) =
+                    (strength, quantity, days)
+                {
+                    let dose = quantity * amount / days as f64;
+                    let of = spans.entry((*ingredient, *unit, dose.to_bits())).or_default();
+                    of.push(span);
+                    any = true;
+                }
+            }
+            made.note("without_dose", u64::from(!any));
+        });
+        let mut eras: Vec<(Span, (i64, i64, u64))> = Vec::new();
+        for (dose, mut spans) in spans {
+            eras.extend(merge(&mut spans, GAP).into_iter().map(|era| (era, dose)));
+        }
+        eras.sort_unstable();
+        for (era, (ingredient, unit, dose)) in eras {
+            made.row([
+                Value::Int(ingredient),
+                Value::Int(unit),
+                Value::Float(f64::from_bits(dose)),
+                Value::Day(era.start),
+                Value::Day(era.end.min(self.cutoff).max(era.start)),
+            ]);
+        }
+    }
+}

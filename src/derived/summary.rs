@@ -1,0 +1,140 @@
+//! One row a person: what there is of whom, and ages.
+
+use jiff::civil::Date;
+
+use super::Known;
+use super::part::Part;
+use super::period::{EVENTS, extent};
+use super::sweep::{Derivation, Made, Value};
+
+/// Height, weight, body mass index, waist, hip, blood pressure and heart rate of the programme's own
+/// visits (All of Us physical measurements).
+const PHYSICAL: std::ops::RangeInclusive<i64> = 903_104..=903_161;
+/// `survey_conduct` and its answers by type concept: "observation recorded from a survey".
+const SURVEY_TYPE: i64 = 45_905_771;
+
+/// `person_summary`: which kinds of data a person has (0 or 1), counts by table, ages in completed years.
+///
+/// `has_ehr` is a record of a visit, condition, drug, procedure or device; measurements and observations
+/// count if they are neither physical measurements of the programme nor survey answers.
+pub struct Summaries<'a> {
+    /// What other feeds say.
+    pub known: &'a Known,
+    /// Day that ages refer to.
+    pub reference_date: i32,
+}
+
+/// A day since 1970-01-01 as a civil date.
+fn date(day: i32) -> Option<Date> {
+    let epoch = jiff::civil::date(1970, 1, 1);
+    epoch.checked_add(jiff::Span::new().try_days(day).ok()?).ok()
+}
+
+/// Completed years from a birth, given as year, month and day (1 where it is not known), to `day`.
+fn age(birth: (Option<i64>, Option<i64>, Option<i64>), day: i32) -> Option<i64> {
+    let on = date(day)?;
+    let year = birth.0?;
+    let (month, of_month) = (birth.1.unwrap_or(1), birth.2.unwrap_or(1));
+    let reached = (i64::from(on.month()), i64::from(on.day())) >= (month, of_month);
+    let years = i64::from(on.year()) - year - i64::from(!reached);
+    (years >= 0).then_some(years)
+}
+
+impl Derivation for Summaries<'_> {
+    fn table(&self) -> &'static str {
+        "person_summary"
+    }
+
+    fn sources(&self) -> Vec<(&'static str, Vec<&'static str>)> {
+        let mut sources = vec![
+            ("person", vec!["year_of_birth", "month_of_birth", "day_of_birth"]),
+            ("death", vec!["death_date"]),
+        ];
+        for (table, start, end) in EVENTS {
+            let mut columns = vec![start, end];
+            columns.extend(match table {
+                "measurement" => vec!["measurement_concept_id", "measurement_type_concept_id"],
+                "observation" => vec!["observation_concept_id", "observation_type_concept_id"],
+                _ => vec![],
+            });
+            sources.push((table, columns));
+        }
+        sources
+    }
+
+    fn person(&self, person: i64, sources: &[Part], made: &mut Made) {
+        let (people, events) = (&sources[0], &sources[2..]);
+        let Some(row) = people.of(person).next() else {
+            made.note("records_of_nobody", 1);
+            return;
+        };
+        let of = |name: &str| EVENTS.iter().position(|e| e.0 == name).map(|i| &events[i]);
+        let count = |name: &str| of(name).map_or(0, |part| part.of(person).len());
+        let with = |name: &str, is: &dyn Fn(&Part, usize) -> bool| {
+            of(name).map_or(0, |part| part.of(person).filter(|&r| is(part, r)).count())
+        };
+        let physical = with("measurement", &|p, r| {
+            p.rows.columns[3][r].is_some_and(|c| PHYSICAL.contains(&c))
+        });
+        let answers = with("observation", &|p, r| p.rows.columns[4][r] == Some(SURVEY_TYPE));
+        let records: usize = [
+            "condition_occurrence",
+            "drug_exposure",
+            "procedure_occurrence",
+            "device_exposure",
+            "visit_occurrence",
+        ]
+        .map(count)
+        .iter()
+        .sum();
+        let ehr = records + count("measurement") - physical + count("observation") - answers;
+        let birth = &people.rows;
+        let birth = (birth.columns[1][row], birth.columns[2][row], birth.columns[3][row]);
+        let years =
+            |day: Option<i32>| day.and_then(|d| age(birth, d)).map_or(Value::Null, Value::Int);
+        let flag = |has: bool| Value::Int(i64::from(has));
+        let number = |n: usize| Value::Int(n as i64);
+        let extent = extent(person, events, i32::MAX);
+        let day = |d: Option<i32>| d.map_or(Value::Null, Value::Day);
+        made.row([
+            flag(ehr > 0),
+            flag(answers > 0),
+            flag(physical > 0),
+            flag(self.known.fitbit.contains(&person)),
+            flag(self.known.wgs.contains(&person)),
+            flag(self.known.array.contains(&person)),
+            years(self.known.consent.get(&person).copied()),
+            years(Some(self.reference_date)),
+            number(count("condition_occurrence")),
+            number(count("drug_exposure")),
+            number(count("procedure_occurrence")),
+            number(count("measurement")),
+            number(count("observation")),
+            number(count("device_exposure")),
+            number(count("visit_occurrence")),
+            flag(!sources[1].of(person).is_empty()),
+            day(extent.map(|e| e.0)),
+            day(extent.map(|e| e.1)),
+        ]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_year_is_complete_on_the_birthday() {
+        let day = |y, m, d| {
+            let span = jiff::civil::date(y, m, d).since(jiff::civil::date(1970, 1, 1));
+            span.unwrap().get_days()
+        };
+        let born = (Some(1950), Some(3), Some(15));
+        assert_eq!(age(born, day(2026, 3, 14)), Some(75));
+        assert_eq!(age(born, day(2026, 3, 15)), Some(76));
+        assert_eq!(age((Some(1950), None, None), day(2026, 1, 1)), Some(76));
+        assert_eq!(age((Some(2027), None, None), day(2026, 1, 1)), None);
+        assert_eq!(age((None, Some(3), Some(1)), day(2026, 1, 1)), None);
+        assert_eq!(age((Some(2000), Some(2), Some(29)), day(2001, 2, 28)), Some(0));
+    }
+}

@@ -1,0 +1,259 @@
+//! A derivation over all people: parts side by side, row ids by person.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Date32Array, Float64Array, Int64Array, RecordBatch};
+use rayon::prelude::*;
+
+use super::part::{self, Part};
+use super::{Error, Request};
+use crate::engine::parquet::{FileTags, TableFile, properties};
+use crate::engine::{Job, TableLedger};
+use crate::omop::{ExtractTable, FieldKind, TableSpec, programme_table};
+
+/// A value of a derived row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value {
+    /// A whole number.
+    Int(i64),
+    /// A day since 1970-01-01.
+    Day(i32),
+    /// A number.
+    Float(f64),
+    /// Nothing.
+    Null,
+}
+
+/// Rows that a derivation makes, one value a field after `person_id` and the row id.
+#[derive(Default)]
+pub struct Made {
+    values: Vec<Value>,
+    rows: usize,
+    /// Facts for the books, by name.
+    pub notes: BTreeMap<&'static str, u64>,
+}
+
+impl Made {
+    /// Appends a row.
+    pub fn row<const N: usize>(&mut self, values: [Value; N]) {
+        self.values.extend(values);
+        self.rows += 1;
+    }
+
+    /// Counts something for the books.
+    pub fn note(&mut self, what: &'static str, n: u64) {
+        if n > 0 {
+            *self.notes.entry(what).or_default() += n;
+        }
+    }
+}
+
+/// A table that is made person by person.
+pub trait Derivation: Sync {
+    /// Name of the table; its specification says the columns.
+    fn table(&self) -> &'static str;
+    /// The tables it is made of, and of their columns those after `person_id`.
+    fn sources(&self) -> Vec<(&'static str, Vec<&'static str>)>;
+    /// The rows of one person, in order. `sources` are as [`Derivation::sources`] lists them; column 0
+    /// is `person_id`.
+    fn person(&self, person: i64, sources: &[Part], made: &mut Made);
+}
+
+/// The specification of a table that a derivation makes.
+fn spec(request: &Request<'_>, table: &'static str) -> Result<TableSpec, Error> {
+    let cdm = crate::omop::cdm(request.records.extract.cdm).table(table);
+    cdm.or_else(|| programme_table(table))
+        .cloned()
+        .ok_or_else(|| Error::Internal { table, what: "it has no specification".into() })
+}
+
+/// Makes the table of `derivation`.
+pub fn run(
+    derivation: &dyn Derivation,
+    request: &Request<'_>,
+    job: &Job,
+) -> Result<(ExtractTable, TableLedger), Error> {
+    let name = derivation.table();
+    let spec = spec(request, name)?;
+    let sweep = Sweep { derivation, request, parts: parts(derivation, request)? };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(job.threads).build();
+    let pool = pool.map_err(|e| Error::Internal { table: name, what: e.to_string() })?;
+    // Row ids ascend by person whatever the parts are: counted first, given on the second pass.
+    let keyed = spec.fields.first().is_some_and(|f| f.primary_key && f.name != "person_id");
+    let first = if keyed { pool.install(|| sweep.first_ids(job))? } else { BTreeMap::new() };
+    let written: Result<Vec<(u64, BTreeMap<&'static str, u64>)>, Error> = pool.install(|| {
+        let parts = (0..sweep.parts.max(1)).into_par_iter();
+        parts.map(|part| sweep.write(part, &spec, &first, job)).collect()
+    });
+    let mut books = TableLedger::new(format!("derived/{name}"));
+    for (rows, notes) in written? {
+        (books.rows_in, books.rows_out) = (books.rows_in + rows, books.rows_out + rows);
+        notes.into_iter().for_each(|(what, n)| books.note(what, n));
+    }
+    let path = format!("{}/{name}", request.folder);
+    let parts = u32::try_from(sweep.parts.max(1)).unwrap_or(u32::MAX);
+    Ok((ExtractTable { name: name.into(), path, rows: books.rows_out, parts }, books))
+}
+
+/// The number of parts that all sources have.
+fn parts(derivation: &dyn Derivation, request: &Request<'_>) -> Result<usize, Error> {
+    let mut counts: BTreeSet<usize> = BTreeSet::new();
+    for (table, _) in derivation.sources() {
+        let n = request.records.files(table).len();
+        if n > 0 {
+            counts.insert(n);
+        }
+        if counts.len() > 1 {
+            return Err(Error::Parts { table: table.to_owned() });
+        }
+    }
+    Ok(counts.into_iter().next().unwrap_or(0))
+}
+
+struct Sweep<'a> {
+    derivation: &'a dyn Derivation,
+    request: &'a Request<'a>,
+    parts: usize,
+}
+
+impl Sweep<'_> {
+    fn sources(&self, part: usize) -> Result<Vec<Part>, Error> {
+        let read = |(table, columns): (&'static str, Vec<&'static str>)| {
+            let names: Vec<&str> = std::iter::once("person_id").chain(columns).collect();
+            match self.request.records.files(table).get(part) {
+                Some(path) => Ok(Part::new(part::read(path, &names)?)),
+                None => {
+                    Ok(Part::new(part::Rows { columns: vec![Vec::new(); names.len()], len: 0 }))
+                }
+            }
+        };
+        self.derivation.sources().into_iter().map(read).collect()
+    }
+
+    /// Calls `see` for each person of a part, ascending, with the rows made.
+    fn each(&self, part: usize, mut see: impl FnMut(i64, Made)) -> Result<(), Error> {
+        let sources = self.sources(part)?;
+        let people: BTreeSet<i64> = sources.iter().flat_map(Part::people).collect();
+        for person in people {
+            let mut made = Made::default();
+            self.derivation.person(person, &sources, &mut made);
+            see(person, made);
+        }
+        Ok(())
+    }
+
+    /// The first row id of each person with rows: persons ascending, from 1.
+    fn first_ids(&self, job: &Job) -> Result<BTreeMap<i64, i64>, Error> {
+        let counts: Result<Vec<Vec<(i64, usize)>>, Error> = (0..self.parts)
+            .into_par_iter()
+            .map(|part| {
+                job.check()?;
+                let mut counts = Vec::new();
+                self.each(part, |person, made| {
+                    if made.rows > 0 {
+                        counts.push((person, made.rows));
+                    }
+                })?;
+                Ok(counts)
+            })
+            .collect();
+        let counts: BTreeMap<i64, usize> = counts?.into_iter().flatten().collect();
+        let mut next = 1;
+        let give = |(person, rows): (i64, usize)| {
+            let first = next;
+            next += rows as i64;
+            (person, first)
+        };
+        Ok(counts.into_iter().map(give).collect())
+    }
+
+    fn write(
+        &self,
+        part: usize,
+        spec: &TableSpec,
+        first: &BTreeMap<i64, i64>,
+        job: &Job,
+    ) -> Result<(u64, BTreeMap<&'static str, u64>), Error> {
+        job.check()?;
+        let table = self.derivation.table();
+        let tags = FileTags {
+            tier: "quality".into(),
+            table: table.into(),
+            callset: None,
+            date_basis: "true",
+        };
+        let path = format!("{}/{table}/part-{part:04}.parquet", self.request.folder);
+        let properties = properties(&tags, &[]).build();
+        let mut file = TableFile::create(&job.out, &path, spec.schema(), tags, properties)?;
+        let mut columns = Columns::new(spec);
+        let mut notes: BTreeMap<&'static str, u64> = BTreeMap::new();
+        let mut failed = Ok(());
+        self.each(part, |person, made| {
+            made.notes.iter().for_each(|(what, n)| *notes.entry(what).or_default() += n);
+            columns.append(person, first.get(&person).copied(), &made);
+            if columns.rows >= 1 << 16 && failed.is_ok() {
+                failed = columns.flush(&mut file);
+            }
+        })?;
+        failed?;
+        columns.flush(&mut file)?;
+        let entry = file.finish()?;
+        Ok((entry.rows.unwrap_or(0), notes))
+    }
+}
+
+/// Columns in the making: the row id, if the table has one, `person_id`, then those of [`Made`].
+struct Columns<'a> {
+    spec: &'a TableSpec,
+    values: Vec<Vec<Value>>,
+    rows: usize,
+}
+
+impl<'a> Columns<'a> {
+    fn new(spec: &'a TableSpec) -> Self {
+        Self { spec, values: vec![Vec::new(); spec.fields.len()], rows: 0 }
+    }
+
+    fn append(&mut self, person: i64, first: Option<i64>, made: &Made) {
+        let lead = usize::from(first.is_some());
+        let width = self.spec.fields.len() - 1 - lead;
+        for row in 0..made.rows {
+            if let Some(first) = first {
+                self.values[0].push(Value::Int(first + row as i64));
+            }
+            self.values[lead].push(Value::Int(person));
+            for (k, column) in self.values[lead + 1..].iter_mut().enumerate() {
+                column.push(made.values[row * width + k]);
+            }
+        }
+        self.rows += made.rows;
+    }
+
+    fn flush(&mut self, file: &mut TableFile) -> Result<(), Error> {
+        let arrays = self.spec.fields.iter().zip(&mut self.values).map(|(field, values)| {
+            let array = array(field.kind, values);
+            values.clear();
+            array
+        });
+        let batch = RecordBatch::try_new(self.spec.schema(), arrays.collect());
+        let batch =
+            batch.map_err(|e| Error::Internal { table: self.spec.name, what: e.to_string() })?;
+        self.rows = 0;
+        Ok(file.write(&batch)?)
+    }
+}
+
+fn array(kind: FieldKind, values: &[Value]) -> ArrayRef {
+    match kind {
+        FieldKind::Date => Arc::new(Date32Array::from_iter(
+            values.iter().map(|v| if let Value::Day(d) = v { Some(*d) } else { None }),
+        )),
+        FieldKind::Float => Arc::new(Float64Array::from_iter(
+            values.iter().map(|v| if let Value::Float(x) = v { Some(*x) } else { None }),
+        )),
+        _ => Arc::new(Int64Array::from_iter(
+            values.iter().map(|v| if let Value::Int(n) = v { Some(*n) } else { None }),
+        )),
+    }
+}
