@@ -1,10 +1,12 @@
-//! Tables that are made of other tables: observation periods, eras, stays, a summary of each person.
+//! Tables that are made of other tables: observation periods, eras, stays, days of wearables, a summary
+//! of each person.
 //!
 //! Everything is a sweep over one person's rows at a time. Record tables come as parts by person: part
 //! *n* of every table holds the same people (see [`crate::omop::ExtractTable`]), so that parts are
 //! worked on side by side and a table of any size costs the memory of a part a thread.
 
 mod condition;
+mod day;
 mod drug;
 mod era;
 mod error;
@@ -33,7 +35,7 @@ pub struct Request<'a> {
     pub eras: bool,
     /// Whether to build one observation period a person, from the first event to the last.
     pub periods: bool,
-    /// Whether to build stays and the summary of each person.
+    /// Whether to build stays, days of wearables and the summary of each person.
     pub summaries: bool,
     /// Last day of the data, days since 1970-01-01; periods and eras end there at the latest.
     pub cutoff: i32,
@@ -84,6 +86,9 @@ pub fn build(request: &Request<'_>, job: &Job) -> Result<(Vec<ExtractTable>, Led
     }
     if request.summaries {
         add(&stay::Stays)?;
+        if day::WEARABLES.iter().any(|table| request.records.extract.table(table).is_some()) {
+            add(&day::Days)?;
+        }
         add(&summary::Summaries { known: &request.known, reference_date: request.reference_date })?;
     }
     Ok((made, ledger))

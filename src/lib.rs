@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! cli -> pipeline -> {genotype, curation, derived, quality, tier, publish, release, ...}
-//!                 -> {omop, vocabulary, wearable, identity} -> engine
+//!                 -> {omop, vocabulary, identity} -> engine
 //! ```
 //!
 //! [`config`] and [`error`] are leaves that every module may use. `ARCHITECTURE.md` has the map.
@@ -26,4 +26,3 @@ pub mod release;
 pub mod synth;
 pub mod tier;
 pub mod vocabulary;
-pub mod wearable;

@@ -27,9 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::StageOutput;
 
-pub use cdm::{
-    Cdm, CdmVersion, FieldKind, FieldSpec, TableSpec, cdm, is_vocabulary, programme_table,
-};
+pub use cdm::{Cdm, CdmVersion, Family, FieldKind, FieldSpec, TableSpec, cdm, is_vocabulary};
 pub use error::Error;
 pub use ingest::ingest;
 pub use persons::PersonIds;
@@ -43,16 +41,26 @@ pub enum Scope {
     Vocabulary,
     /// All tables; a `person` table is required.
     Both,
+    /// Wearables tables only.
+    Wearables,
 }
 
 impl Scope {
-    /// Whether `table` is read.
-    pub fn has(self, table: &str) -> bool {
-        match self {
-            Self::Records => !is_vocabulary(table),
-            Self::Vocabulary => is_vocabulary(table),
-            Self::Both => true,
+    /// Whether the table of `spec` is read. What the program makes itself never is.
+    pub fn has(self, spec: &TableSpec) -> bool {
+        let vocabulary = is_vocabulary(spec.name);
+        match (self, spec.family) {
+            (Self::Records, Family::Cdm) => !vocabulary,
+            (Self::Vocabulary, Family::Cdm) => vocabulary,
+            (Self::Both, Family::Cdm) => true,
+            (Self::Wearables, Family::Wearable) => spec.name != "wearable_day",
+            _ => false,
         }
+    }
+
+    /// Whether a `person` table is required.
+    fn has_people(self) -> bool {
+        matches!(self, Self::Records | Self::Both)
     }
 }
 

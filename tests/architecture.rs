@@ -16,7 +16,6 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("genotype", with(&[])),
         ("omop", with(&[])),
         ("vocabulary", with(&["omop"])),
-        ("wearable", with(&["omop"])),
         ("curation", with(&["omop", "vocabulary", "derived"])),
         ("derived", with(&["omop", "vocabulary"])),
         ("quality", with(&["omop", "vocabulary"])),

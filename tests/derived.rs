@@ -13,13 +13,12 @@ use strata::engine::Job;
 use strata::omop::{self, CdmVersion, ExtractRequest, Scope, SiteExtract};
 
 fn ingest(path: &Path, cdm: CdmVersion, root: &Path) -> SiteExtract {
-    let request = ExtractRequest {
-        site: "site".into(),
-        path: path.to_owned(),
-        cdm,
-        scope: Scope::Both,
-        shift_map: None,
-    };
+    ingest_of(Scope::Both, path, cdm, root)
+}
+
+fn ingest_of(scope: Scope, path: &Path, cdm: CdmVersion, root: &Path) -> SiteExtract {
+    let request =
+        ExtractRequest { site: "site".into(), path: path.to_owned(), cdm, scope, shift_map: None };
     let extract = omop::ingest(&request, &Job::quiet(root, 2)).unwrap();
     SiteExtract { extract, root: root.to_owned() }
 }
@@ -197,4 +196,42 @@ fn what_is_made_does_not_depend_on_threads() {
         one.iter().map(|t| (&t.0, t.1)).collect::<Vec<_>>()
     );
     assert!(one == made(4));
+}
+
+#[test]
+fn days_of_wearables_count_each_minute_once() {
+    let mut rates = String::from("person_id,datetime,heart_rate_value\n");
+    // 600 minutes of one day, one of them twice, one without a rate; 599 of the next.
+    for day in [1, 2] {
+        for minute in 0..(601 - day) {
+            rates += &format!(
+                "1,2024-03-0{day} {:02}:{:02}:00,{}\n",
+                minute / 60,
+                minute % 60,
+                60 + day
+            );
+        }
+    }
+    rates += "1,2024-03-01 00:00:30,90\n1,2024-03-01 23:00:00,\n1,2024-03-01 23:01:00,0\n";
+    let steps = "person_id,datetime,steps\n1,2024-03-01 08:00:00,60\n1,2024-03-01 08:01:00,40\n";
+    let activity = "person_id,date,steps\n1,2024-03-01,5000\n1,2024-03-03,45001\n";
+    let sleep = "person_id,sleep_date,minute_asleep\n1,2024-03-03,100\n1,2024-03-03,20\n";
+    let feed = feed(&[
+        ("heart_rate_minute_level", &rates),
+        ("steps_intraday", steps),
+        ("activity_summary", activity),
+        ("sleep_daily_summary", sleep),
+    ]);
+    let dir = tempfile::tempdir().unwrap();
+    let records = ingest_of(Scope::Wearables, feed.path(), CdmVersion::V5_4, dir.path());
+    assert_eq!(records.extract.table("heart_rate_intraday").unwrap().rows, 1202);
+    let asked = Request { vocabulary: None, eras: false, periods: false, ..request(&records) };
+    derived::build(&asked, &Job::quiet(dir.path(), 2)).unwrap();
+    let days = rows(dir.path(), "wearable_day");
+    let int = |n: i64| Some(n);
+    assert_eq!(days.len(), 3);
+    // person, date, worn, mean (a float), low, high, steps, sleep, worn long enough, steps believed.
+    assert_eq!(days[0][2..], [int(600), None, int(61), int(90), int(100), None, int(1), int(1)]);
+    assert_eq!(days[1][2..], [int(599), None, int(62), int(62), None, None, int(0), int(0)]);
+    assert_eq!(days[2][2..], [int(0), None, None, None, int(45_001), int(120), int(0), int(0)]);
 }

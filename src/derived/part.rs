@@ -5,14 +5,17 @@ use std::ops::Range;
 use std::path::Path;
 
 use arrow::array::{Array, AsArray};
-use arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type};
+use arrow::datatypes::{
+    DataType, Date32Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
+};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::Error;
 use crate::error::IoError;
 
-/// Some columns of some rows. A date is its day since 1970-01-01, a float its bits.
+/// Some columns of some rows. A date is its day since 1970-01-01, a time its microseconds since then, a
+/// float its bits.
 #[derive(Debug, Default, Clone)]
 pub struct Rows {
     /// By column: values.
@@ -61,6 +64,9 @@ fn append(column: &dyn Array, values: &mut Vec<Option<i64>>) {
         DataType::Int64 => values.extend(column.as_primitive::<Int64Type>()),
         DataType::Date32 => {
             values.extend(column.as_primitive::<Date32Type>().iter().map(|d| d.map(i64::from)));
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            values.extend(column.as_primitive::<TimestampMicrosecondType>());
         }
         DataType::Float64 => {
             let floats = column.as_primitive::<Float64Type>().iter();

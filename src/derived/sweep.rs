@@ -10,7 +10,7 @@ use super::part::{self, Part};
 use super::{Error, Request};
 use crate::engine::parquet::{FileTags, TableFile, properties};
 use crate::engine::{Job, TableLedger};
-use crate::omop::{ExtractTable, FieldKind, TableSpec, programme_table};
+use crate::omop::{ExtractTable, FieldKind, TableSpec};
 
 /// A value of a derived row.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,8 +62,8 @@ pub trait Derivation: Sync {
 
 /// The specification of a table that a derivation makes.
 fn spec(request: &Request<'_>, table: &'static str) -> Result<TableSpec, Error> {
-    let cdm = crate::omop::cdm(request.records.extract.cdm).table(table);
-    cdm.or_else(|| programme_table(table))
+    let cdm = crate::omop::cdm(request.records.extract.cdm);
+    cdm.table(table)
         .cloned()
         .ok_or_else(|| Error::Internal { table, what: "it has no specification".into() })
 }

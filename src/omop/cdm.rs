@@ -78,9 +78,22 @@ impl FieldSpec {
     }
 }
 
+/// Where a table comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// The OMOP CDM.
+    Cdm,
+    /// Wearables, by the All of Us Fitbit names.
+    Wearable,
+    /// Made by the program.
+    Programme,
+}
+
 /// One table of the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableSpec {
+    /// Where it comes from.
+    pub family: Family,
     /// Name, lower case.
     pub name: &'static str,
     /// Fields in the order of the specification, which is the column order of every file written.
@@ -90,7 +103,8 @@ pub struct TableSpec {
     /// Whether the table has a `person_id`.
     pub person_field: bool,
     /// The date by which a person's rows are ordered: the first `date` field of a table with a
-    /// `person_id` (`condition_start_date`, `measurement_date` ...). None for `person` itself.
+    /// `person_id` (`condition_start_date`, `measurement_date` ...), or of a wearables table the first
+    /// `datetime`. None for `person` itself.
     pub start_date: Option<&'static str>,
 }
 
@@ -132,12 +146,14 @@ pub struct Cdm {
 }
 
 impl Cdm {
-    /// The table called `name` (lower case).
+    /// The table called `name` (lower case), also by a name that it once had.
     pub fn table(&self, name: &str) -> Option<&TableSpec> {
-        self.tables.get(name)
+        // All of Us before version 8.
+        let now = if name == "heart_rate_minute_level" { "heart_rate_intraday" } else { name };
+        self.tables.get(now)
     }
 
-    /// All tables, by name.
+    /// All tables of every family, by name.
     pub fn tables(&self) -> impl Iterator<Item = &TableSpec> {
         self.tables.values()
     }
@@ -154,45 +170,45 @@ impl Cdm {
 
     fn parse(version: CdmVersion, text: &'static str) -> Self {
         let mut tables: BTreeMap<&'static str, TableSpec> = BTreeMap::new();
-        for line in text.lines().skip(1) {
-            let mut cells = line.split(',');
-            let mut next = || cells.next().unwrap_or_default();
-            let (table, name, kind) = (next(), next(), next());
-            let (required, primary_key, foreign) = (next() == "yes", next() == "yes", next());
-            // The checked-in files have no other kinds: `every_line_of_the_specification_is_read`.
-            let Some(kind) = FieldKind::parse(kind) else { continue };
-            let spec = tables.entry(table).or_insert_with(|| TableSpec {
-                name: table,
-                fields: Vec::new(),
-                primary_key: None,
-                person_field: false,
-                start_date: None,
-            });
-            spec.primary_key = spec.primary_key.or(primary_key.then_some(name));
-            spec.person_field |= name == "person_id";
-            spec.fields.push(FieldSpec {
-                name,
-                kind,
-                required,
-                primary_key,
-                foreign_table: (!foreign.is_empty() && foreign != "*").then_some(foreign),
-                any_table: foreign == "*",
-            });
-        }
+        read(&mut tables, Family::Cdm, text);
+        read(&mut tables, Family::Wearable, include_str!("cdm/fitbit.csv"));
+        read(&mut tables, Family::Programme, include_str!("cdm/programme.csv"));
         for spec in tables.values_mut().filter(|t| t.person_field) {
-            spec.start_date =
-                spec.fields.iter().find(|f| f.kind == FieldKind::Date).map(|f| f.name);
+            let first = |kind| spec.fields.iter().find(|f| f.kind == kind).map(|f| f.name);
+            let minute = || first(FieldKind::Timestamp).filter(|_| spec.family == Family::Wearable);
+            spec.start_date = first(FieldKind::Date).or_else(minute);
         }
         Self { version, tables }
     }
 }
 
-/// The table called `name` of those that the program makes of the model's own (`visit_stay`,
-/// `person_summary`).
-pub fn programme_table(name: &str) -> Option<&'static TableSpec> {
-    static PROGRAMME: LazyLock<Cdm> =
-        LazyLock::new(|| Cdm::parse(CdmVersion::V5_4, include_str!("cdm/programme.csv")));
-    PROGRAMME.table(name)
+fn read(tables: &mut BTreeMap<&'static str, TableSpec>, family: Family, text: &'static str) {
+    for line in text.lines().skip(1) {
+        let mut cells = line.split(',');
+        let mut next = || cells.next().unwrap_or_default();
+        let (table, name, kind) = (next(), next(), next());
+        let (required, primary_key, foreign) = (next() == "yes", next() == "yes", next());
+        // The checked-in files have no other kinds: `every_line_of_the_specification_is_read`.
+        let Some(kind) = FieldKind::parse(kind) else { continue };
+        let spec = tables.entry(table).or_insert_with(|| TableSpec {
+            family,
+            name: table,
+            fields: Vec::new(),
+            primary_key: None,
+            person_field: false,
+            start_date: None,
+        });
+        spec.primary_key = spec.primary_key.or(primary_key.then_some(name));
+        spec.person_field |= name == "person_id";
+        spec.fields.push(FieldSpec {
+            name,
+            kind,
+            required,
+            primary_key,
+            foreign_table: (!foreign.is_empty() && foreign != "*").then_some(foreign),
+            any_table: foreign == "*",
+        });
+    }
 }
 
 /// The model of `version`.
@@ -233,8 +249,13 @@ mod tests {
         for (version, tables, fields) in [(CdmVersion::V5_3, 37, 396), (CdmVersion::V5_4, 39, 432)]
         {
             let cdm = cdm(version);
-            assert_eq!(cdm.tables().count(), tables);
-            assert_eq!(cdm.tables().map(|t| t.fields.len()).sum::<usize>(), fields);
+            let model = || cdm.tables().filter(|t| t.family == Family::Cdm);
+            assert_eq!(model().count(), tables);
+            assert_eq!(model().map(|t| t.fields.len()).sum::<usize>(), fields);
+            let wearables = cdm.tables().filter(|t| t.family == Family::Wearable);
+            assert_eq!(wearables.map(|t| t.fields.len()).sum::<usize>(), 67);
+            assert_eq!(cdm.table("sleep_level").unwrap().start_date, Some("sleep_date"));
+            assert_eq!(cdm.table("steps_intraday").unwrap().start_date, Some("datetime"));
             for table in cdm.tables() {
                 for field in &table.fields {
                     if let Some(target) = field.foreign_table {
@@ -248,7 +269,8 @@ mod tests {
     #[test]
     fn kinds_of_5_4_are_those_of_the_specification() {
         let count = |kind| {
-            let fields = cdm(CdmVersion::V5_4).tables().flat_map(|t| &t.fields);
+            let model = cdm(CdmVersion::V5_4).tables().filter(|t| t.family == Family::Cdm);
+            let fields = model.flat_map(|t| &t.fields);
             fields.filter(|f| f.kind == kind).count()
         };
         assert_eq!(count(FieldKind::Integer), 222);

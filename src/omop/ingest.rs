@@ -9,7 +9,7 @@ use super::cdm::{TableSpec, cdm};
 use super::error::Error;
 use super::folder::{Format, Source, tables};
 use super::loader::{Context, Loaded, Loader};
-use super::{Extract, ExtractRequest, Scope, columnar, delimited, rejects};
+use super::{Extract, ExtractRequest, columnar, delimited, rejects};
 
 /// A table of the folder, ready to be read.
 struct Task {
@@ -72,15 +72,15 @@ fn is_site_name(site: &str) -> bool {
 fn find_tasks(request: &ExtractRequest, notes: &mut TableLedger) -> Result<Vec<Task>, Error> {
     let cdm = cdm(request.cdm);
     let mut found = tables(&request.path, cdm, notes)?;
-    found.retain(|table, _| request.scope.has(table));
+    found.retain(|table, _| cdm.table(table).is_some_and(|spec| request.scope.has(spec)));
     if found.is_empty() {
         return Err(Error::NoTables { path: request.path.clone(), cdm: request.cdm.name() });
     }
-    if request.scope != Scope::Vocabulary && !found.contains_key("person") {
+    if request.scope.has_people() && !found.contains_key("person") {
         return Err(Error::NoPerson { path: request.path.clone() });
     }
     let mut tasks = Vec::new();
-    for spec in cdm.tables().filter(|t| request.scope.has(t.name)) {
+    for spec in cdm.tables().filter(|t| request.scope.has(t)) {
         match found.remove(spec.name) {
             Some(sources) => tasks.push(Task { spec, sources }),
             None => notes.note(&format!("missing_table:{}", spec.name), 1),

@@ -14,7 +14,7 @@ use crate::config::policy::{Action, DateBasis, Rule};
 use crate::engine::parquet::{FileTags, TableFile, create_private_dir, properties};
 use crate::engine::{FileEntry, Job, Ledger, StageOutput, TableLedger, session};
 use crate::error::IoError;
-use crate::omop::TableSpec;
+use crate::omop::{Family, TableSpec};
 
 pub(super) fn build(request: &TierRequest, job: &Job) -> Result<StageOutput, Error> {
     check_request(request)?;
@@ -69,7 +69,7 @@ async fn run(request: &TierRequest, job: &Job) -> Result<StageOutput, Error> {
         touched.extend(
             rules
                 .filter(|r| rules::touch(&r.action, &spec) != Touch::Nothing)
-                .map(|r| (r.id.clone(), format!("omop/{name}"))),
+                .map(|r| (r.id.clone(), path(&spec))),
         );
     }
     let report = write_rules(request, &ledger, &touched, job)?;
@@ -115,7 +115,7 @@ impl Stage<'_> {
     async fn table(&mut self, spec: &TableSpec) -> Result<TableLedger, Error> {
         self.job.check()?;
         let name = spec.name;
-        let mut ledger = TableLedger::new(format!("omop/{name}"));
+        let mut ledger = TableLedger::new(path(spec));
         let site_rows: u64 = self.site_rows(name);
         let vocabulary = self.request.vocabulary.as_ref();
         let vocabulary_rows = vocabulary.and_then(|v| v.extract.table(name)).map_or(0, |t| t.rows);
@@ -143,7 +143,7 @@ impl Stage<'_> {
             table::person_plan(&self.ctx, self.request, &self.map, &self.concepts, name).await?
         };
         if let Some(plan) = plan {
-            let files = sink::write(plan, &self.target(name, class), &mut ledger, self.job).await?;
+            let files = sink::write(plan, &self.target(spec, class), &mut ledger, self.job).await?;
             self.files.extend(files);
         }
         balanced(ledger)
@@ -154,14 +154,14 @@ impl Stage<'_> {
         tables.map(|t| t.rows).sum()
     }
 
-    fn target(&self, name: &str, class: Class) -> Target {
+    fn target(&self, spec: &TableSpec, class: Class) -> Target {
         let head = &self.request.policy.policy;
         let hidden = class != Class::Vocabulary;
         Target {
-            folder: format!("{}/omop/{name}", head.tier.name()),
+            folder: format!("{}/{}", head.tier.name(), path(spec)),
             tags: FileTags {
                 tier: head.tier.name().to_owned(),
-                table: name.to_owned(),
+                table: spec.name.to_owned(),
                 callset: None,
                 date_basis: if hidden { head.dates.name() } else { "none" },
             },
@@ -169,6 +169,12 @@ impl Stage<'_> {
             hidden,
         }
     }
+}
+
+/// Where a table is below its tier: `omop/<table>` or `wearables/<table>` (contract section 5).
+fn path(spec: &TableSpec) -> String {
+    let family = if spec.family == Family::Wearable { "wearables" } else { "omop" };
+    format!("{family}/{}", spec.name)
 }
 
 fn balanced(ledger: TableLedger) -> Result<TableLedger, Error> {
