@@ -58,6 +58,22 @@ pub struct Known {
     pub array: BTreeSet<i64>,
 }
 
+/// People with rows in any table of `extract`, by raw id.
+///
+/// # Errors
+/// When a table cannot be read.
+pub fn people_of(extract: &SiteExtract) -> Result<BTreeSet<i64>, Error> {
+    let mut people = BTreeSet::new();
+    for table in &extract.extract.tables {
+        for file in extract.files(&table.name) {
+            part::each_person(&file, |person| {
+                people.insert(person);
+            })?;
+        }
+    }
+    Ok(people)
+}
+
 /// Builds the tables that `request` asks for, below the job's root, as parts by person like their
 /// sources, each sorted by person and then as its first columns say. The books hold, for each table,
 /// the rows made (in and out alike) and what was left aside, as notes.

@@ -45,6 +45,12 @@ pub enum Error {
     /// An extract cannot be read.
     #[error(transparent)]
     Omop(#[from] crate::omop::Error),
+    /// Records cannot be curated.
+    #[error(transparent)]
+    Curation(#[from] crate::curation::Error),
+    /// A derived table cannot be made.
+    #[error(transparent)]
+    Derived(#[from] crate::derived::Error),
     /// A tier cannot be made.
     #[error(transparent)]
     Tier(#[from] crate::tier::Error),
@@ -145,6 +151,8 @@ impl Error {
             Self::Identity(e) => e,
             Self::Genotype(e) => e,
             Self::Omop(e) => e,
+            Self::Curation(e) => e,
+            Self::Derived(e) => e,
             Self::Tier(e) => e,
             Self::Publish(e) => e,
             Self::Stage { source, .. } => source.as_ref(),

@@ -59,6 +59,21 @@ pub fn read(path: &Path, names: &[&str]) -> Result<Rows, Error> {
     Ok(rows)
 }
 
+/// Calls `see` with the person of each row of the Parquet file at `path`, batch by batch.
+pub fn each_person(path: &Path, mut see: impl FnMut(i64)) -> Result<(), Error> {
+    let broken = |source| Error::Parquet { file: path.to_owned(), source };
+    let file = File::open(path).map_err(IoError::at("opening", path))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
+    let mask = ProjectionMask::columns(builder.parquet_schema(), ["person_id"]);
+    for batch in builder.with_projection(mask).build().map_err(broken)? {
+        let batch = batch.map_err(|e| broken(e.into()))?;
+        if let Some(column) = batch.column_by_name("person_id") {
+            column.as_primitive::<Int64Type>().iter().flatten().for_each(&mut see);
+        }
+    }
+    Ok(())
+}
+
 fn append(column: &dyn Array, values: &mut Vec<Option<i64>>) {
     match column.data_type() {
         DataType::Int64 => values.extend(column.as_primitive::<Int64Type>()),

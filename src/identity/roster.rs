@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use jiff::civil::Date;
+
 use super::sheet::{self, Columns, Row};
 use super::{Error, PersonId};
 
@@ -38,6 +40,7 @@ pub enum Standing {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Roster {
     people: BTreeMap<PersonId, Standing>,
+    consented: BTreeMap<PersonId, Date>,
 }
 
 impl std::fmt::Debug for Roster {
@@ -56,27 +59,36 @@ impl Roster {
     /// words, a person twice. Messages give file, line and column, never the value.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let mut seen: BTreeMap<PersonId, (u64, Standing)> = BTreeMap::new();
+        let mut consented = BTreeMap::new();
         sheet::read(path, &COLUMNS, |row| {
             let person = person_id(&row)?;
             for column in ["primary_consent_date", "ehr_consent_date", "withdrawal_date"] {
                 check_date(&row, column)?;
+            }
+            if let Ok(date) = row.get("primary_consent_date").parse() {
+                consented.insert(person, date);
             }
             if let Some((first, _)) = seen.insert(person, (row.line, standing(&row)?)) {
                 return Err(row.duplicate(first, "person"));
             }
             Ok(())
         })?;
-        Ok(Self { people: seen.into_iter().map(|(p, (_, s))| (p, s)).collect() })
+        Ok(Self { people: seen.into_iter().map(|(p, (_, s))| (p, s)).collect(), consented })
     }
 
     /// A roster from its entries; a person given twice keeps the last standing.
     pub fn from_entries(entries: impl IntoIterator<Item = (PersonId, Standing)>) -> Self {
-        Self { people: entries.into_iter().collect() }
+        Self { people: entries.into_iter().collect(), consented: BTreeMap::new() }
     }
 
     /// The person's standing, if the roster has the person.
     pub fn standing(&self, person: PersonId) -> Option<Standing> {
         self.people.get(&person).copied()
+    }
+
+    /// Days of primary consent, where the roster has them.
+    pub fn consent_dates(&self) -> impl Iterator<Item = (PersonId, Date)> {
+        self.consented.iter().map(|(p, d)| (*p, *d))
     }
 
     /// Everybody, by person id.

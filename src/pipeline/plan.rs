@@ -220,9 +220,15 @@ impl Draft<'_> {
         // Rules apply in order, wherever their files are.
         let rules = self.project.curation_rules();
         let order: Vec<_> = rules.iter().map(|p| p.file_name().unwrap_or_default()).collect();
+        // Who is sequenced is part of the summary of a person.
+        let callsets: String = (workflow.callset.keys())
+            .map(|name| self.inputs.fingerprint_all(&format!("callset.{name}")))
+            .collect();
         let settings = Curation { rules: Vec::new(), ..workflow.curation.clone() };
         let parts = [
             ("rules", self.inputs.fingerprint("curation.rules")),
+            ("callsets", callsets),
+            ("sample map", self.inputs.fingerprint("samples")),
             ("roster", self.inputs.fingerprint("roster")),
             ("config", format!("{} {settings:?} {order:?}", workflow.workflow.reference_date.0)),
         ];

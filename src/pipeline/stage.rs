@@ -7,7 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::{Stage, Work};
 use super::{Error, Inputs, Project, record::write_private};
-use crate::config::{CallsetFeed, DateBasis, EhrFeed, Tier, TierPolicy, Unmapped};
+use crate::config::{
+    CallsetFeed, CivilDate, Curation, DateBasis, EhrFeed, Periods, Tier, TierPolicy, Unmapped,
+};
+use crate::curation;
+use crate::derived;
 use crate::engine::{FileEntry, Job, Ledger, StageOutput, TableLedger};
 use crate::error::IoError;
 use crate::genotype::{self, CallsetRequest, Options, SampleEntry, SampleSheet, Selection, Sex};
@@ -148,6 +152,17 @@ impl From<StageOutput> for Made {
     }
 }
 
+/// People whose records are left out, and why.
+fn left_out(roster: &Roster) -> BTreeMap<i64, &'static str> {
+    let reason = |standing| match standing {
+        Standing::Participating { ehr: true, .. } => None,
+        Standing::Participating { ehr: false, .. } => Some("no_ehr_consent"),
+        Standing::Withdrawn => Some("withdrawn"),
+        Standing::NoConsent => Some("no_primary_consent"),
+    };
+    roster.iter().filter_map(|(person, standing)| Some((person.0, reason(standing)?))).collect()
+}
+
 /// Typed tables and the folder they are in.
 struct Typed {
     extract: Extract,
@@ -161,12 +176,22 @@ pub struct Bench<'a> {
     key: &'a Key,
     vocabulary: Option<Typed>,
     extracts: BTreeMap<String, Typed>,
+    wearables: BTreeMap<String, Typed>,
+    curated: Option<Typed>,
 }
 
 impl<'a> Bench<'a> {
     /// An empty bench.
     pub fn new(project: &'a Project, inputs: &'a Inputs, key: &'a Key) -> Self {
-        Self { project, inputs, key, vocabulary: None, extracts: BTreeMap::new() }
+        Self {
+            project,
+            inputs,
+            key,
+            vocabulary: None,
+            extracts: BTreeMap::new(),
+            wearables: BTreeMap::new(),
+            curated: None,
+        }
     }
 
     /// Does a stage's work below `job.out`. `tree` holds the release files that earlier stages made,
@@ -184,7 +209,10 @@ impl<'a> Bench<'a> {
         match work {
             Work::Vocabulary => self.vocabulary(job),
             Work::Ehr(site) => self.extract(site, job),
+            Work::Wearables(name) => self.wearables(name, job),
             Work::Link => self.link().map(Made::from),
+            Work::Curate => self.curate(job),
+            Work::Quality => Err(Error::Internal { what: "not built".into() }),
             Work::Callset(name) => self.callset(name, job).map(Made::from),
             Work::Tier(tier) => self.tier(*tier, job).map(Made::from),
             Work::Publish => self.publish(job, tree, files).map(Made::from),
@@ -202,6 +230,10 @@ impl<'a> Bench<'a> {
         match work {
             Work::Vocabulary => self.vocabulary = Some(Typed { extract, root }),
             Work::Ehr(site) => drop(self.extracts.insert(site.clone(), Typed { extract, root })),
+            Work::Wearables(name) => {
+                self.wearables.insert(name.clone(), Typed { extract, root });
+            }
+            Work::Curate => self.curated = Some(Typed { extract, root }),
             _ => {}
         }
     }
@@ -231,6 +263,18 @@ impl<'a> Bench<'a> {
             shift_map: self.shift_map(feed)?,
         };
         self.ingest(&Work::Ehr(site.to_owned()), &request, job)
+    }
+
+    fn wearables(&mut self, name: &str, job: &Job) -> Result<Made, Error> {
+        let feed = &self.project.workflow.wearables[name];
+        let request = ExtractRequest {
+            site: name.to_owned(),
+            path: self.project.path(&feed.path),
+            cdm: self.project.cdm(),
+            scope: Scope::Wearables,
+            shift_map: None,
+        };
+        self.ingest(&Work::Wearables(name.to_owned()), &request, job)
     }
 
     fn ingest(&mut self, work: &Work, request: &ExtractRequest, job: &Job) -> Result<Made, Error> {
@@ -389,33 +433,133 @@ impl<'a> Bench<'a> {
             let keys = self.key.registered(self.scope(), tables);
             (keys.people(&roster)?, keys.rows().clone())
         };
-        let (extracts, vocabulary) = self.sites();
+        let curated = self.curated.iter();
+        let extracts = curated
+            .map(|typed| SiteExtract { extract: typed.extract.clone(), root: typed.root.clone() });
         let request = TierRequest {
             policy: policy.clone(),
             people,
             rows,
-            extracts,
-            vocabulary,
+            extracts: extracts.collect(),
+            vocabulary: self.vocabulary_tables(),
             reference_date: self.project.workflow.workflow.reference_date.0,
             buckets: self.project.workflow.engine.person_buckets,
         };
         Ok(tier::build(&request, job)?)
     }
 
-    /// The sites' extracts and the vocabulary: its own folder's, or the first site's.
-    fn sites(&self) -> (Vec<SiteExtract>, Option<SiteExtract>) {
-        let of = |typed: &Typed, wanted: fn(&str) -> bool| {
-            let mut extract = typed.extract.clone();
-            extract.tables.retain(|table| wanted(&table.name));
-            SiteExtract { extract, root: typed.root.clone() }
+    /// The vocabulary tables: those of its own folder, or the first site's.
+    fn vocabulary_tables(&self) -> Option<SiteExtract> {
+        let first = || self.extracts.values().next();
+        let typed = self.vocabulary.as_ref().or_else(first)?;
+        let mut extract = typed.extract.clone();
+        extract.tables.retain(|table| omop::is_vocabulary(&table.name));
+        (!extract.tables.is_empty()).then(|| SiteExtract { extract, root: typed.root.clone() })
+    }
+
+    /// The extracts as one, cleaned and completed.
+    fn curate(&mut self, job: &Job) -> Result<Made, Error> {
+        let settings = &self.project.workflow.curation;
+        let roster = self.roster()?;
+        let (extracts, anew) = self.records(settings);
+        let cutoff = settings.cutoff.unwrap_or(self.project.workflow.workflow.reference_date);
+        let request = curation::Request {
+            extracts,
+            rules: curation::Rules::read(&self.project.curation_rules())?,
+            excluded: left_out(&roster),
+            cutoff: cutoff.epoch_days(),
+            sandbox: settings.sandbox,
         };
-        if let Some(vocabulary) = &self.vocabulary {
-            let sites = self.extracts.values().map(|site| of(site, |_| true)).collect();
-            return (sites, Some(of(vocabulary, |_| true)));
+        let extract = curation::curate(&request, job)?;
+        let mut records = SiteExtract { extract, root: job.out.clone() };
+        let vocabulary = self.vocabulary_tables();
+        let (tables, ledger) = derived::build(
+            &derived::Request {
+                records: &records,
+                vocabulary: vocabulary.as_ref(),
+                folder: curation::SITE,
+                eras: settings.eras,
+                periods: settings.observation_periods == Periods::FirstToLast,
+                summaries: !records.files("person").is_empty(),
+                cutoff: cutoff.epoch_days(),
+                reference_date: self.project.workflow.workflow.reference_date.epoch_days(),
+                known: self.known(&roster)?,
+            },
+            job,
+        )?;
+        let extract = &mut records.extract;
+        extract.tables.extend(tables);
+        extract.tables.sort_by(|a, b| a.name.cmp(&b.name));
+        extract.output.ledger.0.extend(anew);
+        extract.output.ledger.0.extend(ledger.0);
+        let output = extract.output.clone();
+        self.keep(&Work::Curate, extract.clone(), job.out.clone());
+        Ok(Made { output, extract: Some(records.extract) })
+    }
+
+    /// The records of all feeds without the vocabulary, and the books of tables that are built anew.
+    fn records(&self, settings: &Curation) -> (Vec<SiteExtract>, Vec<TableLedger>) {
+        let mut anew: BTreeMap<&str, TableLedger> = BTreeMap::new();
+        let eras = if settings.eras { &["condition_era", "drug_era", "dose_era"][..] } else { &[] };
+        let periods = settings.observation_periods == Periods::FirstToLast;
+        for name in eras.iter().copied().chain(periods.then_some("observation_period")) {
+            anew.insert(name, TableLedger::new(format!("curated/{name}")));
         }
-        let sites = self.extracts.values().map(|site| of(site, |t| !omop::is_vocabulary(t)));
-        let vocabulary = self.extracts.values().next().map(|site| of(site, omop::is_vocabulary));
-        (sites.collect(), vocabulary.filter(|v| !v.extract.tables.is_empty()))
+        let mut extracts = Vec::new();
+        for typed in self.extracts.values().chain(self.wearables.values()) {
+            let mut extract = typed.extract.clone();
+            extract.tables.retain(|table| {
+                if let Some(books) = anew.get_mut(table.name.as_str()) {
+                    books.rows_in += table.rows;
+                    books.exclude("built_anew", table.rows);
+                    return false;
+                }
+                !omop::is_vocabulary(&table.name)
+            });
+            extracts.push(SiteExtract { extract, root: typed.root.clone() });
+        }
+        (extracts, anew.into_values().collect())
+    }
+
+    /// What other feeds say of people.
+    fn known(&self, roster: &Roster) -> Result<derived::Known, Error> {
+        let mut known = derived::Known::default();
+        for (person, date) in roster.consent_dates() {
+            known.consent.insert(person.0, CivilDate(date).epoch_days());
+        }
+        for typed in self.wearables.values() {
+            let site = SiteExtract { extract: typed.extract.clone(), root: typed.root.clone() };
+            known.fitbit.extend(derived::people_of(&site)?);
+        }
+        for (name, feed) in &self.project.workflow.callset {
+            let sheet = self.sample_links(name, feed, roster)?;
+            let people = sheet.into_iter().map(|person| person.0);
+            let array = !feed.final_report.is_empty() || name.contains("array");
+            if array { known.array.extend(people) } else { known.wgs.extend(people) }
+        }
+        Ok(known)
+    }
+
+    /// The people of a callset's included samples.
+    fn sample_links(
+        &self,
+        name: &str,
+        feed: &CallsetFeed,
+        roster: &Roster,
+    ) -> Result<Vec<PersonId>, Error> {
+        let participants = &self.project.workflow.participants;
+        let map_file = self.project.path(participants.samples.clone().unwrap_or_default());
+        let map = SampleMap::read(&map_file)?;
+        let listed = feed.exclude_samples.as_ref().map(|p| read_list(&self.project.path(p)));
+        let listed = listed.transpose()?.unwrap_or_default();
+        let names = genotype::all_sample_names(&self.inputs.paths(&format!("callset.{name}")))?;
+        let unmapped = match participants.unmapped_samples {
+            Unmapped::Error => identity::Unmapped::Error,
+            Unmapped::Exclude => identity::Unmapped::Exclude,
+        };
+        let links = identity::link::callset(name, &names, &map, &map_file, roster, unmapped)?;
+        let included = links.included.into_iter().filter(|l| !listed.contains(&l.sample));
+        Ok(included.map(|linked| linked.person_id).collect())
     }
 
     fn publish(&self, job: &Job, tree: &Path, files: Vec<FileEntry>) -> Result<StageOutput, Error> {

@@ -1,0 +1,257 @@
+//! A bucket of people: its rows in memory, the rules applied, what is left written in order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::{DataType, Date32Type, Field, Int64Type, Schema, TimestampMicrosecondType};
+use parquet::basic::Encoding;
+use parquet::file::properties::WriterPropertiesBuilder;
+use parquet::schema::types::ColumnPath;
+
+use super::spill::Spill;
+use super::{Error, Request, SITE, apply};
+use crate::engine::parquet::{FileTags, TableFile, properties};
+use crate::engine::{FileEntry, Job};
+use crate::omop::{Family, FieldKind, TableSpec};
+
+/// [`Table::fate`] of a row that stays.
+pub const KEPT: u16 = 0;
+/// Of a row of a person who is left out; which reason, says the person.
+pub const EXCLUDED: u16 = 1;
+/// Of a `person` row of a person whom an earlier extract has.
+pub const OTHER_SITE: u16 = 2;
+/// Of a row that rule 0 removes; rule *n* is this plus *n*.
+pub const FIRST_RULE: u16 = 3;
+
+/// The rows of one table in a bucket.
+pub struct Table {
+    /// Its specification.
+    pub spec: TableSpec,
+    /// Columns of the specification.
+    pub rows: RecordBatch,
+    /// By row: the extract it comes from.
+    pub site: Vec<u16>,
+    /// By row: why it goes, or [`KEPT`].
+    pub fate: Vec<u16>,
+}
+
+/// Rows by reason and rule, of one table and extract.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Rows read.
+    pub rows_in: u64,
+    /// Rows left.
+    pub rows_out: u64,
+    /// Rows of people who are left out, by reason.
+    pub excluded: BTreeMap<&'static str, u64>,
+    /// Rows removed, by rule.
+    pub removed: BTreeMap<usize, u64>,
+    /// Rows left with a value changed, by rule.
+    pub changed: BTreeMap<usize, u64>,
+}
+
+/// What became of a bucket.
+pub struct Made {
+    /// Counts by table and extract.
+    pub counts: BTreeMap<(&'static str, usize), Counts>,
+    /// Files of removed rows.
+    pub removed: Vec<FileEntry>,
+}
+
+/// Reads, curates and writes bucket `part`.
+pub fn make(part: u32, request: &Request, spill: &Spill, job: &Job) -> Result<Made, Error> {
+    job.check()?;
+    let mut tables = load(part, spill)?;
+    exclude(&mut tables, request);
+    let mut changed: Changes = BTreeMap::new();
+    for (number, rule) in request.rules.list.iter().enumerate() {
+        job.check()?;
+        apply::apply(rule, number, request, &mut tables, &mut changed)?;
+    }
+    let mut made = Made { counts: BTreeMap::new(), removed: Vec::new() };
+    for (name, table) in &tables {
+        count(name, table, &changed, request, &mut made.counts);
+        write(part, table, job)?;
+        if request.sandbox {
+            made.removed.extend(write_removed(part, table, request, job)?);
+        }
+        job.progress.advance(table.rows.num_rows() as u64);
+    }
+    Ok(made)
+}
+
+/// By table: by rule, the rows whose values it changed.
+pub type Changes = BTreeMap<&'static str, BTreeMap<usize, Vec<usize>>>;
+
+fn load(part: u32, spill: &Spill) -> Result<BTreeMap<&'static str, Table>, Error> {
+    let mut tables = BTreeMap::new();
+    for (name, spec) in &spill.tables {
+        let (mut batches, mut site) = (Vec::new(), Vec::new());
+        for &number in &spill.sites[name] {
+            let batch = spill.rows(name, number, part)?;
+            site.resize(site.len() + batch.num_rows(), number as u16);
+            batches.push(batch);
+        }
+        let rows = match &batches[..] {
+            [only] => only.clone(),
+            _ => concat_batches(&spec.schema(), &batches).map_err(Error::arrow(name))?,
+        };
+        let fate = vec![KEPT; rows.num_rows()];
+        tables.insert(*name, Table { spec: spec.clone(), rows, site, fate });
+    }
+    Ok(tables)
+}
+
+/// The person of each row.
+pub fn people(table: &Table) -> &[i64] {
+    match table.rows.column_by_name("person_id") {
+        Some(column) => column.as_primitive::<Int64Type>().values(),
+        None => &[],
+    }
+}
+
+/// Takes out people who are left out, and all `person` rows of a person but the first extract's.
+fn exclude(tables: &mut BTreeMap<&'static str, Table>, request: &Request) {
+    for table in tables.values_mut() {
+        let ids = people(table);
+        let gone: Vec<usize> = (0..ids.len())
+            .filter(|&i| {
+                let reason = request.excluded.get(&ids[i]);
+                // What a person wears is no health record.
+                reason.is_some_and(|r| table.spec.family == Family::Cdm || *r != "no_ehr_consent")
+            })
+            .collect();
+        gone.into_iter().for_each(|i| table.fate[i] = EXCLUDED);
+    }
+    let Some(person) = tables.get_mut("person") else { return };
+    let mut seen = std::collections::BTreeSet::new();
+    let again: Vec<usize> = {
+        let ids = people(person);
+        (0..ids.len()).filter(|&i| person.fate[i] == KEPT && !seen.insert(ids[i])).collect()
+    };
+    again.into_iter().for_each(|i| person.fate[i] = OTHER_SITE);
+}
+
+fn count(
+    name: &&'static str,
+    table: &Table,
+    changed: &Changes,
+    request: &Request,
+    counts: &mut BTreeMap<(&'static str, usize), Counts>,
+) {
+    let ids = people(table);
+    for i in 0..table.rows.num_rows() {
+        let of = counts.entry((*name, usize::from(table.site[i]))).or_default();
+        of.rows_in += 1;
+        match table.fate[i] {
+            KEPT => of.rows_out += 1,
+            EXCLUDED => {
+                let reason = request.excluded.get(&ids[i]).copied().unwrap_or("excluded");
+                *of.excluded.entry(reason).or_default() += 1;
+            }
+            OTHER_SITE => *of.excluded.entry("person_of_another_site").or_default() += 1,
+            fate => *of.removed.entry(usize::from(fate - FIRST_RULE)).or_default() += 1,
+        }
+    }
+    for (rule, rows) in changed.get(name).into_iter().flatten() {
+        for &row in rows.iter().filter(|&&row| table.fate[row] == KEPT) {
+            let of = counts.entry((*name, usize::from(table.site[row]))).or_default();
+            *of.changed.entry(*rule).or_default() += 1;
+        }
+    }
+}
+
+/// Rows that are left, by person, start date, row id, and then as they came.
+fn order(table: &Table) -> UInt32Array {
+    let ids = people(table);
+    let spec = &table.spec;
+    let column = |name: &str| table.rows.column_by_name(name);
+    let day: Box<dyn Fn(usize) -> i64> = match spec.start_date.and_then(column) {
+        Some(c) if c.data_type() == &DataType::Date32 => {
+            let days = c.as_primitive::<Date32Type>();
+            Box::new(|i| if days.is_valid(i) { i64::from(days.value(i)) } else { i64::MIN })
+        }
+        Some(c) => {
+            let times = c.as_primitive::<TimestampMicrosecondType>();
+            Box::new(|i| if times.is_valid(i) { times.value(i) } else { i64::MIN })
+        }
+        None => Box::new(|_| 0),
+    };
+    let key = spec.primary_key.filter(|k| *k != "person_id").and_then(column);
+    let key = key.filter(|c| c.data_type() == &DataType::Int64);
+    let key = key.map(|c| c.as_primitive::<Int64Type>().values());
+    let mut rows: Vec<(i64, i64, i64, u32)> = (0..ids.len())
+        .filter(|&i| table.fate[i] == KEPT)
+        .map(|i| (ids[i], day(i), key.map_or(0, |k| k[i]), i as u32))
+        .collect();
+    rows.sort_unstable();
+    UInt32Array::from_iter_values(rows.into_iter().map(|r| r.3))
+}
+
+/// Ids and dates as differences: they rarely repeat enough for a dictionary to pay.
+fn encodings(spec: &TableSpec, properties: WriterPropertiesBuilder) -> WriterPropertiesBuilder {
+    let mut properties = properties;
+    for field in &spec.fields {
+        let id = field.name == "person_id" || spec.row_id_table(field).is_some();
+        if id || matches!(field.kind, FieldKind::Date | FieldKind::Timestamp) {
+            let column = ColumnPath::from(field.name);
+            properties = properties
+                .set_column_dictionary_enabled(column.clone(), false)
+                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
+        }
+    }
+    properties
+}
+
+fn tags(table: &str) -> FileTags {
+    FileTags { tier: "quality".into(), table: table.into(), callset: None, date_basis: "true" }
+}
+
+fn write(part: u32, table: &Table, job: &Job) -> Result<(), Error> {
+    let name = table.spec.name;
+    let rows = take_record_batch(&table.rows, &order(table)).map_err(Error::arrow(name))?;
+    let path = format!("{SITE}/{name}/part-{part:04}.parquet");
+    let properties = encodings(&table.spec, properties(&tags(name), &[])).build();
+    let mut file = TableFile::create(&job.out, &path, rows.schema(), tags(name), properties)?;
+    file.write(&rows)?;
+    file.finish()?;
+    Ok(())
+}
+
+/// The rows that rules remove, as they were read but for values that earlier rules changed.
+fn write_removed(
+    part: u32,
+    table: &Table,
+    request: &Request,
+    job: &Job,
+) -> Result<Option<FileEntry>, Error> {
+    let name = table.spec.name;
+    let gone: Vec<u32> =
+        (0..table.fate.len()).filter(|&i| table.fate[i] >= FIRST_RULE).map(|i| i as u32).collect();
+    if gone.is_empty() {
+        return Ok(None);
+    }
+    let rule = |i: &u32| {
+        let number = usize::from(table.fate[*i as usize] - FIRST_RULE);
+        request.rules.list[number].id.as_str()
+    };
+    let rules: ArrayRef = Arc::new(StringArray::from_iter_values(gone.iter().map(rule)));
+    let sites = gone.iter().map(|i| i64::from(table.site[*i as usize]));
+    let sites: ArrayRef = Arc::new(Int64Array::from_iter_values(sites));
+    let rows = take_record_batch(&table.rows, &UInt32Array::from(gone.clone()));
+    let rows = rows.map_err(Error::arrow(name))?;
+    let lead = [("rule_id", DataType::Utf8), ("extract", DataType::Int64)]
+        .map(|(name, kind)| Arc::new(Field::new(name, kind, false)));
+    let fields: Vec<_> = lead.into_iter().chain(rows.schema().fields().iter().cloned()).collect();
+    let columns: Vec<ArrayRef> =
+        [rules, sites].into_iter().chain(rows.columns().iter().cloned()).collect();
+    let schema = Arc::new(Schema::new(fields));
+    let batch = RecordBatch::try_new(schema.clone(), columns).map_err(Error::arrow(name))?;
+    let path = format!("quality/curation/removed/{name}/part-{part:04}.parquet");
+    let properties = properties(&tags(name), &[]).build();
+    let mut file = TableFile::create(&job.out, &path, schema, tags(name), properties)?;
+    file.write(&batch)?;
+    Ok(Some(file.finish()?))
+}

@@ -1,0 +1,69 @@
+//! What rules need to know of each person: birth and death.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{Date32Type, Int64Type, TimestampMicrosecondType};
+
+use super::bucket::{KEPT, Table};
+
+/// Microseconds a day.
+pub const DAY: i64 = 86_400_000_000;
+
+/// A person's birth and death, days since 1970-01-01.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Birth: `birth_datetime`, else year, month and day with 1 for what is not known.
+    pub birth: Option<i32>,
+    /// Year of birth.
+    pub birth_year: Option<i64>,
+    /// Death: the earliest date of the rows of `death` that are left.
+    pub death: Option<i32>,
+}
+
+fn civil(year: i64, month: i64, day: i64) -> Option<i32> {
+    let date = jiff::civil::Date::new(
+        i16::try_from(year).ok()?,
+        i8::try_from(month).ok()?,
+        i8::try_from(day).ok()?,
+    );
+    let epoch = jiff::civil::date(1970, 1, 1);
+    date.ok()?.since(epoch).ok().map(|span| span.get_days())
+}
+
+/// Facts of the people of a bucket, from what is left of `person` and `death`.
+pub fn of(tables: &BTreeMap<&'static str, Table>) -> BTreeMap<i64, Facts> {
+    let mut facts: BTreeMap<i64, Facts> = BTreeMap::new();
+    if let Some(table) = tables.get("person") {
+        let int =
+            |name: &str| table.rows.column_by_name(name).map(|c| c.as_primitive::<Int64Type>());
+        let at = |name: &str, i: usize| int(name).filter(|c| c.is_valid(i)).map(|c| c.value(i));
+        let times = table.rows.column_by_name("birth_datetime");
+        let times = times.map(|c| c.as_primitive::<TimestampMicrosecondType>());
+        for i in (0..table.rows.num_rows()).filter(|&i| table.fate[i] == KEPT) {
+            let Some(person) = at("person_id", i) else { continue };
+            let year = at("year_of_birth", i);
+            let parts = year.and_then(|y| {
+                let (month, day) = (at("month_of_birth", i), at("day_of_birth", i));
+                civil(y, month.unwrap_or(1), day.filter(|_| month.is_some()).unwrap_or(1))
+            });
+            let time = times.filter(|t| t.is_valid(i)).map(|t| t.value(i).div_euclid(DAY) as i32);
+            let fact = facts.entry(person).or_default();
+            (fact.birth, fact.birth_year) = (time.or(parts), year);
+        }
+    }
+    if let Some(table) = tables.get("death") {
+        let person = table.rows.column_by_name("person_id").map(|c| c.as_primitive::<Int64Type>());
+        let date = table.rows.column_by_name("death_date").map(|c| c.as_primitive::<Date32Type>());
+        if let (Some(person), Some(date)) = (person, date) {
+            for i in
+                (0..table.rows.num_rows()).filter(|&i| table.fate[i] == KEPT && date.is_valid(i))
+            {
+                let fact = facts.entry(person.value(i)).or_default();
+                let day = date.value(i);
+                fact.death = Some(fact.death.map_or(day, |d| d.min(day)));
+            }
+        }
+    }
+    facts
+}

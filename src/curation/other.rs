@@ -1,0 +1,55 @@
+//! Tables that are about no person: places, providers, notes on the source. Copied, extract by extract.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::{Error, Request, SITE, spill};
+use crate::engine::parquet::{FileTags, TableFile, properties};
+use crate::engine::{Job, TableLedger};
+use crate::error::IoError;
+use crate::omop::{ExtractTable, TableSpec};
+
+/// Copies them; with their books.
+pub fn copy(
+    request: &Request,
+    tables: &BTreeMap<&'static str, TableSpec>,
+    job: &Job,
+) -> Result<(Vec<ExtractTable>, Vec<TableLedger>), Error> {
+    let (mut made, mut books) = (Vec::new(), Vec::new());
+    let several = request.extracts.len() > 1;
+    for (name, spec) in tables.iter().filter(|(_, t)| !t.person_field) {
+        let mut ledger = TableLedger::new(format!("curated/{name}"));
+        let tags = FileTags {
+            tier: "quality".into(),
+            table: (*name).to_owned(),
+            callset: None,
+            date_basis: "true",
+        };
+        let (path, schema) = (format!("{SITE}/{name}.parquet"), spec.schema());
+        let properties = properties(&tags, &[]).build();
+        let mut file = TableFile::create(&job.out, &path, schema.clone(), tags, properties)?;
+        for (site, extract) in request.extracts.iter().enumerate() {
+            for source in extract.files(name) {
+                let broken = |error| Error::Parquet { file: source.clone(), source: error };
+                let open = File::open(&source).map_err(IoError::at("opening", &source))?;
+                let reader = ParquetRecordBatchReaderBuilder::try_new(open)
+                    .and_then(|builder| builder.build())
+                    .map_err(broken)?;
+                for batch in reader {
+                    job.check()?;
+                    let batch = batch.map_err(|e| broken(e.into()))?;
+                    ledger.rows_in += batch.num_rows() as u64;
+                    file.write(&spill::conform(&batch, spec, &schema, several.then_some(site))?)?;
+                }
+            }
+        }
+        let entry = file.finish()?;
+        ledger.rows_out = entry.rows.unwrap_or(0);
+        let rows = ledger.rows_out;
+        books.push(ledger);
+        made.push(ExtractTable { name: (*name).to_owned(), path, rows, parts: 0 });
+    }
+    Ok((made, books))
+}
