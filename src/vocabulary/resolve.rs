@@ -89,7 +89,7 @@ impl Vocabulary {
             job.check()?;
             let [include, exclude] =
                 [&set.include, &set.exclude].map(|items| self.items(items, &codes));
-            let numbers = &include.numbers - &exclude.numbers;
+            let numbers = include - exclude;
             let mut concepts: RoaringTreemap =
                 numbers.iter().map(|n| self.ids.id(n).cast_unsigned()).collect();
             concepts.optimize();
@@ -100,12 +100,12 @@ impl Vocabulary {
     }
 
     /// What items stand for together.
-    fn items(&self, items: &[Item], codes: &Codes) -> Numbers {
+    fn items(&self, items: &[Item], codes: &Codes) -> RoaringBitmap {
         let mut all = RoaringBitmap::new();
         for item in items {
             all |= self.item(item, codes);
         }
-        Numbers { numbers: all }
+        all
     }
 
     /// The numbers of what one item stands for.
@@ -140,10 +140,6 @@ impl Vocabulary {
         }
         numbers
     }
-}
-
-struct Numbers {
-    numbers: RoaringBitmap,
 }
 
 /// The ids an item states, by id or by code.
