@@ -33,3 +33,8 @@ pub use resolve::{Resolution, ResolvedSet};
 pub use set::{CodeList, ConceptSet, ConceptSets, Item};
 pub use unmapped::{FieldCoverage, MAX_TEXT, Unmapped, UnmappedRequest, unmapped};
 pub use usage::concepts_in_use;
+
+/// `name` in `folder`; a report's folder may be the root itself.
+fn below(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}

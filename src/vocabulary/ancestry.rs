@@ -3,11 +3,14 @@
 //! Two passes over the file: one counts the pairs of each ancestor, the next puts each descendant into its
 //! ancestor's row. Nothing else of the table is held.
 
-use arrow::array::Array;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+
+use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;
 
 use super::ids::IdIndex;
-use super::scan::{Scan, ints};
+use super::scan::{Scan, ints, rows};
 use super::{Error, Notes};
 use crate::engine::Job;
 
@@ -32,22 +35,37 @@ impl Ancestry {
         job: &Job,
         notes: &mut Notes,
     ) -> Result<Self, Error> {
-        let mut starts = count(scan, ids, job, notes)?;
-        let total = starts.last().copied().unwrap_or(0) as usize;
-        let mut descendants = vec![0u32; total];
+        let starts = count(scan, ids, job, notes)?;
+        let total = starts.last().map_or(0, |n| n.load(Relaxed)) as usize;
+        let mut descendants = Vec::new();
+        descendants.resize_with(total, AtomicU32::default);
         // `starts[a + 1]` is where the next descendant of `a` goes; at the end it is where `a + 1` starts.
-        let mut put = 0;
-        each_pair(scan, ids, job, |ancestor, descendant| {
-            let at = &mut starts[ancestor as usize + 1];
-            let slot = descendants.get_mut(*at as usize).ok_or(Error::Torn { table: TABLE })?;
-            *slot = descendant;
-            *at += 1;
-            put += 1;
-            Ok(())
-        })?;
+        // The order within a row depends on the threads until the row is sorted.
+        let put = scan.fold(
+            job,
+            || 0,
+            |put, batch| {
+                each_run(batch, |id, rows| {
+                    let ancestor = ids.number(id).ok_or_else(torn)?;
+                    let next = &starts[ancestor as usize + 1];
+                    for descendant in rows {
+                        let number = ids.number(descendant).ok_or_else(torn)?;
+                        let slot = next.fetch_add(1, Relaxed) as usize;
+                        descendants.get(slot).ok_or_else(torn)?.store(number, Relaxed);
+                        *put += 1;
+                    }
+                    Ok(())
+                })
+            },
+            |a, b| a + b,
+        )?;
         if put != total {
-            return Err(Error::Torn { table: TABLE });
+            return Err(torn());
         }
+        // Both collect in place.
+        let mut starts: Vec<u32> = starts.into_iter().map(AtomicU32::into_inner).collect();
+        let mut descendants: Vec<u32> =
+            descendants.into_iter().map(AtomicU32::into_inner).collect();
         starts.pop();
         sort_rows(&starts, 0, &mut descendants);
         let mut ancestry = Self { starts, descendants };
@@ -92,52 +110,69 @@ impl Ancestry {
     }
 }
 
+fn torn() -> Error {
+    Error::Torn { table: TABLE }
+}
+
 /// Starts of the rows, shifted by one: `[0, 0, n0, n0 + n1, ..., total]`.
-fn count(scan: &Scan<'_>, ids: &IdIndex, job: &Job, notes: &mut Notes) -> Result<Vec<u32>, Error> {
-    let mut starts = vec![0u32; ids.len() + 2];
-    let mut pairs = 0u64;
-    notes.null_rows += each_pair(scan, ids, job, |ancestor, _| {
-        starts[ancestor as usize + 2] += 1;
-        pairs += 1;
-        // A count would wrap beyond this.
-        if pairs < u64::from(u32::MAX) { Ok(()) } else { Err(Error::TooMany { table: TABLE }) }
-    })?;
+fn count(
+    scan: &Scan<'_>,
+    ids: &IdIndex,
+    job: &Job,
+    notes: &mut Notes,
+) -> Result<Vec<AtomicU32>, Error> {
+    if rows(scan.files)? >= u64::from(u32::MAX) {
+        return Err(Error::TooMany { table: TABLE });
+    }
+    let mut starts = Vec::new();
+    starts.resize_with(ids.len() + 2, AtomicU32::default);
+    notes.null_rows += scan.fold(
+        job,
+        || 0,
+        |nulls, batch| {
+            let (mut read, all) = (0, batch[0].len());
+            each_run(batch, |id, rows| {
+                let count = rows.count();
+                read += count;
+                let ancestor = ids.number(id).ok_or_else(torn)?;
+                // Rows of the table are fewer than 2^32.
+                starts[ancestor as usize + 2].fetch_add(count as u32, Relaxed);
+                Ok(())
+            })?;
+            *nulls += (all - read) as u64;
+            Ok(())
+        },
+        |a, b| a + b,
+    )?;
     let mut sum = 0;
     for start in &mut starts {
-        sum += *start;
-        *start = sum;
+        sum += *start.get_mut();
+        *start.get_mut() = sum;
     }
     Ok(starts)
 }
 
-/// Hands every pair to `each` as numbers. Gives the rows left out because an id is null.
-fn each_pair(
-    scan: &Scan<'_>,
-    ids: &IdIndex,
-    job: &Job,
-    mut each: impl FnMut(u32, u32) -> Result<(), Error>,
-) -> Result<u64, Error> {
-    let mut null_rows = 0;
-    let mut last = (i64::MIN, 0);
-    scan.each(job, |batch| {
-        let (ancestor, descendant) = (ints(&batch[0]), ints(&batch[1]));
-        let nulls = ancestor.null_count() + descendant.null_count() > 0;
-        for row in 0..ancestor.len() {
-            if nulls && (ancestor.is_null(row) || descendant.is_null(row)) {
-                null_rows += 1;
-                continue;
-            }
-            let number = |id| ids.number(id).ok_or(Error::Torn { table: TABLE });
-            // Files are often in order of the ancestor.
-            let id = ancestor.value(row);
-            if last.0 != id {
-                last = (id, number(id)?);
-            }
-            each(last.1, number(descendant.value(row))?)?;
+/// Hands the descendants of every run of rows with one ancestor to `each`; rows with a null are left out.
+fn each_run(
+    batch: &[ArrayRef],
+    mut each: impl FnMut(i64, &mut dyn Iterator<Item = i64>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let (ancestor, descendant) = (ints(&batch[0]), ints(&batch[1]));
+    let nulls = ancestor.null_count() + descendant.null_count() > 0;
+    let mut start = 0;
+    while start < ancestor.len() {
+        let id = ancestor.value(start);
+        let same = |row: &usize| ancestor.value(*row) == id;
+        let end = (start + 1..ancestor.len()).find(|row| !same(row)).unwrap_or(ancestor.len());
+        let valid = |row: &usize| !nulls || ancestor.is_valid(*row) && descendant.is_valid(*row);
+        let mut rows = (start..end).filter(valid).map(|row| descendant.value(row)).peekable();
+        // The value behind a null says nothing.
+        if rows.peek().is_some() {
+            each(id, &mut rows)?;
         }
-        Ok(())
-    })?;
-    Ok(null_rows)
+        start = end;
+    }
+    Ok(())
 }
 
 /// Sorts each row of `descendants`, which starts at `base`; halves go to other threads.

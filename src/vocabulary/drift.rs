@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::index::table_rows;
-use super::{Concept, ConceptSets, Error, IdSet, Load, Resolution, Vocabulary};
+use super::{Concept, ConceptSets, Error, IdSet, Load, Resolution, Vocabulary, below};
 use crate::engine::{FileEntry, Job, Ledger, StageOutput, TableLedger, parquet};
 use crate::omop::SiteExtract;
 
@@ -146,7 +146,7 @@ fn scope(
 }
 
 fn write_summary(request: &DriftRequest<'_>, drift: &Drift, job: &Job) -> Result<FileEntry, Error> {
-    let path = format!("{}/drift.json", request.folder);
+    let path = below(&request.folder, "drift.json");
     let mut json = serde_json::to_vec_pretty(drift).unwrap_or_default();
     json.push(b'\n');
     Ok(parquet::write_bytes(&job.out, &path, "quality", "vocabulary/drift_summary", &json)?)

@@ -177,7 +177,8 @@ impl Facts {
                 notes.null_rows += 1;
                 continue;
             }
-            let n = ids.number(id.value(row)).ok_or(Error::Torn { table: "concept" })? as usize;
+            let n =
+                ids.number(id.value(row)).ok_or_else(|| Error::Torn { table: "concept" })? as usize;
             if self.flags[n] & KNOWN != 0 {
                 notes.duplicate_concepts += 1;
                 continue;

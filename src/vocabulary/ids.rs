@@ -7,6 +7,8 @@
 
 use std::collections::BTreeSet;
 
+use arrow::array::{Array, Int64Array};
+
 const PAGE_BITS: u32 = 16;
 const PAGES: usize = 1 << 16;
 const WORDS: usize = 1 << (PAGE_BITS - 6);
@@ -28,6 +30,7 @@ pub struct IdSet {
 
 impl IdSet {
     /// Puts `id` into the set.
+    #[inline]
     pub fn insert(&mut self, id: i64) {
         let Ok(small) = u32::try_from(id) else {
             self.others.insert(id);
@@ -38,6 +41,21 @@ impl IdSet {
             self.pages.resize_with(page + 1, || None);
         }
         self.pages[page].get_or_insert_with(|| Box::new([0; WORDS]))[word] |= bit;
+    }
+
+    /// Puts the values of a column into the set; nulls are left out.
+    pub(super) fn insert_all(&mut self, column: &Int64Array) {
+        let mut last = None;
+        if column.null_count() > 0 {
+            column.iter().flatten().for_each(|id| self.insert(id));
+            return;
+        }
+        for &id in column.values() {
+            if last != Some(id) {
+                self.insert(id);
+                last = Some(id);
+            }
+        }
     }
 
     /// Whether `id` is in the set.
@@ -164,6 +182,7 @@ pub struct IdIndex {
 
 impl IdIndex {
     /// The number of `id`.
+    #[inline]
     pub fn number(&self, id: i64) -> Option<u32> {
         let Ok(small) = u32::try_from(id) else {
             let at = self.others.binary_search(&id).ok()?;

@@ -341,18 +341,23 @@ impl Tables<'_> {
         let mut ids = IdSet::default();
         let columns = &facts::COLUMNS[..1];
         Scan { columns, ..self.concepts() }.each(self.job, |batch| {
-            ints(&batch[0]).iter().flatten().for_each(|id| ids.insert(id));
+            ids.insert_all(ints(&batch[0]));
             Ok(())
         })?;
-        self.ancestors().each(self.job, |batch| {
-            let mut last = None;
-            for id in batch.iter().flat_map(|column| ints(column).iter().flatten()) {
-                if last.replace(id) != Some(id) {
-                    ids.insert(id);
-                }
-            }
-            Ok(())
-        })?;
+        let ancestors = self.ancestors().fold(
+            self.job,
+            IdSet::default,
+            |ids, batch| {
+                batch.iter().for_each(|column| ids.insert_all(ints(column)));
+                Ok(())
+            },
+            |mut a, b| {
+                a.union(&b);
+                a
+            },
+        )?;
+        ids.union(&ancestors);
+        drop(ancestors);
         self.relationships().each(self.job, |batch| {
             each_valid(batch, |_, from, to| {
                 ids.insert(from);

@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Int64Type};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::reader::{FileReader, SerializedFileReader};
+use rayon::prelude::*;
 
 use super::Error;
 use crate::engine::Job;
@@ -34,12 +35,37 @@ impl Scan<'_> {
         job: &Job,
         mut each: impl FnMut(&[ArrayRef]) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.files.iter().try_for_each(|file| self.file(file, job, &mut each))
+        self.files.iter().try_for_each(|file| self.read(file, None, job, &mut each))
     }
 
-    fn file(
+    /// Hands every batch to `each` in no particular order, on the threads of the current pool. Every
+    /// result of `start` takes the batches of some row groups; `join` puts them together.
+    pub fn fold<T: Send>(
+        &self,
+        job: &Job,
+        start: impl Fn() -> T + Sync + Send,
+        each: impl Fn(&mut T, &[ArrayRef]) -> Result<(), Error> + Sync + Send,
+        join: impl Fn(T, T) -> T + Sync + Send,
+    ) -> Result<T, Error> {
+        let mut groups = Vec::new();
+        for path in self.files {
+            let file = File::open(path).map_err(IoError::at("opening", path))?;
+            let reader = SerializedFileReader::new(file)
+                .map_err(|source| Error::Parquet { file: path.clone(), source })?;
+            groups.extend((0..reader.metadata().num_row_groups()).map(|group| (path, group)));
+        }
+        let one = |mut state: T, &(path, group): &(&PathBuf, usize)| {
+            self.read(path, Some(group), job, &mut |batch| each(&mut state, batch))?;
+            Ok(state)
+        };
+        let folded = groups.par_iter().try_fold(&start, one);
+        folded.try_reduce(&start, |a, b| Ok(join(a, b)))
+    }
+
+    fn read(
         &self,
         path: &Path,
+        group: Option<usize>,
         job: &Job,
         each: &mut impl FnMut(&[ArrayRef]) -> Result<(), Error>,
     ) -> Result<(), Error> {
@@ -56,7 +82,10 @@ impl Scan<'_> {
             roots.push(at);
         }
         let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-        let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
+        let mut reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
+        if let Some(group) = group {
+            reader = reader.with_row_groups(vec![group]);
+        }
         for batch in reader.build().map_err(broken)? {
             job.check()?;
             let batch = batch.map_err(|e| broken(e.into()))?;

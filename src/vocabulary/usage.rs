@@ -35,15 +35,7 @@ pub fn concepts_in_use(site: &SiteExtract, job: &Job) -> Result<IdSet, Error> {
             let mut used = IdSet::default();
             let files = std::slice::from_ref(file);
             Scan { table, files, columns }.each(job, |batch| {
-                for column in batch {
-                    let mut last = 0;
-                    for id in ints(column).iter().flatten() {
-                        if id != last {
-                            used.insert(id);
-                            last = id;
-                        }
-                    }
-                }
+                batch.iter().for_each(|column| used.insert_all(ints(column)));
                 Ok(())
             })?;
             all.lock().unwrap_or_else(std::sync::PoisonError::into_inner).union(&used);

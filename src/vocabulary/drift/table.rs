@@ -9,7 +9,7 @@ use super::rows::{Row, rows};
 use super::{CHUNK, Drift, DriftRequest, SetDrift, Sides};
 use crate::engine::parquet::{FileTags, TableFile, properties};
 use crate::engine::{FileEntry, Job};
-use crate::vocabulary::{Error, IdSet, Resolution};
+use crate::vocabulary::{Error, IdSet, Resolution, below};
 
 fn create(
     request: &DriftRequest<'_>,
@@ -24,7 +24,7 @@ fn create(
         date_basis: "none",
     };
     let properties = properties(&tags, &[0, 1]).build();
-    let path = format!("{}/{name}.parquet", request.folder);
+    let path = below(&request.folder, &format!("{name}.parquet"));
     Ok(TableFile::create(&job.out, &path, schema.clone(), tags, properties)?)
 }
 

@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use super::{Error, FieldSources, Source, UnmappedRequest};
 use crate::engine::parquet::{FileTags, TableFile, properties};
 use crate::engine::{FileEntry, Job};
+use crate::vocabulary::below;
 
 fn schema() -> SchemaRef {
     let text = |name, nullable| Field::new(name, DataType::Utf8, nullable);
@@ -43,7 +44,7 @@ pub(super) fn write(
         callset: None,
         date_basis: "none",
     };
-    let path = format!("{}/unmapped.parquet", request.folder);
+    let path = below(&request.folder, "unmapped.parquet");
     let properties = properties(&tags, &[]).build();
     let mut file = TableFile::create(&job.out, &path, schema(), tags, properties)?;
     for field in found {
