@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use programme::{Programme, Said, strata, tables_below};
 use serde_json::Value;
 
-const VERBS: [&str; 12] = [
+const VERBS: [&str; 13] = [
     "init",
     "validate",
     "plan",
@@ -20,6 +20,7 @@ const VERBS: [&str; 12] = [
     "explain",
     "verify",
     "query",
+    "vocabulary",
     "schema",
     "synth",
     "completions",
