@@ -307,6 +307,8 @@ pub enum SchemaName {
     Tier,
     /// Policy files of the Public tier.
     Public,
+    /// Files of concept sets.
+    ConceptSets,
 }
 
 /// Arguments of `synth`.

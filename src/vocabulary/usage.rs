@@ -11,6 +11,13 @@ use super::{Error, IdSet};
 use crate::engine::Job;
 use crate::omop::{SiteExtract, cdm, is_vocabulary};
 
+/// A file and its concept columns.
+struct Task<'a> {
+    table: &'a str,
+    file: PathBuf,
+    columns: Vec<(&'a str, DataType)>,
+}
+
 /// Every concept id in a concept column of a record table of `site`, 0 not among them.
 ///
 /// Memory: 8 KB for every 65,536 consecutive ids of which some are in use, once a thread.
@@ -18,7 +25,7 @@ use crate::omop::{SiteExtract, cdm, is_vocabulary};
 /// # Errors
 /// When a table cannot be read.
 pub fn concepts_in_use(site: &SiteExtract, job: &Job) -> Result<IdSet, Error> {
-    let mut tasks: Vec<(&str, PathBuf, Vec<(&str, DataType)>)> = Vec::new();
+    let mut tasks = Vec::new();
     let tables = site.extract.tables.iter().filter(|t| !is_vocabulary(&t.name));
     for table in tables {
         let Some(spec) = cdm(site.extract.cdm).table(&table.name) else { continue };
@@ -27,11 +34,12 @@ pub fn concepts_in_use(site: &SiteExtract, job: &Job) -> Result<IdSet, Error> {
         if columns.is_empty() {
             continue;
         }
-        tasks.extend(site.files(&table.name).into_iter().map(|f| (spec.name, f, columns.clone())));
+        let files = site.files(&table.name).into_iter();
+        tasks.extend(files.map(|file| Task { table: spec.name, file, columns: columns.clone() }));
     }
     let all = Mutex::new(IdSet::default());
     let run = || {
-        tasks.par_iter().try_for_each(|(table, file, columns)| {
+        tasks.par_iter().try_for_each(|Task { table, file, columns }| {
             let mut used = IdSet::default();
             let files = std::slice::from_ref(file);
             Scan { table, files, columns }.each(job, |batch| {
