@@ -138,7 +138,7 @@ fn schemas_are_those_committed() {
     fs::write(folder.path().join("tier.json"), "{}").unwrap();
     let check = ["schema", "--dir", ".", "--check", "--log-format", "json"];
     strata(folder.path(), check).refused("cli::schema_drift", &["tier.json"]);
-    for name in ["workflow", "tier", "public", "concept_sets"] {
+    for name in ["workflow", "tier", "public", "concept-sets"] {
         let schema = strata(here(), ["schema", name]).done().json();
         assert!(schema["properties"].is_object(), "{name}");
     }
