@@ -4,8 +4,9 @@
     python3 benches/vocabulary.py --strata target/release/strata
 
 Makes a synthetic vocabulary (a full one may not be handed on) of 8 million concepts, 81 million ancestor
-pairs in no order and 8 million mappings (and as many other relations), as typed Parquet, and runs `strata vocabulary resolve` on it;
-DuckDB answers the same question beside it and the answers must be equal. Needs Python with duckdb.
+pairs in no order and 8 million mappings (and as many other relations), as typed Parquet, and runs
+`strata vocabulary resolve` on it; DuckDB answers the same question beside it and the answers must be equal.
+Needs Python with duckdb.
 """
 
 import argparse
