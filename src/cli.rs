@@ -17,6 +17,7 @@ mod status;
 mod synth;
 mod validate;
 mod verify;
+mod vocabulary;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ pub fn main() -> ExitCode {
         Verb::Explain(verb) => explain::explain(verb),
         Verb::Verify(verb) => verify::verify(verb),
         Verb::Query(verb) => query::query(verb),
+        Verb::Vocabulary(verb) => vocabulary::vocabulary(verb, &args),
         Verb::Schema(verb) => schema::schema(verb),
         Verb::Synth(verb) => synth::synth(verb, &args),
         Verb::Completions(verb) => man::completions(verb),

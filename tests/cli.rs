@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use programme::{Programme, Said, strata, tables_below};
 use serde_json::Value;
 
-const VERBS: [&str; 12] = [
+const VERBS: [&str; 13] = [
     "init",
     "validate",
     "plan",
@@ -20,6 +20,7 @@ const VERBS: [&str; 12] = [
     "explain",
     "verify",
     "query",
+    "vocabulary",
     "schema",
     "synth",
     "completions",
@@ -137,7 +138,7 @@ fn schemas_are_those_committed() {
     fs::write(folder.path().join("tier.json"), "{}").unwrap();
     let check = ["schema", "--dir", ".", "--check", "--log-format", "json"];
     strata(folder.path(), check).refused("cli::schema_drift", &["tier.json"]);
-    for name in ["workflow", "tier", "public"] {
+    for name in ["workflow", "tier", "public", "concept-sets"] {
         let schema = strata(here(), ["schema", name]).done().json();
         assert!(schema["properties"].is_object(), "{name}");
     }

@@ -62,6 +62,8 @@ pub enum Verb {
     Verify(Verify),
     /// Count genotypes of a release in any group of its samples, or list carriers. Controlled-tier data.
     Query(Query),
+    /// Resolve concept sets, or compare two versions of the vocabulary.
+    Vocabulary(super::vocabulary::args::Vocabulary),
     /// Print a JSON Schema, or write all of them.
     Schema(Schema),
     /// Make a synthetic programme: VCF, OMOP, surveys, roster, maps and vocabulary.
@@ -305,6 +307,8 @@ pub enum SchemaName {
     Tier,
     /// Policy files of the Public tier.
     Public,
+    /// Files of concept sets.
+    ConceptSets,
 }
 
 /// Arguments of `synth`.

@@ -44,6 +44,11 @@ fn reference() -> String {
             let title = format!("strata {}", verb.get_name());
             let mut verb = verb.clone().term_width(100);
             section(&title, verb.render_help().to_string());
+            for part in verb.get_subcommands_mut().filter(|part| part.get_name() != "help") {
+                let title = format!("{title} {}", part.get_name());
+                let mut part = part.clone().term_width(100);
+                section(&title, part.render_help().to_string());
+            }
         }
     }
     text

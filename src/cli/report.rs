@@ -9,6 +9,7 @@ use super::signal;
 use crate::config::Diagnostic;
 use crate::error::Coded;
 use crate::pipeline;
+use crate::vocabulary;
 
 /// Why a verb failed.
 pub struct Failure {
@@ -33,6 +34,23 @@ impl Failure {
             help: None,
             places: Vec::new(),
             exit: 2,
+        }
+    }
+
+    /// An error of a module that the pipeline does not run.
+    fn coded(error: &impl Coded) -> Self {
+        let exit = if error.is_unexpected() { 2 } else { 1 };
+        let (code, message) = (error.code().to_owned(), error.to_string());
+        Self { code, message, help: error.help(), places: Vec::new(), exit }
+    }
+}
+
+impl From<vocabulary::Error> for Failure {
+    fn from(error: vocabulary::Error) -> Self {
+        match error {
+            vocabulary::Error::Config(e) => e.into(),
+            vocabulary::Error::Cancelled(e) => pipeline::Error::from(e).into(),
+            other => Self::coded(&other),
         }
     }
 }
@@ -67,6 +85,7 @@ through_pipeline!(
     crate::config::Error,
     crate::release::Error,
     crate::error::IoError,
+    crate::omop::Error,
     pipeline::query::TableError
 );
 

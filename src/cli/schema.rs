@@ -10,6 +10,7 @@ use super::print_line;
 use super::report::Failure;
 use crate::config::{PublicPolicy, TierPolicy, Workflow};
 use crate::error::IoError;
+use crate::vocabulary::ConceptSets;
 
 pub fn schema(verb: &Schema) -> Result<ExitCode, Failure> {
     if let Some(name) = verb.name {
@@ -39,6 +40,7 @@ fn file_name(name: SchemaName) -> &'static Path {
         SchemaName::Workflow => "workflow.json",
         SchemaName::Tier => "tier.json",
         SchemaName::Public => "public.json",
+        SchemaName::ConceptSets => "concept_sets.json",
     })
 }
 
@@ -47,6 +49,7 @@ fn text(name: SchemaName) -> Result<String, Failure> {
         SchemaName::Workflow => schemars::schema_for!(Workflow),
         SchemaName::Tier => schemars::schema_for!(TierPolicy),
         SchemaName::Public => schemars::schema_for!(PublicPolicy),
+        SchemaName::ConceptSets => schemars::schema_for!(ConceptSets),
     };
     let mut text = serde_json::to_string_pretty(&schema).map_err(Failure::internal)?;
     text.push('\n');

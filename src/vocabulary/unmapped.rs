@@ -1,0 +1,237 @@
+//! Codes without a standard concept, by frequency.
+//!
+//! A row of a record table is unmapped in a field `x_concept_id` when that is 0, or null beside a source
+//! value or a source concept. Its source is the concept in `x_source_concept_id` when there is one, else
+//! the text in `x_source_value`. The counts are exact; the plans spill, so that any number of distinct
+//! values takes bounded memory.
+//!
+//! A source value can hold anything. Only values of at most [`MAX_TEXT`] characters that occur for at
+//! least `min_persons` persons are written; the rows of all others are summed as one row of kind `other`.
+//! A source concept that the vocabulary knows is a code and always written.
+
+mod plan;
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+use futures::StreamExt;
+use serde::Serialize;
+
+use super::{Error, IdSet, Standard, Validity, Vocabulary};
+use crate::engine::session::{runtime, session};
+use crate::engine::{Job, Ledger, StageOutput, TableLedger};
+use crate::error::IoError;
+use crate::omop::{SiteExtract, cdm, is_vocabulary};
+use plan::{Kind, Pair};
+
+/// Longest source value written, in characters: the width that the CDM gives `*_source_value`.
+pub const MAX_TEXT: i32 = 50;
+
+/// What to report on.
+pub struct UnmappedRequest<'a> {
+    /// The records; rows in any order, one extract of any number of sites.
+    pub extract: &'a SiteExtract,
+    /// Says which codes source concepts stand for and what they map to by now.
+    pub vocabulary: Option<&'a Vocabulary>,
+    /// Persons that a source value must occur for to be written; 20 is the sensible number.
+    pub min_persons: u32,
+    /// Folder of the report below `job.out`, e.g. `quality/vocabulary`.
+    pub folder: String,
+}
+
+/// How well a field is mapped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldCoverage {
+    /// CDM table.
+    pub table: &'static str,
+    /// Concept field.
+    pub field: &'static str,
+    /// Rows of the table.
+    pub rows: u64,
+    /// Rows where the field is 0.
+    pub rows_zero: u64,
+    /// Rows where the field is null beside a source.
+    pub rows_null: u64,
+}
+
+/// The report.
+#[derive(Debug, Clone)]
+pub struct Unmapped {
+    /// Every field looked at, by table and in its order.
+    pub coverage: Vec<FieldCoverage>,
+    /// The file `<folder>/unmapped.parquet` and its books: rows in = unmapped rows of the records = rows
+    /// of the report's sources.
+    pub output: StageOutput,
+}
+
+/// One source of a field.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Source {
+    kind: Kind,
+    concept: Option<i64>,
+    text: Option<String>,
+    values: u64,
+    rows: u64,
+    rows_null: u64,
+    persons: Option<u64>,
+}
+
+/// Counts the unmapped rows of every field of `request.extract` that has a source and writes
+/// `<folder>/unmapped.parquet`: `table, field, kind (concept, value, none, other), source_vocabulary,
+/// source_concept_id, source_code, values, rows, rows_null, persons, suggested_concept_ids`, by table and
+/// field, the most frequent first. Tables without `person_id` are not looked at.
+///
+/// # Errors
+/// When a table cannot be read or the report not written.
+pub fn unmapped(request: &UnmappedRequest<'_>, job: &Job) -> Result<Unmapped, Error> {
+    let failed = |source| IoError { action: "starting", path: job.scratch.clone(), source };
+    std::fs::create_dir_all(&job.scratch).map_err(failed)?;
+    let runtime = runtime(job).map_err(failed)?;
+    let found = runtime.block_on(all_fields(request, job))?;
+    let names = match request.vocabulary {
+        Some(vocabulary) => {
+            let used = found.iter().flat_map(|f| &f.sources).filter_map(|s| s.concept);
+            vocabulary.names(&used.collect::<IdSet>(), job)?
+        }
+        None => BTreeMap::new(),
+    };
+    let file = table::write(request, job, &found, &names)?;
+    let mut ledger = TableLedger::new("vocabulary/unmapped");
+    for field in &found {
+        let unmapped = field.coverage.rows_zero + field.coverage.rows_null;
+        ledger.rows_in += unmapped;
+        ledger.rows_out += field.sources.iter().map(|s| s.rows).sum::<u64>();
+        ledger.note(&format!("{}.{}", field.coverage.table, field.coverage.field), unmapped);
+    }
+    Ok(Unmapped {
+        coverage: found.into_iter().map(|f| f.coverage).collect(),
+        output: StageOutput { ledger: Ledger(vec![ledger]), files: vec![file] },
+    })
+}
+
+/// A field and its sources, the most frequent first.
+pub(super) struct FieldSources {
+    coverage: FieldCoverage,
+    sources: Vec<Source>,
+}
+
+async fn all_fields(request: &UnmappedRequest<'_>, job: &Job) -> Result<Vec<FieldSources>, Error> {
+    let ctx = session(job).map_err(Error::query("unmapped"))?;
+    let mut found = Vec::new();
+    let names: BTreeSet<&str> =
+        request.extract.extract.tables.iter().map(|t| t.name.as_str()).collect();
+    for name in names.into_iter().filter(|name| !is_vocabulary(name)) {
+        let Some(spec) = cdm(request.extract.extract.cdm).table(name) else { continue };
+        let rows = request.extract.extract.table(name).map_or(0, |t| t.rows);
+        if !spec.person_field || rows == 0 {
+            continue;
+        }
+        for pair in plan::pairs(spec) {
+            job.check()?;
+            let coverage = FieldCoverage {
+                table: spec.name,
+                field: pair.field,
+                rows,
+                rows_zero: 0,
+                rows_null: 0,
+            };
+            let mut field = FieldSources { coverage, sources: Vec::new() };
+            field.count(&ctx, request, &pair, job).await?;
+            found.push(field);
+        }
+    }
+    Ok(found)
+}
+
+impl FieldSources {
+    async fn count(
+        &mut self,
+        ctx: &datafusion::prelude::SessionContext,
+        request: &UnmappedRequest<'_>,
+        pair: &Pair,
+        job: &Job,
+    ) -> Result<(), Error> {
+        let failed = Error::query(pair.table);
+        let urls = plan::urls(request.extract, pair.table)?;
+        let sources = plan::sources(ctx, urls, pair, request.min_persons).await.map_err(failed)?;
+        let mut batches = sources.execute_stream().await.map_err(failed)?;
+        let mut rare = BTreeMap::new();
+        while let Some(batch) = batches.next().await {
+            job.check()?;
+            self.add(&batch.map_err(failed)?, request, &mut rare);
+        }
+        self.sources.extend(rare.into_values());
+        for source in &self.sources {
+            self.coverage.rows_zero += source.rows - source.rows_null;
+            self.coverage.rows_null += source.rows_null;
+        }
+        self.sources.sort_by(|a, b| {
+            let key = |s: &Source| (s.kind, s.concept, s.text.clone());
+            b.rows.cmp(&a.rows).then_with(|| key(a).cmp(&key(b)))
+        });
+        Ok(())
+    }
+
+    /// Takes a batch of [`plan::sources`]; what is rare and not a known code goes to `rare`.
+    fn add(
+        &mut self,
+        batch: &RecordBatch,
+        request: &UnmappedRequest<'_>,
+        rare: &mut BTreeMap<Kind, Source>,
+    ) {
+        let int = |i: usize| batch.column(i).as_primitive::<Int64Type>();
+        let count = |i: usize, row| u64::try_from(int(i).value(row)).unwrap_or(0);
+        let text = batch.column(2).as_string::<i32>();
+        for row in 0..batch.num_rows() {
+            let mut source = Source {
+                kind: Kind::of(int(0).value(row)),
+                concept: int(1).is_valid(row).then(|| int(1).value(row)),
+                text: text.is_valid(row).then(|| text.value(row).to_owned()),
+                values: count(3, row),
+                rows: count(4, row),
+                rows_null: count(5, row),
+                persons: int(6).is_valid(row).then(|| count(6, row)),
+            };
+            let known = |id| request.vocabulary.is_some_and(|v| v.concept(id).is_some());
+            if source.kind == Kind::Concept
+                && !source.concept.is_some_and(known)
+                && source.persons.is_none_or(|p| p < u64::from(request.min_persons))
+            {
+                source = Source { kind: Kind::Other, concept: None, persons: None, ..source };
+            }
+            if source.kind != Kind::Other {
+                self.sources.push(source);
+                continue;
+            }
+            let other = rare.entry(Kind::Other).or_default();
+            other.kind = Kind::Other;
+            other.values += source.values;
+            other.rows += source.rows;
+            other.rows_null += source.rows_null;
+        }
+    }
+}
+
+impl Vocabulary {
+    /// The valid standard concepts to use for `id`: where it maps to, else where what replaces it maps to;
+    /// ascending.
+    pub fn standard_for(&self, id: i64) -> Vec<i64> {
+        use super::Relation::{MapsTo, PossiblyEquivalent, ReplacedBy, SameAs, WasA};
+        let usable = |id: &i64| {
+            self.concept(*id)
+                .is_some_and(|c| c.standard == Standard::Standard && c.validity == Validity::Valid)
+        };
+        let mut found: BTreeSet<i64> = self.related(id, MapsTo).filter(usable).collect();
+        for relation in [ReplacedBy, SameAs, PossiblyEquivalent, WasA] {
+            if !found.is_empty() {
+                break;
+            }
+            for other in self.related(id, relation) {
+                found.extend(self.related(other, MapsTo).chain([other]).filter(usable));
+            }
+        }
+        found.into_iter().collect()
+    }
+}
