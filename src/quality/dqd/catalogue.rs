@@ -2,8 +2,10 @@
 //!
 //! The files in `configs/quality/` state them one table, field or concept a line. They follow the
 //! threshold files of the OHDSI DataQualityDashboard (<https://github.com/OHDSI/DataQualityDashboard>,
-//! `inst/csv`, Apache-2.0), without their guidance texts, as of version 2.6 with the changes that the
-//! release notes of 2.7.0 to 2.8.4 name: no upper bound for `drug_exposure.quantity`, no
+//! `inst/csv`, Apache-2.0), without their guidance texts, as of version 2.6.0 with the changes that the
+//! release notes of 2.6.1 to 2.8.4 name: thresholds of source completeness, standard concepts of
+//! admission and discharge, more plausible units, no domain for `measurement.value_as_concept_id` and
+//! `episode.episode_object_concept_id`, no upper bound for `drug_exposure.quantity`, no
 //! `sourceValueCompleteness` for `payer_plan_period.family_source_value`, and the new
 //! `measureObservationPeriodOverlap`. Thresholds that OHDSI states as 0 for every field
 //! (`isRequired`, `cdmDatatype`, keys, domains, classes, standard concepts) are not repeated.
@@ -48,22 +50,34 @@ pub(super) enum Rule {
     Required,
     Datatype,
     PrimaryKey,
-    ForeignKey { table: &'static str, field: &'static str },
+    ForeignKey {
+        table: &'static str,
+        field: &'static str,
+    },
     Domain(&'static str),
     Class(&'static str),
     StandardValid,
     Values,
     /// Concept 0, or no concept beside a source value when `source` is given.
-    ConceptRecords { source: Option<String> },
-    SourceValues { standard: &'static str },
+    ConceptRecords {
+        source: Option<String>,
+    },
+    SourceValues {
+        standard: &'static str,
+    },
     Low(Bound),
     High(Bound),
-    After { table: &'static str, field: &'static str },
+    After {
+        table: &'static str,
+        field: &'static str,
+    },
     DuringLife,
     VisitDates,
     AfterBirth,
     BeforeDeath,
-    StartBeforeEnd { end: &'static str },
+    StartBeforeEnd {
+        end: &'static str,
+    },
     ConceptLow(f64),
     ConceptHigh(f64),
     Gender(i64),

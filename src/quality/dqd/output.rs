@@ -25,7 +25,11 @@ pub(super) fn write(
     job: &Job,
 ) -> Result<Vec<FileEntry>, Error> {
     let batch = table(results)?;
-    Ok(vec![csv_file(&batch, job)?, json_file(results, metadata, date, job)?, parquet(&batch, job)?])
+    Ok(vec![
+        csv_file(&batch, job)?,
+        json_file(results, metadata, date, job)?,
+        parquet(&batch, job)?,
+    ])
 }
 
 /// OHDSI's result table (`result_dataframe_ddl.sql`).

@@ -63,7 +63,10 @@ pub(super) fn apply(file: &Path, checks: &mut [Check]) -> Result<(), Error> {
             check.notes.clone_from(&line.notes);
         }
         if !used {
-            return Err(wrong(place, "no check is about this table, field, concept and unit".into()));
+            return Err(wrong(
+                place,
+                "no check is about this table, field, concept and unit".into(),
+            ));
         }
     }
     Ok(())

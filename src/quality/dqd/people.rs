@@ -67,15 +67,12 @@ pub(super) fn persons(files: &[PathBuf], job: &Job) -> Result<Persons, Error> {
         let at = days("person", batch, "birth_datetime")?;
         for i in 0..batch.num_rows() {
             let Some(id) = id.get(i) else { continue };
-            let by_year = |m: i64, d: i64| {
-                year.get(i).and_then(|y| civil(y, m, d)).unwrap_or(NONE)
-            };
+            let by_year = |m: i64, d: i64| year.get(i).and_then(|y| civil(y, m, d)).unwrap_or(NONE);
             let known = at.get(i).copied().unwrap_or(NONE);
             let (birth, june) = match known {
-                NONE => (
-                    by_year(month.get(i).unwrap_or(1), day.get(i).unwrap_or(1)),
-                    by_year(6, 1),
-                ),
+                NONE => {
+                    (by_year(month.get(i).unwrap_or(1), day.get(i).unwrap_or(1)), by_year(6, 1))
+                }
                 known => (known, known),
             };
             rows.push((id, birth, june, gender.get(i).unwrap_or(-1)));
@@ -135,12 +132,7 @@ pub(super) enum Keys {
 pub(super) type KeySets = BTreeMap<(&'static str, &'static str), Keys>;
 
 /// Reads the keys `field` of `table`.
-pub(super) fn keys(
-    table: &str,
-    files: &[PathBuf],
-    field: &str,
-    job: &Job,
-) -> Result<Keys, Error> {
+pub(super) fn keys(table: &str, files: &[PathBuf], field: &str, job: &Job) -> Result<Keys, Error> {
     let source = Source::open(files)?;
     let mut ids = Vec::new();
     let mut names = BTreeSet::new();
@@ -150,7 +142,8 @@ pub(super) fn keys(
             Ok(values) => ids.extend((0..batch.num_rows()).filter_map(|i| values.get(i))),
             Err(_) => {
                 let values = texts(table, batch, field)?;
-                names.extend((0..batch.num_rows()).filter_map(|i| values.get(i)).map(str::to_owned));
+                names
+                    .extend((0..batch.num_rows()).filter_map(|i| values.get(i)).map(str::to_owned));
             }
         }
         Ok(())

@@ -28,7 +28,8 @@ pub(super) fn probes<'a>(
     checks: &[&Check],
     grounds: &Grounds<'a>,
 ) -> Vec<Probe<'a>> {
-    let mut plan = Plan { grounds, probes: Vec::new(), dates: BTreeMap::new(), by: BTreeMap::new() };
+    let mut plan =
+        Plan { grounds, probes: Vec::new(), dates: BTreeMap::new(), by: BTreeMap::new() };
     for (ordinal, check) in checks.iter().enumerate() {
         plan.add(ordinal, check);
     }

@@ -51,17 +51,50 @@ pub(super) enum ConceptRule {
 pub(super) enum Probe<'a> {
     Nulls(&'static str),
     Concepts(&'static str),
-    Dates { column: &'static str, rules: Vec<(DateRule, usize)> },
+    Dates {
+        column: &'static str,
+        rules: Vec<(DateRule, usize)>,
+    },
     /// `column` is not before `earlier`; all rows count.
-    AfterColumn { column: &'static str, earlier: &'static str, check: usize },
-    StartBeforeEnd { column: &'static str, end: &'static str, check: usize },
-    Number { column: &'static str, bound: Bound, low: bool, check: usize },
-    ConceptRecords { column: &'static str, source: Option<String>, check: usize },
-    SourceValues { column: &'static str, standard: &'static str, check: usize },
-    ForeignKey { column: &'static str, keys: Option<&'a Keys>, check: usize },
+    AfterColumn {
+        column: &'static str,
+        earlier: &'static str,
+        check: usize,
+    },
+    StartBeforeEnd {
+        column: &'static str,
+        end: &'static str,
+        check: usize,
+    },
+    Number {
+        column: &'static str,
+        bound: Bound,
+        low: bool,
+        check: usize,
+    },
+    ConceptRecords {
+        column: &'static str,
+        source: Option<String>,
+        check: usize,
+    },
+    SourceValues {
+        column: &'static str,
+        standard: &'static str,
+        check: usize,
+    },
+    ForeignKey {
+        column: &'static str,
+        keys: Option<&'a Keys>,
+        check: usize,
+    },
     PrimaryKey(&'static str),
     /// Rules by concept with how often each applies (descendants may be listed twice).
-    ByConcept { column: &'static str, rules: IntMap<i64, Vec<(usize, u64)>>, by: Vec<ConceptRule>, checks: Vec<usize> },
+    ByConcept {
+        column: &'static str,
+        rules: IntMap<i64, Vec<(usize, u64)>>,
+        by: Vec<ConceptRule>,
+        checks: Vec<usize>,
+    },
     Persons,
     CodedPersons(&'static str),
     Periods,

@@ -201,7 +201,8 @@ impl<'a> Run<'a> {
         let count = match &check.rule {
             Rule::Table => Count { violated: u64::from(rows.is_none()), denominator: 1 },
             Rule::Field => {
-                let found = check.field.is_some_and(|f| facts.is_some_and(|t| t.nulls.contains_key(f)));
+                let found =
+                    check.field.is_some_and(|f| facts.is_some_and(|t| t.nulls.contains_key(f)));
                 Count { violated: u64::from(!found), denominator: 1 }
             }
             Rule::Eras => eras(seen),

@@ -212,16 +212,13 @@ pub struct Overview {
 impl Overview {
     /// Counts `results`.
     pub fn of(results: &[CheckResult]) -> Self {
-        let count = |test: &dyn Fn(&CheckResult) -> bool| {
-            results.iter().filter(|r| test(r)).count() as u64
-        };
+        let count =
+            |test: &dyn Fn(&CheckResult) -> bool| results.iter().filter(|r| test(r)).count() as u64;
         let failed = |r: &CheckResult| r.failed == 1;
         let passed = |r: &CheckResult| r.passed == 1;
         let (total, bad) = (results.len() as u64, count(&|r| failed(r) || r.is_error == 1));
         let percent = |n: u64| (n * 100 + total / 2).checked_div(total).unwrap_or(0);
-        let of = |category: &'static str| {
-            move |r: &CheckResult| r.category == category
-        };
+        let of = |category: &'static str| move |r: &CheckResult| r.category == category;
         let (pl, cf, cm) = (of("Plausibility"), of("Conformance"), of("Completeness"));
         Self {
             count_total: total,
