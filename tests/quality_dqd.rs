@@ -8,6 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::Int64Type;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 use strata::engine::Job;
 use strata::omop::{CdmVersion, ExtractRequest, Scope, SiteExtract, ingest};
@@ -220,6 +225,53 @@ fn bytes_do_not_depend_on_threads() {
     let checks = json["CheckResults"].as_array().unwrap();
     assert_eq!(json["Overview"]["countTotal"], checks.len());
     assert!(checks.iter().any(|c| c["checkId"] == "table_cdmtable_person"));
+}
+
+/// The extract with every table that has a `person_id` split by person into `parts` files.
+fn split(site: &Site, parts: i64) -> SiteExtract {
+    let root = site.root.path().join("parts");
+    let mut extract = site.tables.extract.clone();
+    for table in &mut extract.tables {
+        let file = fs::File::open(site.root.path().join(&table.path)).unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        let schema = reader.schema().clone();
+        let batches: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
+        let folder = root.join(&table.name);
+        fs::create_dir_all(&folder).unwrap();
+        let by_person = schema.index_of("person_id").ok();
+        table.parts = if by_person.is_some() { parts as u32 } else { 1 };
+        for part in 0..i64::from(table.parts) {
+            let file = fs::File::create(folder.join(format!("part-{part:04}.parquet"))).unwrap();
+            let mut writer = ArrowWriter::try_new(file, schema.clone(), None).unwrap();
+            for batch in &batches {
+                let mine = |id: Option<i64>| Some(id.unwrap_or(0).rem_euclid(parts) == part);
+                let batch = match by_person {
+                    Some(column) => {
+                        let ids = batch.column(column).as_primitive::<Int64Type>();
+                        filter_record_batch(batch, &ids.iter().map(mine).collect()).unwrap()
+                    }
+                    None => batch.clone(),
+                };
+                writer.write(&batch).unwrap();
+            }
+            writer.close().unwrap();
+        }
+        table.path.clone_from(&table.name);
+    }
+    SiteExtract { extract, root }
+}
+
+#[test]
+fn parts_by_person_give_the_same_results() {
+    let mut sites = vec![faulty().1];
+    sites.extend(shared("gibleed").map(|folder| read(&folder, CdmVersion::V5_3)));
+    for site in sites {
+        let (_out, whole) = site.check(&site.request(), 2);
+        let tables = split(&site, 3);
+        let vocabulary = Some(tables.clone());
+        let (_out, parts) = site.check(&Request { tables, vocabulary, ..site.request() }, 3);
+        assert_eq!(whole, parts);
+    }
 }
 
 fn shared(name: &str) -> Option<PathBuf> {

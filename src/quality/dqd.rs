@@ -20,6 +20,7 @@
 
 mod books;
 mod catalogue;
+mod check;
 mod columns;
 mod concepts;
 mod error;
@@ -29,6 +30,7 @@ mod overrides;
 mod people;
 mod plan;
 mod probe;
+mod rows;
 mod run;
 mod scan;
 mod verdict;

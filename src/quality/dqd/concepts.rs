@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::engine::Job;
 
 use super::books::Count;
-use super::catalogue::Rule;
+use super::check::Rule;
 use super::columns::{ints, texts};
 use super::error::Error;
 use super::lookup::IntMap;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::error::IoError;
 
-use super::catalogue::Check;
+use super::check::Check;
 use super::error::Error;
 
 /// One line of the file.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::catalogue::{Bound, Check, Rule};
+use super::check::{Bound, Check, Rule};
 use super::lookup::IntMap;
 use super::people::{KeySets, NONE, civil, epoch_days};
 use super::probe::{ConceptRule, DateRule, Probe};

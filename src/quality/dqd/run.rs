@@ -9,7 +9,7 @@ use crate::engine::Job;
 use crate::omop::{SiteExtract, cdm, is_vocabulary};
 
 use super::books::{Books, Count};
-use super::catalogue::{Check, Rule};
+use super::check::{Check, Rule};
 use super::concepts::{self, Concepts};
 use super::error::Error;
 use super::lookup::IntMap;

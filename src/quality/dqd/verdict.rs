@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::books::Count;
-use super::catalogue::{Check, Rule};
+use super::check::{Check, Rule};
 
 /// The result of one check, with OHDSI's columns; `query_text`, `warning` and `execution_time` of
 /// theirs have no meaning here and are empty or 0 in the files.
