@@ -172,8 +172,17 @@ fn what_cannot_be_checked_says_why() {
         nothing.not_applicable_reason.as_deref(),
         Some("Table DRUG_EXPOSURE does not exist.")
     );
-    let empty = find(&results, "field_plausiblevaluelow_person_birth_datetime");
-    assert_eq!(empty.not_applicable, 0);
+    let reason = |id: &str| find(&results, id).not_applicable_reason.as_deref();
+    assert_eq!(
+        reason("field_isforeignkey_person_location_id"),
+        Some("Field PERSON.LOCATION_ID is not populated.")
+    );
+    assert_eq!(reason("field_measurevaluecompleteness_person_location_id"), None);
+    assert_eq!(
+        reason("concept_plausibleunitconceptids_measurement_measurement_concept_id_3004410"),
+        Some("MEASUREMENT_CONCEPT_ID=3004410 is missing from the MEASUREMENT table.")
+    );
+    assert_eq!(reason("table_measureconditioneracompleteness_condition_era"), None);
     let error = results.iter().find(|r| r.check_name == "plausibleGenderUseDescendants").unwrap();
     assert_eq!((error.is_error, error.passed), (1, 0));
     for r in &results {

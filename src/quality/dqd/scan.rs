@@ -74,12 +74,15 @@ impl Source {
         apply: impl Fn(&mut S, &RecordBatch) -> Result<(), Error> + Sync,
     ) -> Result<Vec<S>, Error> {
         let tasks: Vec<_> = self.groups().collect();
+        let bytes = |f: usize, g: usize| self.group(f, g).compressed_size().unsigned_abs();
+        job.progress.expect(tasks.iter().map(|&(f, g)| bytes(f, g)).sum());
         let next = AtomicUsize::new(0);
         let work = || -> Result<S, Error> {
             let mut state = new();
             while let Some(&(file, group)) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
                 job.check()?;
                 self.read(file, group, columns, |batch| apply(&mut state, batch))?;
+                job.progress.advance(bytes(file, group));
             }
             Ok(state)
         };
