@@ -12,7 +12,7 @@ mod domain;
 mod error;
 mod people;
 mod scan;
-mod table;
+pub(super) mod table;
 mod write;
 
 use rayon::ThreadPoolBuilder;

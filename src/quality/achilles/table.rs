@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use arrow::array::{Array, AsArray, Date32Array, Float64Array, Int64Array, RecordBatch};
+use arrow::array::{Array, AsArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Date32Type, Float64Type, Int64Type};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -61,7 +61,7 @@ pub(super) fn each_batch(
 }
 
 /// Calls `each` with every batch of a whole table, file after file; returns the rows.
-pub(super) fn each_of_table(
+pub(in crate::quality) fn each_of_table(
     tables: &SiteExtract,
     table: &str,
     columns: &[&str],
@@ -78,7 +78,7 @@ pub(super) fn each_of_table(
 }
 
 /// Columns of one batch, by name.
-pub(super) struct Columns<'a> {
+pub(in crate::quality) struct Columns<'a> {
     batch: &'a RecordBatch,
     path: &'a Path,
 }
@@ -109,6 +109,10 @@ impl<'a> Columns<'a> {
         self.typed(name, |a| a.as_primitive_opt::<Date32Type>())
     }
 
+    pub fn texts(&self, name: &str) -> Result<Option<&'a StringArray>, Error> {
+        self.typed(name, |a| a.as_string_opt::<i32>())
+    }
+
     /// Integers or floats as floats.
     pub fn numbers(&self, name: &str) -> Result<Option<Numbers<'a>>, Error> {
         let Some(column) = self.batch.column_by_name(name) else { return Ok(None) };
@@ -135,7 +139,7 @@ impl Numbers<'_> {
 }
 
 /// The value at `row`, or [`NULL`].
-pub(super) fn int(column: Option<&Int64Array>, row: usize) -> i64 {
+pub(in crate::quality) fn int(column: Option<&Int64Array>, row: usize) -> i64 {
     column.filter(|c| c.is_valid(row)).map_or(NULL, |c| c.value(row))
 }
 
