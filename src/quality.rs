@@ -2,3 +2,5 @@
 //! DataQualityDashboard and the analyses of Achilles, each table scanned once.
 
 pub mod dqd;
+pub mod achilles;
+pub mod report;
