@@ -281,6 +281,7 @@ fn version_5_5_has_its_new_columns_and_tables() {
     assert_eq!(column(&case.table("specimen"), "visit_occurrence_id"), ["7"]);
     assert_eq!(column(&case.table("pack_content"), "amount"), ["28"]);
     case.cdm = CdmVersion::V5_4;
+    case.output = tempfile::tempdir().unwrap();
     let extract = case.run().unwrap();
     assert_eq!(books(&extract, "observation").noted["unknown_column:value_as_date"], 1);
 }

@@ -185,6 +185,9 @@ fn row(
         loader.skip_empty();
         return Ok(());
     }
+    if text.reader.is_torn() {
+        return loader.reject(line, None, Reason::TornQuote);
+    }
     if memchr::memchr(0, bytes).is_some() {
         return loader.reject(line, None, Reason::NulByte);
     }
