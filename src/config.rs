@@ -22,7 +22,7 @@ pub use document::{Diagnostic, Document, Error, expand, nearest};
 pub use policy::TierPolicy;
 pub use workflow::{
     CdmVersion, CivilDate, DateBasis, EhrFeed, Engine, IdScope, Identity, KeySource, Participants,
-    PolicyFile, Programme, Tiers, Unmapped, Vocabulary, Workflow,
+    PolicyFile, Programme, RejectLimit, TextEncoding, Tiers, Unmapped, Vocabulary, Workflow,
 };
 
 /// A tier of a release.

@@ -1,6 +1,6 @@
 //! Health records: OMOP CDM extracts in, typed tables out.
 //!
-//! [`ingest`] reads a folder of CSV (plain or gzip; comma or TAB) or Parquet files, one or more a table,
+//! [`ingest`] reads a folder of CSV (plain, gzip or zstd; comma or TAB) or Parquet files, one or more a table,
 //! checks every row against the CDM specification ([`mod@cdm`]) and writes `typed/<site>/<table>.parquet`
 //! below the job's root: internal files with raw ids, the specification's columns in its order, rows in
 //! the order of the input. What cannot be used goes to `quality/rejects/ehr/<site>.parquet` by file,
@@ -9,10 +9,13 @@
 pub mod cdm;
 mod columnar;
 mod delimited;
+mod encoding;
 mod error;
 mod folder;
+pub mod fuzz;
 mod header;
 mod ingest;
+mod limit;
 mod loader;
 mod persons;
 mod records;
@@ -31,6 +34,8 @@ pub use cdm::{Cdm, CdmVersion, Family, FieldKind, FieldSpec, TableSpec, cdm, is_
 pub use error::Error;
 pub use ingest::ingest;
 pub use persons::PersonIds;
+
+pub use crate::config::{RejectLimit, TextEncoding};
 
 /// Which tables of a folder to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +82,10 @@ pub struct ExtractRequest {
     pub scope: Scope,
     /// For a feed whose dates arrive shifted: the days to add back, by raw person id.
     pub shift_map: Option<BTreeMap<i64, i32>>,
+    /// Encoding of the text files.
+    pub encoding: TextEncoding,
+    /// Most rows of a table that may be quarantined.
+    pub max_rejected: RejectLimit,
 }
 
 /// One typed table of an extract.

@@ -24,7 +24,15 @@ fn shared(folder: &str) -> Option<PathBuf> {
 }
 
 fn request(path: PathBuf, cdm: CdmVersion) -> ExtractRequest {
-    ExtractRequest { site: "site_a".into(), path, cdm, scope: Scope::Both, shift_map: None }
+    ExtractRequest {
+        site: "site_a".into(),
+        path,
+        cdm,
+        scope: Scope::Both,
+        shift_map: None,
+        encoding: Default::default(),
+        max_rejected: Default::default(),
+    }
 }
 
 fn read(path: &Path) -> RecordBatch {

@@ -60,6 +60,8 @@ impl Case {
             cdm: CdmVersion::V5_4,
             scope: Scope::Both,
             shift_map: self.shift.clone(),
+            encoding: Default::default(),
+            max_rejected: Default::default(),
         };
         let result = ingest(&request, &Job::quiet(self.output.path(), 2));
         match &result {
@@ -302,6 +304,8 @@ fn an_extract_needs_persons_and_tables() {
         cdm: CdmVersion::V5_3,
         scope,
         shift_map: None,
+        encoding: Default::default(),
+        max_rejected: Default::default(),
     };
     let out = tempfile::tempdir().unwrap();
     let job = Job::quiet(out.path(), 1);

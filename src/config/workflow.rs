@@ -187,14 +187,18 @@ pub enum CdmVersion {
     /// 5.4
     #[serde(rename = "5.4")]
     V5_4,
+    /// 5.5
+    #[serde(rename = "5.5")]
+    V5_5,
 }
 
 impl CdmVersion {
-    /// The version as written: `5.3`, `5.4`.
+    /// The version as written: `5.3`, `5.4`, `5.5`.
     pub fn name(self) -> &'static str {
         match self {
             Self::V5_3 => "5.3",
             Self::V5_4 => "5.4",
+            Self::V5_5 => "5.5",
         }
     }
 }
@@ -210,11 +214,55 @@ pub enum DateBasis {
     Shifted,
 }
 
+/// How the text files of a feed are encoded. A file that starts with a UTF-8 byte order mark is UTF-8
+/// whatever the feed says, and Parquet is not concerned.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TextEncoding {
+    /// UTF-8.
+    #[default]
+    #[serde(rename = "utf-8")]
+    Utf8,
+    /// Windows code page 1252, what Windows calls ANSI in Western Europe and America.
+    #[serde(rename = "windows-1252")]
+    Windows1252,
+    /// ISO 8859-1 (Latin-1).
+    #[serde(rename = "iso-8859-1")]
+    Iso8859_1,
+    /// UTF-16 by its byte order mark; without one, the order in which the header makes sense.
+    #[serde(rename = "utf-16")]
+    Utf16,
+}
+
+impl TextEncoding {
+    /// The encoding as written: `utf-8`, `windows-1252` ...
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Utf8 => "utf-8",
+            Self::Windows1252 => "windows-1252",
+            Self::Iso8859_1 => "iso-8859-1",
+            Self::Utf16 => "utf-16",
+        }
+    }
+}
+
+/// Most rows of one table that may be quarantined before the run fails.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RejectLimit {
+    /// As a number of rows; no limit when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    /// As a part of the table's rows, 0 to 1; no limit when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub fraction: Option<f64>,
+}
+
 /// One EHR extract.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EhrFeed {
-    /// Folder of OMOP tables (CSV, CSV.gz, TAB or Parquet).
+    /// Folder of OMOP tables (CSV or TAB, plain, gzip or zstd; or Parquet).
     #[schemars(extend("x-path" = "folder"))]
     pub path: PathBuf,
     /// CDM version of the extract.
@@ -226,6 +274,12 @@ pub struct EhrFeed {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-path" = "file", "x-columns" = ["person_id", "shift"]))]
     pub shift_map: Option<PathBuf>,
+    /// Encoding of its text files.
+    #[serde(default)]
+    pub encoding: TextEncoding,
+    /// Most rows of a table that may be quarantined; more fail the run.
+    #[serde(default)]
+    pub max_rejected: RejectLimit,
 }
 
 /// Which tiers to write, by policy file.

@@ -217,9 +217,12 @@ pub fn cdm(version: CdmVersion) -> &'static Cdm {
         LazyLock::new(|| Cdm::parse(CdmVersion::V5_3, include_str!("cdm/5.3.csv")));
     static V5_4: LazyLock<Cdm> =
         LazyLock::new(|| Cdm::parse(CdmVersion::V5_4, include_str!("cdm/5.4.csv")));
+    static V5_5: LazyLock<Cdm> =
+        LazyLock::new(|| Cdm::parse(CdmVersion::V5_5, include_str!("cdm/5.5.csv")));
     match version {
         CdmVersion::V5_3 => &V5_3,
         CdmVersion::V5_4 => &V5_4,
+        CdmVersion::V5_5 => &V5_5,
     }
 }
 
@@ -237,6 +240,9 @@ pub fn is_vocabulary(table: &str) -> bool {
             | "concept_ancestor"
             | "source_to_concept_map"
             | "drug_strength"
+            | "pack_content"
+            | "concept_metadata"
+            | "concept_relationship_metadata"
     )
 }
 
@@ -246,8 +252,9 @@ mod tests {
 
     #[test]
     fn every_line_of_the_specification_is_read() {
-        for (version, tables, fields) in [(CdmVersion::V5_3, 37, 396), (CdmVersion::V5_4, 39, 432)]
-        {
+        let versions =
+            [(CdmVersion::V5_3, 37, 396), (CdmVersion::V5_4, 39, 432), (CdmVersion::V5_5, 42, 456)];
+        for (version, tables, fields) in versions {
             let cdm = cdm(version);
             let model = || cdm.tables().filter(|t| t.family == Family::Cdm);
             assert_eq!(model().count(), tables);
@@ -277,6 +284,28 @@ mod tests {
         assert_eq!(count(FieldKind::Date), 45);
         assert_eq!(count(FieldKind::Timestamp), 22);
         assert_eq!(count(FieldKind::Float), 25);
+    }
+
+    #[test]
+    fn version_5_5_only_adds_to_5_4() {
+        let newer = cdm(CdmVersion::V5_5);
+        for table in cdm(CdmVersion::V5_4).tables() {
+            let fields = &newer.table(table.name).unwrap().fields;
+            let kept: Vec<_> =
+                fields.iter().filter(|f| table.field(f.name).is_some()).cloned().collect();
+            assert_eq!(kept, table.fields, "{}", table.name);
+            let added = fields.iter().filter(|f| table.field(f.name).is_none());
+            assert!(added.clone().all(|f| !f.required && !f.primary_key), "{}", table.name);
+        }
+        let older = cdm(CdmVersion::V5_4);
+        let added: Vec<_> =
+            newer.tables().map(|t| t.name).filter(|t| older.table(t).is_none()).collect();
+        assert_eq!(added, ["concept_metadata", "concept_relationship_metadata", "pack_content"]);
+        assert!(added.into_iter().all(is_vocabulary));
+        let specimen = newer.table("specimen").unwrap();
+        let visit = specimen.field("visit_occurrence_id").unwrap();
+        assert_eq!(specimen.row_id_table(visit), Some("visit_occurrence"));
+        assert_eq!(newer.table("observation").unwrap().start_date, Some("observation_date"));
     }
 
     #[test]

@@ -6,9 +6,11 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
+use crate::config::TextEncoding;
 use crate::engine::Job;
 use crate::error::IoError;
 
+use super::encoding::Decoder;
 use super::error::Error;
 use super::folder::Source;
 use super::header::{Columns, is_placeholder};
@@ -33,14 +35,24 @@ impl Read for Metered<'_> {
     }
 }
 
+/// What a file may be that is not `declared`: one byte a character, if it was read as anything else.
+/// Code page 1252 has all characters of ISO 8859-1, but not all of its control bytes.
+fn looks_like(declared: TextEncoding) -> &'static str {
+    match declared {
+        TextEncoding::Windows1252 => TextEncoding::Iso8859_1.name(),
+        TextEncoding::Utf8 | TextEncoding::Iso8859_1 => TextEncoding::Windows1252.name(),
+        TextEncoding::Utf16 => TextEncoding::Utf8.name(),
+    }
+}
+
 type Input<'a> = Box<dyn Read + 'a>;
 
-/// Opens `path`, unpacking it when it starts as gzip does; true when it did.
+/// Opens `path`, unpacking it when it starts as gzip or zstd does; true when it did.
 fn open<'a>(path: &Path, job: &'a Job) -> Result<(Input<'a>, bool), Error> {
-    let mut magic = [0; 2];
+    let mut magic = [0; 4];
     let mut file = File::open(path).map_err(IoError::at("opening", path))?;
     let mut got = 0;
-    while got < 2 {
+    while got < magic.len() {
         match file.read(&mut magic[got..]).map_err(IoError::at("reading", path))? {
             0 => break,
             n => got += n,
@@ -48,8 +60,11 @@ fn open<'a>(path: &Path, job: &'a Job) -> Result<(Input<'a>, bool), Error> {
     }
     let file = File::open(path).map_err(IoError::at("opening", path))?;
     let metered = Metered { file, job };
-    if magic == [0x1f, 0x8b] {
+    if magic.starts_with(&[0x1f, 0x8b]) {
         let input = MultiGzDecoder::new(BufReader::with_capacity(1 << 16, metered));
+        Ok((Box::new(input), true))
+    } else if magic == [0x28, 0xB5, 0x2F, 0xFD] {
+        let input = zstd::Decoder::new(metered).map_err(IoError::at("opening", path))?;
         Ok((Box::new(input), true))
     } else {
         Ok((Box::new(metered), false))
@@ -59,12 +74,13 @@ fn open<'a>(path: &Path, job: &'a Job) -> Result<(Input<'a>, bool), Error> {
 struct Text<'a> {
     path: &'a Path,
     compressed: bool,
+    encoding: TextEncoding,
     reader: RecordReader<Input<'a>>,
 }
 
 impl Text<'_> {
     fn advance(&mut self) -> Result<bool, Error> {
-        self.reader.advance().map_err(|p| Error::text(self.path, p, self.compressed))
+        self.reader.advance().map_err(|p| Error::text(self.path, p, self.compressed, self.encoding))
     }
 
     /// The current record as names.
@@ -72,7 +88,9 @@ impl Text<'_> {
         let bytes = self.reader.bytes();
         let text = std::str::from_utf8(bytes).map_err(|_| Error::Encoding {
             file: self.path.to_path_buf(),
-            found: "bytes in the header that are not UTF-8",
+            declared: self.encoding.name(),
+            found: "bytes in the header that are none of its characters",
+            looks_like: looks_like(self.encoding),
         })?;
         let name = |&(from, to): &(u32, u32)| {
             text.get(from as usize..to as usize).unwrap_or_default().to_owned()
@@ -100,8 +118,14 @@ struct Faults {
 pub fn load(source: &Source, loader: &mut Loader<'_>, job: &Job) -> Result<(), Error> {
     let path = &source.path;
     let (input, compressed) = open(path, job)?;
-    let reader = RecordReader::new(input).map_err(|p| Error::text(path, p, compressed))?;
-    let mut text = Text { path, compressed, reader };
+    let encoding = loader.context.encoding;
+    let input = match encoding {
+        TextEncoding::Utf8 => input,
+        _ => Box::new(Decoder::new(input, encoding)),
+    };
+    let reader =
+        RecordReader::new(input).map_err(|p| Error::text(path, p, compressed, encoding))?;
+    let mut text = Text { path, compressed, encoding, reader };
     let Some(columns) = header(&mut text, loader)? else { return Ok(()) };
     for note in &columns.unknown {
         loader.ledger.note(note, 1);
@@ -115,7 +139,7 @@ pub fn load(source: &Source, loader: &mut Loader<'_>, job: &Job) -> Result<(), E
         }
         row(&text, &columns, loader, &mut cells, &mut faults)?;
     }
-    faults.judge(path, columns.width)
+    faults.judge(path, columns.width, encoding)
 }
 
 /// The file's columns; none when it has no rows and no header to speak of.
@@ -161,6 +185,9 @@ fn row(
         loader.skip_empty();
         return Ok(());
     }
+    if text.reader.is_torn() {
+        return loader.reject(line, None, Reason::TornQuote);
+    }
     if memchr::memchr(0, bytes).is_some() {
         return loader.reject(line, None, Reason::NulByte);
     }
@@ -183,11 +210,15 @@ fn row(
 
 impl Faults {
     /// Whether the file as a whole can be believed.
-    fn judge(self, path: &Path, width: usize) -> Result<(), Error> {
+    fn judge(self, path: &Path, width: usize, encoding: TextEncoding) -> Result<(), Error> {
         let file = path.to_path_buf();
         if self.not_utf8 * 2 > self.rows {
-            let found = "most rows hold bytes that are not UTF-8";
-            return Err(Error::Encoding { file, found });
+            return Err(Error::Encoding {
+                file,
+                declared: encoding.name(),
+                found: "most rows hold bytes that are none of its characters",
+                looks_like: looks_like(encoding),
+            });
         }
         if self.ragged > 0 {
             return Err(Error::RaggedRows {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::config::TextEncoding;
 use crate::engine::Cancelled;
 use crate::error::{Coded, IoError};
 
@@ -47,16 +48,40 @@ pub enum Error {
         /// Another.
         second: PathBuf,
     },
-    /// Not UTF-8 text.
-    #[error("{file}: the file is not UTF-8 text ({found})", file = file.display())]
+    /// Not text in the feed's encoding.
+    #[error("{file}: the file is not {declared} text ({found}); it looks like {looks_like}",
+        file = file.display())]
     Encoding {
         /// The file.
         file: PathBuf,
-        /// What it looks like.
+        /// The encoding it was read in, as in a workflow.
+        declared: &'static str,
+        /// What was found.
         found: &'static str,
+        /// The encoding that it may be in, as in a workflow.
+        looks_like: &'static str,
+    },
+    /// More rows quarantined than the workflow allows.
+    #[error("table `{table}`: {rejected} of {rows} rows are quarantined ({reasons}), more than the \
+        {limit} that `max_rejected` allows{}", others_text(*others))]
+    TooManyRejected {
+        /// CDM table.
+        table: String,
+        /// Rows quarantined.
+        rejected: u64,
+        /// Rows read.
+        rows: u64,
+        /// The limit, in words.
+        limit: String,
+        /// Counts by reason, in words.
+        reasons: String,
+        /// Further tables over the limit.
+        others: usize,
+        /// Where file, line, column and reason of each are to be read.
+        rejects: PathBuf,
     },
     /// The input ends early or does not decompress.
-    #[error("{file}: the gzip data is damaged or cut short: {source}", file = file.display())]
+    #[error("{file}: the compressed data is damaged or cut short: {source}", file = file.display())]
     Compressed {
         /// The file.
         file: PathBuf,
@@ -167,15 +192,33 @@ pub enum Error {
 
 impl Error {
     /// What is wrong with the text of `file`.
-    pub(super) fn text(file: &std::path::Path, problem: Problem, compressed: bool) -> Self {
+    pub(super) fn text(
+        file: &std::path::Path,
+        problem: Problem,
+        compressed: bool,
+        encoding: TextEncoding,
+    ) -> Self {
         let file = file.to_path_buf();
         match problem {
             Problem::Io(source) if compressed => Self::Compressed { file, source },
             Problem::Io(source) => Self::Io(IoError { action: "reading", path: file, source }),
-            Problem::Utf16 => Self::Encoding { file, found: "UTF-16 or binary" },
+            Problem::Utf16 => Self::Encoding {
+                file,
+                declared: encoding.name(),
+                found: "NUL bytes or a byte order mark of UTF-16",
+                looks_like: "utf-16",
+            },
             Problem::TooLong(line) => Self::RecordTooLong { file, line },
             Problem::Unclosed(line) => Self::UnclosedQuote { file, line },
         }
+    }
+}
+
+fn others_text(others: usize) -> String {
+    match others {
+        0 => String::new(),
+        1 => "; so are those of 1 other table".to_owned(),
+        n => format!("; so are those of {n} other tables"),
     }
 }
 
@@ -195,6 +238,7 @@ impl Coded for Error {
             Self::NoPerson { .. } => "omop::no_person",
             Self::Ambiguous { .. } => "omop::ambiguous_table",
             Self::Encoding { .. } => "omop::encoding",
+            Self::TooManyRejected { .. } => "omop::too_many_rejected",
             Self::Compressed { .. } => "omop::compressed",
             Self::RaggedRows { .. } => "omop::ragged_rows",
             Self::DuplicateColumn { .. } => "omop::duplicate_column",
@@ -219,10 +263,22 @@ impl Coded for Error {
             }
             Self::NoPerson { .. } => "add person.csv or person.parquet to the folder",
             Self::Ambiguous { .. } => "keep one file (or one folder of part files) for each table",
-            Self::Encoding { .. } => {
-                "export the table as UTF-8, or convert it, e.g. with `iconv -f LATIN1 -t UTF-8`"
+            Self::Encoding { looks_like, .. } => {
+                return Some(format!(
+                    "write `encoding = \"{looks_like}\"` in the feed's section if that is what it is, or \
+                     export the table as UTF-8"
+                ));
             }
-            Self::Compressed { .. } => "transfer the file again and check it with `gzip -t`",
+            Self::TooManyRejected { rejects, .. } => {
+                return Some(format!(
+                    "read file, line, column and reason of each in {} (kept until the next run), mend the \
+                     feed or raise `max_rejected`",
+                    rejects.display()
+                ));
+            }
+            Self::Compressed { .. } => {
+                "transfer the file again and check it with `gzip -t` or `zstd -t`"
+            }
             Self::RaggedRows { .. } => {
                 "look for unquoted delimiters or line breaks in text columns and export them quoted"
             }

@@ -12,7 +12,7 @@ use super::error::Error;
 /// How a file is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// CSV or TSV, plain or gzip.
+    /// CSV or TSV, plain, gzip or zstd.
     Text,
     /// Parquet.
     Parquet,
@@ -38,7 +38,7 @@ impl Source {
 
 /// The tables of a folder with their files in name order.
 ///
-/// A table is one file `<table>.csv|tsv|txt[.gz]` or `<table>.parquet`, or a folder `<table>/` of such
+/// A table is one file `<table>.csv|tsv|txt[.gz|.zst]` or `<table>.parquet`, or a folder `<table>/` of such
 /// files; names in any case. What is no table is noted in `notes`; hidden files are passed over.
 pub fn tables(
     root: &Path,
@@ -104,7 +104,7 @@ fn listing(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 
 fn split_name(path: &Path) -> (String, Option<Format>) {
     let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let plain = name.strip_suffix(".gz").unwrap_or(&name);
+    let plain = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
     for ending in [".csv", ".tsv", ".txt"] {
         if let Some(stem) = plain.strip_suffix(ending) {
             return (stem.to_owned(), Some(Format::Text));

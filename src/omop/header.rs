@@ -1,5 +1,6 @@
 //! Which column of a file is which field of its table.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::cdm::TableSpec;
@@ -33,8 +34,9 @@ impl Columns {
         if !names.iter().any(|name| spec.field(name).is_some()) {
             return Err(no_header());
         }
+        let mut ordinals: BTreeMap<&str, usize> = BTreeMap::new();
         for (second, name) in names.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
-            if let Some(first) = names[..second].iter().position(|n| n == name) {
+            if let Some(first) = ordinals.insert(name, second) {
                 return Err(Error::DuplicateColumn {
                     file: file.to_path_buf(),
                     column: spec.field(name).map(|f| f.name),
@@ -44,7 +46,7 @@ impl Columns {
             }
         }
         let sources: Vec<Option<usize>> =
-            spec.fields.iter().map(|f| names.iter().position(|n| n == f.name)).collect();
+            spec.fields.iter().map(|f| ordinals.get(f.name).copied()).collect();
         for (field, source) in spec.fields.iter().zip(&sources) {
             if source.is_none() && (field.primary_key || field.name == "person_id") {
                 return Err(Error::MissingColumn {

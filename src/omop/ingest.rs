@@ -9,7 +9,7 @@ use super::cdm::{TableSpec, cdm};
 use super::error::Error;
 use super::folder::{Format, Source, tables};
 use super::loader::{Context, Loaded, Loader};
-use super::{Extract, ExtractRequest, columnar, delimited, rejects};
+use super::{Extract, ExtractRequest, columnar, delimited, limit, rejects};
 
 /// A table of the folder, ready to be read.
 struct Task {
@@ -42,7 +42,9 @@ impl Task {
 /// per table at work; rejects beyond some thousands wait in the scratch folder.
 ///
 /// # Errors
-/// See [`Error`]; when several tables fail, the first by name is reported.
+/// See [`Error`]; when several tables fail, the first by name is reported. When more rows of a table are
+/// quarantined than the request allows, everything has been written before the error is returned, so
+/// that the rejects can be read.
 pub fn ingest(request: &ExtractRequest, job: &Job) -> Result<Extract, Error> {
     let site = request.site.as_str();
     if !is_site_name(site) {
@@ -53,7 +55,13 @@ pub fn ingest(request: &ExtractRequest, job: &Job) -> Result<Extract, Error> {
     let mut tasks = find_tasks(request, &mut notes)?;
     job.progress.expect(tasks.iter().map(Task::bytes).sum());
 
-    let mut context = Context { site, job, persons: None, shift: request.shift_map.as_ref() };
+    let mut context = Context {
+        site,
+        job,
+        persons: None,
+        shift: request.shift_map.as_ref(),
+        encoding: request.encoding,
+    };
     let mut loaded = Vec::new();
     if let Some(person) = tasks.iter().position(|t| t.spec.name == "person") {
         loaded.push(tasks.remove(person).run(&context)?);
@@ -125,6 +133,7 @@ fn collect(
         quarantine.push(table.rejects);
     }
     let rejects = rejects::write(&job.out, &request.site, quarantine)?;
+    limit::check(request.max_rejected, &ledger[1..], &job.out.join(&rejects.path))?;
     Ok(Extract {
         site: request.site.clone(),
         cdm: request.cdm,

@@ -13,6 +13,7 @@ use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 use roaring::RoaringTreemap;
 
+use crate::config::TextEncoding;
 use crate::engine::parquet::properties;
 use crate::engine::{FileTags, Job, TableFile, TableLedger};
 
@@ -35,6 +36,8 @@ pub struct Context<'a> {
     pub persons: Option<&'a RoaringTreemap>,
     /// Days to add back, for a feed whose dates arrive shifted.
     pub shift: Option<&'a BTreeMap<i64, i32>>,
+    /// Encoding of the text files.
+    pub encoding: TextEncoding,
 }
 
 /// What became of a table.
@@ -160,7 +163,8 @@ pub struct Loader<'a> {
     pub leniency: Leniency,
     /// The books; readers note here what rows do not tell.
     pub ledger: TableLedger,
-    context: &'a Context<'a>,
+    /// What the tables of the extract share.
+    pub context: &'a Context<'a>,
     schema: SchemaRef,
     key: Option<usize>,
     person: Option<usize>,

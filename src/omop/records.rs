@@ -47,6 +47,7 @@ pub struct RecordReader<R> {
     fields: Vec<(u32, u32)>,
     scratch: Vec<u8>,
     in_scratch: bool,
+    torn: bool,
     start: usize,
     len: usize,
 }
@@ -74,6 +75,7 @@ impl<R: Read> RecordReader<R> {
             fields: Vec::new(),
             scratch: Vec::new(),
             in_scratch: false,
+            torn: false,
             start: 0,
             len: 0,
         };
@@ -147,6 +149,12 @@ impl<R: Read> RecordReader<R> {
         }
     }
 
+    /// Whether a quoted field of the current record runs over a line end and goes on after its closing
+    /// quote, as a stray quote makes it that draws rows together.
+    pub fn is_torn(&self) -> bool {
+        self.torn
+    }
+
     /// Byte ranges of the fields of the current record, unquoted.
     pub fn fields(&self) -> &[(u32, u32)] {
         &self.fields
@@ -174,6 +182,7 @@ impl<R: Read> RecordReader<R> {
             return Ok(Scan::Blank { consumed });
         }
         self.in_scratch = false;
+        self.torn = false;
         self.start = self.pos;
         self.len = line.len();
         self.fields.clear();
@@ -191,6 +200,7 @@ impl<R: Read> RecordReader<R> {
         self.scratch.clear();
         self.fields.clear();
         self.in_scratch = true;
+        self.torn = false;
         let mut field = 0;
         let mut at = 0;
         loop {
@@ -208,6 +218,10 @@ impl<R: Read> RecordReader<R> {
             }
             let rest = &data[at..];
             let stop = memchr::memchr3(self.delimiter, b'\n', b'\r', rest);
+            let quoted = &self.scratch[field as usize..];
+            self.torn |= stop != Some(0)
+                && !rest.is_empty()
+                && memchr::memchr2(b'\n', b'\r', quoted).is_some();
             self.scratch.extend_from_slice(&rest[..stop.unwrap_or(rest.len())]);
             let field_end = self.scratch.len() as u32;
             let Some(stop) = stop else {

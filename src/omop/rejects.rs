@@ -184,7 +184,7 @@ mod tests {
             line: i * 3,
             file: (i % 5) as u32,
             field: (!i.is_multiple_of(4)).then_some((i % 18) as u16),
-            reason: Reason::ALL[(i % 9) as usize],
+            reason: Reason::ALL[(i % 10) as usize],
         };
         let rows = 2 * KEPT as u64 + 77;
         for i in 0..rows {

@@ -46,15 +46,18 @@ pub enum Reason {
     OrphanPerson,
     /// No primary key or no person id.
     MissingKey,
-    /// Bytes that are not UTF-8.
+    /// Bytes that are no text in the feed's encoding.
     InvalidUtf8,
     /// A NUL byte.
     NulByte,
+    /// A quoted field that runs over a line end and goes on after its closing quote: a stray quote has
+    /// drawn several rows into one.
+    TornQuote,
 }
 
 impl Reason {
     /// All reasons, in the order of their ordinals.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::UnparsableInteger,
         Self::UnparsableFloat,
         Self::UnparsableDate,
@@ -64,6 +67,7 @@ impl Reason {
         Self::MissingKey,
         Self::InvalidUtf8,
         Self::NulByte,
+        Self::TornQuote,
     ];
 
     /// The reason code.
@@ -78,6 +82,7 @@ impl Reason {
             Self::MissingKey => "missing_key",
             Self::InvalidUtf8 => "invalid_utf8",
             Self::NulByte => "nul_byte",
+            Self::TornQuote => "torn_quote",
         }
     }
 }

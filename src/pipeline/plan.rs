@@ -190,7 +190,13 @@ impl Draft<'_> {
             let parts = [
                 ("inputs", self.inputs.fingerprint(&name)),
                 ("shift map", self.inputs.fingerprint(&format!("{name}.shift_map"))),
-                ("config", format!("{:?} {:?}", feed.cdm, feed.dates)),
+                (
+                    "config",
+                    format!(
+                        "{:?} {:?} {:?} {:?}",
+                        feed.cdm, feed.dates, feed.encoding, feed.max_rejected
+                    ),
+                ),
             ];
             extracts.push(self.add(&format!("ingest.{name}"), Work::Ehr(site.clone()), &[], parts));
         }

@@ -108,7 +108,9 @@ impl Project {
             .ehr
             .iter()
             .map(|(site, feed)| {
-                (site.clone(), serde_json::json!({ "cdm": feed.cdm, "dates": feed.dates }))
+                let (cdm, dates, encoding) = (feed.cdm, feed.dates, feed.encoding);
+                let feed = serde_json::json!({ "cdm": cdm, "dates": dates, "encoding": encoding });
+                (site.clone(), feed)
             })
             .collect();
         let callset: serde_json::Map<_, _> =
@@ -222,6 +224,10 @@ impl Problems<'_> {
             self.name("ehr", site);
             if site == "vocabulary" {
                 self.add("ehr.vocabulary", "this name is taken by [vocabulary]", None);
+            }
+            if feed.max_rejected.fraction.is_some_and(|part| !(0.0..=1.0).contains(&part)) {
+                let key = format!("ehr.{site}.max_rejected");
+                self.add(&key, "the fraction must be between 0 and 1", None);
             }
             if (feed.dates, &feed.shift_map) == (DateBasis::Shifted, &None) {
                 let help = "a CSV with person_id and shift (days its dates were moved back)";

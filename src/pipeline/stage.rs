@@ -248,6 +248,8 @@ impl<'a> Bench<'a> {
             cdm: self.project.cdm(),
             scope: Scope::Vocabulary,
             shift_map: None,
+            encoding: Default::default(),
+            max_rejected: Default::default(),
         };
         self.ingest(&Work::Vocabulary, &request, job)
     }
@@ -261,6 +263,8 @@ impl<'a> Bench<'a> {
             cdm: feed.cdm,
             scope: if whole { Scope::Both } else { Scope::Records },
             shift_map: self.shift_map(feed)?,
+            encoding: feed.encoding,
+            max_rejected: feed.max_rejected,
         };
         self.ingest(&Work::Ehr(site.to_owned()), &request, job)
     }

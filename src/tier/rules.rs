@@ -8,7 +8,7 @@ use crate::config::policy::{Action, TierPolicy};
 use crate::omop::{Cdm, CdmVersion, FieldKind, FieldSpec, TableSpec, cdm, is_vocabulary};
 
 /// The versions a policy must fit.
-pub(super) const VERSIONS: [CdmVersion; 2] = [CdmVersion::V5_4, CdmVersion::V5_3];
+pub(super) const VERSIONS: [CdmVersion; 3] = [CdmVersion::V5_5, CdmVersion::V5_4, CdmVersion::V5_3];
 
 /// Reasons that are no rules of a policy; a policy cannot use them as rule ids.
 pub(super) mod reason {
