@@ -2,7 +2,7 @@
 //!
 //! `STRATA_FUZZ_ITERATIONS` (small by default) and `STRATA_FUZZ_SEED` make it longer and other. The
 //! coverage-guided target is `fuzz/fuzz_targets/csv.rs`.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "test helpers")]
+#![expect(clippy::unwrap_used, reason = "test helpers")]
 
 #[path = "omop_support/support.rs"]
 mod support;

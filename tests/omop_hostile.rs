@@ -86,7 +86,7 @@ fn ten_thousand_columns_are_read_by_name() {
 #[test]
 fn what_is_no_text_is_refused() {
     let mut zip = b"PK\x03\x04\x14\0\0\0\x08\0".to_vec();
-    zip.extend((0..500u32).map(|i| (i * 7919 >> 3) as u8));
+    zip.extend((0..500u32).map(|i| ((i * 7919) >> 3) as u8));
     let code = Case::new().with("note.csv", zip).code();
     assert!(["omop::encoding", "omop::no_header"].contains(&code), "{code}");
     assert_eq!(Case::new().with("note.csv", b"\x1f\x8b\x08\0rubbish").code(), "omop::compressed");

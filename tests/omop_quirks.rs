@@ -114,7 +114,6 @@ const QUIRKS: &[Quirk] = &[
         values: &["a", "b"],
         rejects: &["note.csv:3 note note_id duplicate_key"],
         notes: &["duplicate_key_rows_involved", "empty_row"],
-        ..DEATH_DATES
     },
     Quirk {
         name: "the quoted column \"offset\"",

@@ -1,4 +1,5 @@
 //! Small hand-written extracts, ingested.
+#![allow(clippy::allow_attributes, reason = "what is unused differs by test file")]
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::fs;
