@@ -51,6 +51,15 @@ pub enum Error {
     /// A derived table cannot be made.
     #[error(transparent)]
     Derived(#[from] crate::derived::Error),
+    /// The vocabulary cannot be used.
+    #[error(transparent)]
+    Vocabulary(#[from] crate::vocabulary::Error),
+    /// Quality cannot be checked.
+    #[error(transparent)]
+    Checks(#[from] crate::quality::dqd::Error),
+    /// Records cannot be characterised.
+    #[error(transparent)]
+    Analyses(#[from] crate::quality::achilles::Error),
     /// A tier cannot be made.
     #[error(transparent)]
     Tier(#[from] crate::tier::Error),
@@ -153,6 +162,9 @@ impl Error {
             Self::Omop(e) => e,
             Self::Curation(e) => e,
             Self::Derived(e) => e,
+            Self::Vocabulary(e) => e,
+            Self::Checks(e) => e,
+            Self::Analyses(e) => e,
             Self::Tier(e) => e,
             Self::Publish(e) => e,
             Self::Stage { source, .. } => source.as_ref(),

@@ -17,8 +17,15 @@ fn ingest(path: &Path, cdm: CdmVersion, root: &Path) -> SiteExtract {
 }
 
 fn ingest_of(scope: Scope, path: &Path, cdm: CdmVersion, root: &Path) -> SiteExtract {
-    let request =
-        ExtractRequest { site: "site".into(), path: path.to_owned(), cdm, scope, shift_map: None };
+    let request = ExtractRequest {
+        site: "site".into(),
+        path: path.to_owned(),
+        cdm,
+        scope,
+        encoding: Default::default(),
+        max_rejected: Default::default(),
+        shift_map: None,
+    };
     let extract = omop::ingest(&request, &Job::quiet(root, 2)).unwrap();
     SiteExtract { extract, root: root.to_owned() }
 }

@@ -17,6 +17,8 @@ fn extract(folder: &Path, out: &Path, cdm: CdmVersion, scope: Scope) -> SiteExtr
         path: folder.to_path_buf(),
         cdm,
         scope,
+        encoding: Default::default(),
+        max_rejected: Default::default(),
         shift_map: None,
     };
     let extract = ingest(&request, &Job::quiet(out, 2)).unwrap();

@@ -32,6 +32,8 @@ fn read(folder: &Path, cdm: CdmVersion) -> Site {
         path: folder.to_path_buf(),
         cdm,
         scope: Scope::Both,
+        encoding: Default::default(),
+        max_rejected: Default::default(),
         shift_map: None,
     };
     let extract = ingest(&request, &Job::quiet(root.path(), 2)).unwrap();

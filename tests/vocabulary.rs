@@ -33,7 +33,15 @@ fn shared(folder: &str) -> Option<PathBuf> {
 
 fn read(path: &Path, cdm: CdmVersion, scope: Scope, root: &Path) -> SiteExtract {
     let (site, path) = ("site".to_owned(), path.to_owned());
-    let request = ExtractRequest { site, path, cdm, scope, shift_map: None };
+    let request = ExtractRequest {
+        site,
+        path,
+        cdm,
+        scope,
+        encoding: Default::default(),
+        max_rejected: Default::default(),
+        shift_map: None,
+    };
     let extract = ingest(&request, &Job::quiet(root, 2)).unwrap();
     SiteExtract { extract, root: root.to_owned() }
 }

@@ -73,6 +73,8 @@ impl Work {
             path: path.to_owned(),
             cdm: self.reading,
             scope,
+            encoding: Default::default(),
+            max_rejected: Default::default(),
             shift_map: None,
         };
         let job = Job { out: root.clone(), scratch: root.join("scratch"), ..self.job.clone() };

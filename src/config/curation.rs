@@ -63,11 +63,19 @@ pub struct Quality {
     pub thresholds: Option<PathBuf>,
     /// Counts of at most so many people are left out of the analyses (Achilles: 5); 0 keeps all.
     pub small_cell_count: u32,
+    /// People that a source value must occur for to be named among the unmapped codes.
+    pub min_persons: u32,
 }
 
 impl Default for Quality {
     fn default() -> Self {
-        Self { checks: true, analyses: true, thresholds: None, small_cell_count: 0 }
+        Self {
+            checks: true,
+            analyses: true,
+            thresholds: None,
+            small_cell_count: 0,
+            min_persons: 20,
+        }
     }
 }
 

@@ -249,11 +249,13 @@ impl Draft<'_> {
             (
                 "config",
                 format!(
-                    "{} {} {} {}",
+                    "{} {} {} {} {} {}",
+                    workflow.workflow.name,
                     workflow.workflow.reference_date.0,
                     quality.checks,
                     quality.analyses,
-                    quality.small_cell_count
+                    quality.small_cell_count,
+                    quality.min_persons
                 ),
             ),
         ];

@@ -132,6 +132,7 @@ impl Project {
                 "checks": quality.checks,
                 "analyses": quality.analyses,
                 "small_cell_count": quality.small_cell_count,
+                "min_persons": quality.min_persons,
             })),
             "callset": callset,
             "policies": {

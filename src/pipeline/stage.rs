@@ -21,8 +21,11 @@ use crate::identity::{
 };
 use crate::omop::{self, Extract, ExtractRequest, Scope};
 use crate::publish::{self, Previous, PublishRequest};
+use crate::quality::report::{CheckSummary, RuleCount};
+use crate::quality::{self, achilles, dqd};
 use crate::release::{Manifest, digest_of, sync_names};
 use crate::tier::{self, SiteExtract, TierRequest};
+use crate::vocabulary::{self, UnmappedRequest, Vocabulary};
 
 /// The root key, read from where the workflow says; made on the first run if it says so.
 ///
@@ -163,6 +166,36 @@ fn left_out(roster: &Roster) -> BTreeMap<i64, &'static str> {
     roster.iter().filter_map(|(person, standing)| Some((person.0, reason(standing)?))).collect()
 }
 
+fn check_summary(result: dqd::CheckResult) -> CheckSummary {
+    CheckSummary {
+        check_name: result.check_name,
+        cdm_table_name: result.cdm_table_name.to_lowercase(),
+        cdm_field_name: result.cdm_field_name.unwrap_or_default().to_lowercase(),
+        category: result.category,
+        num_violated_rows: result.num_violated_rows,
+        num_denominator_rows: result.num_denominator_rows,
+        threshold: result.threshold_value.unwrap_or_default(),
+        failed: result.failed == 1,
+        not_applicable: result.not_applicable == 1,
+    }
+}
+
+/// What each curation rule did to each table, from the books of curation.
+fn rule_counts(curated: &Extract) -> Vec<RuleCount> {
+    let mut counts = Vec::new();
+    for books in &curated.output.ledger.0 {
+        let Some(table) = books.table.strip_prefix("curated/") else { continue };
+        let rules: BTreeSet<&String> = books.excluded.keys().chain(books.changed.keys()).collect();
+        counts.extend(rules.into_iter().map(|rule| RuleCount {
+            rule: rule.clone(),
+            table: table.to_owned(),
+            removed: books.excluded.get(rule).copied().unwrap_or(0),
+            changed: books.changed.get(rule).copied().unwrap_or(0),
+        }));
+    }
+    counts
+}
+
 /// Typed tables and the folder they are in.
 struct Typed {
     extract: Extract,
@@ -212,7 +245,7 @@ impl<'a> Bench<'a> {
             Work::Wearables(name) => self.wearables(name, job),
             Work::Link => self.link().map(Made::from),
             Work::Curate => self.curate(job),
-            Work::Quality => Err(Error::Internal { what: "not built".into() }),
+            Work::Quality => self.quality(job).map(Made::from),
             Work::Callset(name) => self.callset(name, job).map(Made::from),
             Work::Tier(tier) => self.tier(*tier, job).map(Made::from),
             Work::Publish => self.publish(job, tree, files).map(Made::from),
@@ -276,6 +309,8 @@ impl<'a> Bench<'a> {
             path: self.project.path(&feed.path),
             cdm: self.project.cdm(),
             scope: Scope::Wearables,
+            encoding: Default::default(),
+            max_rejected: Default::default(),
             shift_map: None,
         };
         self.ingest(&Work::Wearables(name.to_owned()), &request, job)
@@ -564,6 +599,67 @@ impl<'a> Bench<'a> {
         let links = identity::link::callset(name, &names, &map, &map_file, roster, unmapped)?;
         let included = links.included.into_iter().filter(|l| !listed.contains(&l.sample));
         Ok(included.map(|linked| linked.person_id).collect())
+    }
+
+    /// Checks, analyses, unmapped codes and the page that shows them, of the curated records.
+    fn quality(&self, job: &Job) -> Result<StageOutput, Error> {
+        let (Some(settings), Some(curated)) = (&self.project.workflow.quality, &self.curated)
+        else {
+            return Err(Error::Internal { what: "quality without curated records".into() });
+        };
+        let reference_date = self.project.workflow.workflow.reference_date.0;
+        let tables = SiteExtract { extract: curated.extract.clone(), root: curated.root.clone() };
+        let vocabulary = self.vocabulary_tables();
+        let mut output = StageOutput::default();
+        let mut add = |more: StageOutput| {
+            output.ledger.0.extend(more.ledger.0);
+            output.files.extend(more.files);
+        };
+        let mut checks = Vec::new();
+        if settings.checks {
+            let request = dqd::Request {
+                tables: tables.clone(),
+                vocabulary: vocabulary.clone(),
+                overrides: settings.thresholds.as_ref().map(|path| self.project.path(path)),
+                reference_date,
+            };
+            let (made, results) = dqd::check(&request, job)?;
+            checks = results.into_iter().map(check_summary).collect();
+            add(made);
+        }
+        let index = match &vocabulary {
+            Some(tables) => Some(Vocabulary::open_parts(tables, vocabulary::Load::ALL, job)?),
+            None => None,
+        };
+        let unmapped = vocabulary::unmapped(
+            &UnmappedRequest {
+                extract: &tables,
+                vocabulary: index.as_ref(),
+                min_persons: settings.min_persons,
+                folder: "quality/vocabulary".into(),
+            },
+            job,
+        )?;
+        add(unmapped.output);
+        if settings.analyses {
+            let request = achilles::Request {
+                tables,
+                vocabulary: vocabulary.clone(),
+                small_cell_count: u64::from(settings.small_cell_count),
+                reference_date,
+            };
+            add(achilles::analyse(&request, job)?);
+            let page = quality::report::Request {
+                title: &self.project.workflow.workflow.name,
+                results: &job.out,
+                vocabulary: vocabulary.as_ref(),
+                checks: &checks,
+                rules: &rule_counts(&curated.extract),
+            };
+            output.files.push(quality::report::write(&page, job)?);
+        }
+        output.files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(output)
     }
 
     fn publish(&self, job: &Job, tree: &Path, files: Vec<FileEntry>) -> Result<StageOutput, Error> {

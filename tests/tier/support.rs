@@ -96,8 +96,15 @@ impl Fixture {
         let site = format!("site{}{scope:?}", self.sites.len());
         let root = self.dir.path().join(format!("in [{site}]*"));
         let job = Job::quiet(&root, 2);
-        let request =
-            ExtractRequest { site, path: path.to_path_buf(), cdm, scope, shift_map: None };
+        let request = ExtractRequest {
+            site,
+            path: path.to_path_buf(),
+            cdm,
+            scope,
+            encoding: Default::default(),
+            max_rejected: Default::default(),
+            shift_map: None,
+        };
         SiteExtract { extract: omop::ingest(&request, &job).unwrap(), root }
     }
 

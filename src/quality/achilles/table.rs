@@ -3,7 +3,9 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use arrow::array::{Array, AsArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{
+    Array, AsArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray,
+};
 use arrow::datatypes::{Date32Type, Float64Type, Int64Type};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -95,10 +97,9 @@ impl<'a> Columns<'a> {
     ) -> Result<Option<&'a T>, Error> {
         let Some(column) = self.batch.column_by_name(name) else { return Ok(None) };
         let typed = cast(column.as_ref());
-        typed.map(Some).ok_or_else(|| Error::Column {
-            path: self.path.to_path_buf(),
-            column: name.to_owned(),
-        })
+        typed
+            .map(Some)
+            .ok_or_else(|| Error::Column { path: self.path.to_path_buf(), column: name.to_owned() })
     }
 
     pub fn ints(&self, name: &str) -> Result<Option<&'a Int64Array>, Error> {
@@ -124,7 +125,7 @@ impl<'a> Columns<'a> {
 }
 
 /// A numeric column.
-pub(super) enum Numbers<'a> {
+pub enum Numbers<'a> {
     Ints(&'a Int64Array),
     Floats(&'a Float64Array),
 }
