@@ -84,15 +84,21 @@ fn own(rows: &[CountRow]) -> Map<i64, Own> {
     let concept = |row: &CountRow, at: usize| row.strata[at].as_ref()?.parse::<i64>().ok();
     for row in rows {
         let n = row.count;
-        if RECORDS.contains(&row.analysis) && let Some(id) = concept(row, 0) {
+        if RECORDS.contains(&row.analysis)
+            && let Some(id) = concept(row, 0)
+        {
             let first = &mut own.entry(id).or_default().first;
             *first = (*first).max(Some(n));
         }
-        if SECOND.contains(&row.analysis) && let Some(id) = concept(row, 1) {
+        if SECOND.contains(&row.analysis)
+            && let Some(id) = concept(row, 1)
+        {
             let second = &mut own.entry(id).or_default().second;
             *second = Some(second.unwrap_or(0) + n);
         }
-        if PERSONS.contains(&row.analysis) && let Some(id) = concept(row, 0) {
+        if PERSONS.contains(&row.analysis)
+            && let Some(id) = concept(row, 0)
+        {
             let persons = &mut own.entry(id).or_default().persons;
             *persons = (*persons).max(Some(n));
         }

@@ -234,7 +234,8 @@ impl People {
                     seen.push(Key(109, year, 0, 0, 0));
                 }
             }
-            let inside = months.partition_point(|&m| m < from)..months.partition_point(|&m| m <= to);
+            let inside =
+                months.partition_point(|&m| m < from)..months.partition_point(|&m| m <= to);
             for &month in months.get(inside).unwrap_or_default() {
                 let (next, code) = (next_month(month), month.0 * 100 + month.1);
                 let whole = i64::from(start) <= first_of(month.0, month.1)

@@ -3,7 +3,9 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use arrow::array::{Array, AsArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{
+    Array, AsArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray,
+};
 use arrow::datatypes::{Date32Type, Float64Type, Int64Type};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -95,10 +97,9 @@ impl<'a> Columns<'a> {
     ) -> Result<Option<&'a T>, Error> {
         let Some(column) = self.batch.column_by_name(name) else { return Ok(None) };
         let typed = cast(column.as_ref());
-        typed.map(Some).ok_or_else(|| Error::Column {
-            path: self.path.to_path_buf(),
-            column: name.to_owned(),
-        })
+        typed
+            .map(Some)
+            .ok_or_else(|| Error::Column { path: self.path.to_path_buf(), column: name.to_owned() })
     }
 
     pub fn ints(&self, name: &str) -> Result<Option<&'a Int64Array>, Error> {
@@ -114,7 +115,7 @@ impl<'a> Columns<'a> {
     }
 
     /// Integers or floats as floats.
-    pub fn numbers(&self, name: &str) -> Result<Option<Numbers<'a>>, Error> {
+    pub(super) fn numbers(&self, name: &str) -> Result<Option<Numbers<'a>>, Error> {
         let Some(column) = self.batch.column_by_name(name) else { return Ok(None) };
         if column.as_primitive_opt::<Int64Type>().is_some() {
             return Ok(self.ints(name)?.map(Numbers::Ints));

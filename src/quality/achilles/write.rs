@@ -129,12 +129,8 @@ fn parquet(
         .collect();
     let schema = Arc::new(Schema::new(fields));
     let batch = RecordBatch::try_new(schema.clone(), columns)?;
-    let tags = FileTags {
-        tier: "quality".into(),
-        table: name.into(),
-        callset: None,
-        date_basis: "none",
-    };
+    let tags =
+        FileTags { tier: "quality".into(), table: name.into(), callset: None, date_basis: "none" };
     let properties = properties(&tags, &[0]).build();
     let path = format!("{FOLDER}/{name}.parquet");
     let mut file = TableFile::create(&job.out, &path, schema, tags, properties)?;
@@ -197,10 +193,7 @@ fn catalogue(job: &Job) -> Result<FileEntry, Error> {
     parquet(job, "achilles_analysis", &names, columns)
 }
 
-fn concept_counts(
-    job: &Job,
-    concepts: &BTreeMap<i64, ConceptCount>,
-) -> Result<FileEntry, Error> {
+fn concept_counts(job: &Job, concepts: &BTreeMap<i64, ConceptCount>) -> Result<FileEntry, Error> {
     let names = [
         "concept_id",
         "record_count",

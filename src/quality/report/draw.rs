@@ -23,7 +23,11 @@ pub(super) fn count(n: u64) -> String {
 
 /// A share in percent.
 pub(super) fn percent(part: u64, whole: u64) -> String {
-    if whole == 0 { "–".to_owned() } else { format!("{:.1} %", 100.0 * part as f64 / whole as f64) }
+    if whole == 0 {
+        "–".to_owned()
+    } else {
+        format!("{:.1} %", 100.0 * part as f64 / whole as f64)
+    }
 }
 
 /// Counts by year as columns over the years `from..=to`.
@@ -36,23 +40,23 @@ pub(super) fn years(counts: &BTreeMap<i64, u64>, from: i64, to: i64) -> String {
     for (&year, &n) in counts.range(from..=to) {
         let (x, high) = ((year - from) as f64 * step, HIGH * n as f64 / most);
         // Writing to a string cannot fail.
-        drop(write!(
+        let _ = write!(
             svg,
             "<rect x=\"{x:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{high:.1}\">\
              <title>{year}: {}</title></rect>",
             HIGH - high,
             (step - 0.6).max(0.6),
             count(n)
-        ));
+        );
     }
-    drop(write!(
+    let _ = write!(
         svg,
         "<path d=\"M0 {HIGH:.1}H{WIDE:.1}\"/><text x=\"0\" y=\"{0:.1}\">{from}</text>\
          <text class=\"r\" x=\"{WIDE:.1}\" y=\"{0:.1}\">{to}</text>\
          <text class=\"r\" x=\"{WIDE:.1}\" y=\"11\">peak {1}</text></svg>",
         HIGH + 14.0,
         count(most as u64)
-    ));
+    );
     svg
 }
 
@@ -71,25 +75,25 @@ pub(super) fn pyramid(ages: &BTreeMap<i64, [u64; 3]>) -> String {
         let y = ROW * (i as f64 + 1.0);
         let wide = |n: u64| HALF * n as f64 / most;
         let mut bar = |x: f64, n: u64, class: &str, who: &str| {
-            drop(write!(
+            let _ = write!(
                 svg,
                 "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\">\
                  <title>{who}: {}</title></rect>",
                 wide(n),
                 ROW - 3.0,
                 count(n)
-            ));
+            );
         };
         bar(HALF - wide(female), female, "f", "female");
         bar(HALF + 80.0, male, "m", "male");
         bar(HALF + 80.0 + wide(male), other, "o", "other");
         let from = decile * 10;
-        drop(write!(
+        let _ = write!(
             svg,
             "<text class=\"c\" x=\"{middle:.1}\" y=\"{:.1}\">{from}–{}</text>",
             y + 15.0,
             from + 9
-        ));
+        );
     }
     svg.push_str("</svg>");
     svg

@@ -56,7 +56,7 @@ fn density(f: &Figures) -> String {
     for t in &f.tables {
         let svg = years(&t.by_year, from, to);
         // Writing to a string cannot fail.
-        drop(write!(html, "<figure><h3>{} · {}</h3>{svg}</figure>", t.name, count(t.records)));
+        let _ = write!(html, "<figure><h3>{} · {}</h3>{svg}</figure>", t.name, count(t.records));
     }
     html + "</div>"
 }
@@ -109,7 +109,7 @@ fn concepts(f: &Figures) -> String {
     for t in f.tables.iter().filter(|t| !t.top.is_empty()) {
         let rows = t.top.iter().map(|c| vec![escape(&c.name), count(c.persons), count(c.records)]);
         let table = scroll(&["Concept", "Persons", "Records"], 1, rows);
-        drop(write!(html, "<figure><h3>{}</h3>{table}</figure>", t.name));
+        let _ = write!(html, "<figure><h3>{}</h3>{table}</figure>", t.name);
     }
     html + "</div>"
 }
@@ -155,7 +155,8 @@ fn checks(checks: &[CheckSummary]) -> String {
     });
     let head = ["Check", "Table", "Field", "Rows", "Share", "Allowed"];
     let list = scroll(&head, 3, rows);
-    let more = if more > 0 { format!("<p>and {} more</p>", count(more as u64)) } else { String::new() };
+    let more =
+        if more > 0 { format!("<p>and {} more</p>", count(more as u64)) } else { String::new() };
     format!(
         "<h2>Quality checks</h2><div class=\"scroll\">{overview}</div>\
          <h2>Failing checks</h2><div class=\"scroll\">{list}</div>{more}"

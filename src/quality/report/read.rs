@@ -122,8 +122,7 @@ fn table(base: u32, name: &'static str, rows: &[Row]) -> (Table, Vec<i64>) {
     for row in of(if base == 500 { 2 } else { 20 }) {
         *by_year.entry(row.first.unwrap_or_default() / 100).or_default() += row.count;
     }
-    let persons: BTreeMap<i64, u64> =
-        of(0).filter_map(|r| Some((r.first?, r.count))).collect();
+    let persons: BTreeMap<i64, u64> = of(0).filter_map(|r| Some((r.first?, r.count))).collect();
     let mut concepts: Vec<(i64, u64)> =
         of(1).filter_map(|r| Some((r.first?, r.count))).filter(|c| c.0 != 0).collect();
     concepts.sort_by_key(|&(id, n)| (std::cmp::Reverse(n), id));
