@@ -115,7 +115,7 @@ impl<'a> Columns<'a> {
     }
 
     /// Integers or floats as floats.
-    pub fn numbers(&self, name: &str) -> Result<Option<Numbers<'a>>, Error> {
+    pub(super) fn numbers(&self, name: &str) -> Result<Option<Numbers<'a>>, Error> {
         let Some(column) = self.batch.column_by_name(name) else { return Ok(None) };
         if column.as_primitive_opt::<Int64Type>().is_some() {
             return Ok(self.ints(name)?.map(Numbers::Ints));
