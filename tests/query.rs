@@ -67,6 +67,12 @@ fn an_analyst_counts_groups_and_lists_carriers() {
     let json: serde_json::Value = serde_json::from_str(json.trim()).unwrap();
     assert_eq!((&json["vid"], json["ac"].to_string()), (&vid.into(), one["ac"].clone()));
     assert_eq!(rows(&ask(&["--limit", "7"]).done().out).len(), 7);
+    let two = ask(&["--by", "ancestry", "--columns", "af,vid"]).done().out;
+    assert_eq!(two.lines().next(), Some("af\tvid"));
+    let pairs = |rows: &[BTreeMap<String, String>]| -> Vec<(String, String)> {
+        rows.iter().map(|r| (r["vid"].clone(), r["af"].clone())).collect()
+    };
+    assert_eq!(pairs(&rows(&two)), pairs(&all));
     let release = programme.release();
     let same = ["query", release.to_str().unwrap(), "--by", "ancestry"];
     assert_eq!(programme.strata(same).done().out, whole);
@@ -106,6 +112,7 @@ fn what_a_release_has_not_is_refused_without_naming_people() {
     ask(&["--variant", "chr20-1-A-G"]).refused("query::variant", &[]);
     ask(&["--ancestry", "xyz"]).refused("query::ancestry", &["eur"]);
     ask(&["--group", "case"]).refused("query::group", &[]);
+    ask(&["--columns", "vid,aff"]).refused("query::columns", &["did you mean `af`?"]);
     ask(&["--person", "5"]).refused("query::person", &[]);
     ask(&["--release", "none"]).refused("release::unknown", &[]);
     let said = ask(&["--samples", "bad.txt"]);

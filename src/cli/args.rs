@@ -204,7 +204,8 @@ pub struct Verify {
                   strata query out/quickstart --group case=cases.txt --group control=controls.txt \\\n    \
                   --by sex --format parquet --out counts.parquet\n  \
                   strata query out/quickstart --variant chr20-123-A-G --carriers\n  \
-                  strata query out/quickstart --region chr20 --person 1234567890"
+                  strata query out/quickstart --region chr20 --person 1234567890\n  \
+                  strata query out/quickstart --by ancestry --columns vid,group,af"
 )]
 pub struct Query {
     /// Store folder, a release folder in it, or a workflow file that names the store.
@@ -244,6 +245,9 @@ pub struct Query {
     /// List missing calls as well.
     #[arg(long)]
     pub missing: bool,
+    /// Columns to answer with, in this order; all by default.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub columns: Vec<String>,
     /// How to answer.
     #[arg(long, value_enum, default_value_t = QueryFormat::Tsv)]
     pub format: QueryFormat,
