@@ -66,7 +66,7 @@ mod tables;
 mod tally;
 mod work;
 
-pub use annotate::Annotation;
+pub use annotate::{Annotation, check_annotation};
 pub use check::{Check, check};
 pub use error::Error;
 pub use ingest::ingest;

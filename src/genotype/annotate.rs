@@ -85,6 +85,39 @@ pub fn open(
     all.map(|(name, of)| Opened::new(name, of, request, reference, kernel)).collect()
 }
 
+/// Reads the headers of an annotation's files, and no more.
+///
+/// # Errors
+/// As an ingest would find in them: a file that cannot be opened or has samples, a field that a header lacks,
+/// two columns of one name.
+pub fn check_annotation(callset: &str, name: &str, of: &Annotation) -> Result<(), Error> {
+    read_headers(callset, name, of).map(|_| ())
+}
+
+fn read_headers(
+    callset: &str,
+    name: &str,
+    of: &Annotation,
+) -> Result<(Vec<Source>, Vec<InfoField>, u64), Error> {
+    if !super::is_name(name) {
+        return Err(Error::BadName { what: "an annotation" });
+    }
+    if of.files.is_empty() {
+        return Err(Error::NoFiles { callset: format!("{callset}.annotations.{name}") });
+    }
+    let mut sources = Vec::new();
+    for path in &of.files {
+        let source = Source::open(path)?;
+        if !source.header.samples.is_empty() {
+            return Err(Error::AnnotationSamples { file: path.clone() });
+        }
+        sources.push(source);
+    }
+    let (fields, skipped) = info::select(&of.info, &sources, false)?;
+    columns::check(name, &fields)?;
+    Ok((sources, fields, skipped))
+}
+
 /// What a site is scanned with: as the callset's records are, but of nobody.
 fn context(
     request: &CallsetRequest,
@@ -114,22 +147,7 @@ impl Opened {
         reference: Option<&Arc<Reference>>,
         kernel: Kernel,
     ) -> Result<Self, Error> {
-        if !super::is_name(name) {
-            return Err(Error::BadName { what: "an annotation" });
-        }
-        if of.files.is_empty() {
-            return Err(Error::NoFiles { callset: format!("{}.annotations.{name}", request.name) });
-        }
-        let mut sources = Vec::new();
-        for path in &of.files {
-            let source = Source::open(path)?;
-            if !source.header.samples.is_empty() {
-                return Err(Error::AnnotationSamples { file: path.clone() });
-            }
-            sources.push(source);
-        }
-        let (fields, skipped) = info::select(&of.info, &sources, false)?;
-        columns::check(name, &fields)?;
+        let (mut sources, fields, skipped) = read_headers(&request.name, name, of)?;
         let table = columns::table(&request.name, name, &fields)?;
         let context = context(request, reference, kernel, fields);
         sort_files(&mut sources, &context)?;
@@ -158,11 +176,14 @@ impl Opened {
         let info = &self.context.info;
         let mut sites = Assembler::new(&self.sources, info, ledger, GROUP_ROWS, hold);
         let mut join = Join::new(run, &self.table, &columns::folder(&self.name), info);
+        run.job.progress.expect(self.sources.iter().map(|s| s.bytes().len() as u64).sum());
         for (file, source) in self.sources.iter().enumerate() {
             let mut feed = Feed::new(source, run.tuning);
             loop {
                 run.job.check()?;
+                let before = feed.consumed();
                 let shards = next_shards(&mut feed, 2 * run.job.threads)?;
+                run.job.progress.advance(feed.consumed().saturating_sub(before));
                 if shards.is_empty() {
                     break;
                 }
