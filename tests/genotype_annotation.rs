@@ -252,17 +252,20 @@ fn what_is_written_does_not_depend_on_threads_or_on_how_the_file_is_packed() {
     let records: Vec<&str> = records.iter().map(String::as_str).collect();
     let path = file(&dir, "in.vcf", callset(&rows).as_bytes());
     let mut request = request(std::slice::from_ref(&path), everyone(&path, &BTreeMap::new()));
-    let text = sites(GNOMAD, &records);
+    let text = sites(&format!("##contig=<ID=20>\n{GNOMAD}"), &records);
     let (head, tail) = text.split_at(text.find("20\t15000\t").unwrap());
     let header = &head[..head.find("20\t10\t").unwrap()];
     let second = format!("{header}{tail}");
-    let packings: [Vec<PathBuf>; 4] = [
+    let mut packings: Vec<Vec<PathBuf>> = vec![
         vec![file(&dir, "a.vcf", text.as_bytes())],
         vec![file(&dir, "a.vcf.gz", &bgzf(text.as_bytes(), 97))],
         vec![file(&dir, "b.vcf.gz", &bgzf(text.as_bytes(), 60_000))],
         // In the wrong order.
         vec![file(&dir, "c2.vcf", second.as_bytes()), file(&dir, "c1.vcf", head.as_bytes())],
     ];
+    let (vcf, bcf) = (packings[0][0].clone(), dir.path().join("a.bcf"));
+    let args = ["view", "-Ob", "-o", bcf.to_str().unwrap(), vcf.to_str().unwrap()];
+    packings.extend(tool("bcftools", &args).map(|_| vec![bcf.clone()]));
     let mut seen = Vec::new();
     for files in &packings {
         for threads in [1, 3] {
@@ -275,6 +278,59 @@ fn what_is_written_does_not_depend_on_threads_or_on_how_the_file_is_packed() {
         }
     }
     assert!(seen.iter().all(|digests| *digests == seen[0]));
+}
+
+#[test]
+fn symbolic_alleles_meet_when_they_reach_equally_far() {
+    let dir = tempfile::tempdir().unwrap();
+    let end = "##INFO=<ID=END,Number=1,Type=Integer,Description=\"x\">\n";
+    let text = callset(&["20 30 G <DEL> 0/1 0/0"]).replace("\t.\tGT", "\tEND=40\tGT");
+    let path =
+        file(&dir, "in.vcf", text.replacen(CONTIGS, &format!("{CONTIGS}{end}"), 1).as_bytes());
+    let mut request = request(std::slice::from_ref(&path), everyone(&path, &BTreeMap::new()));
+    for (name, info) in [("same", "END=40"), ("other", "END=41")] {
+        let row = format!("chr20 30 G <DEL> {info}");
+        let path = file(&dir, name, sites(end, &[row.as_str()]).as_bytes());
+        annotate(&mut request, name, &[path], &["END"]);
+    }
+    let none = file(&dir, "none", sites(end, &[]).as_bytes());
+    annotate(&mut request, "none", &[none], &["END"]);
+    let done = run(&request, 2).unwrap();
+    assert_eq!(notes(&done, "same"), [1, 0, 0, 0]);
+    assert_eq!(notes(&done, "other"), [0, 1, 1, 0]);
+    assert_eq!(notes(&done, "none"), [0, 0, 1, 0]);
+    assert_eq!(done.table("/annotation_none/").len(), 0);
+}
+
+#[test]
+fn merged_callsets_and_excluded_variants_are_annotated_as_they_are_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut whole = with_gnomad(&dir);
+    let text = std::fs::read_to_string(&whole.files[0]).unwrap();
+    let without = |column: usize| {
+        let line = |line: &str| {
+            let mut fields: Vec<&str> = line.split('\t').collect();
+            if fields.len() > 9 {
+                fields.remove(column);
+            }
+            fields.join("\t") + "\n"
+        };
+        text.lines().map(line).collect::<String>()
+    };
+    let parts =
+        [(9, "b.vcf"), (10, "a.vcf")].map(|(c, name)| file(&dir, name, without(c).as_bytes()));
+    let mut merged = whole.clone();
+    merged.files = parts.to_vec();
+    for request in [&mut whole, &mut merged] {
+        let list = file(&dir, "x.txt", b"20-14-C-T\n");
+        request.options.exclude_variants = Some(list);
+    }
+    let (whole, merged) = (run(&whole, 2).unwrap(), run(&merged, 2).unwrap());
+    let table = merged.table("/annotation_gnomad/");
+    assert_eq!(table.ints("pos"), [13, 14, 28, 45]);
+    assert_eq!(table.ints("variant_idx"), [0, 1, 3, 4]);
+    assert_eq!(table.0, whole.table("/annotation_gnomad/").0);
+    assert_eq!(notes(&merged, "gnomad"), notes(&whole, "gnomad"));
 }
 
 #[test]
@@ -301,12 +357,13 @@ fn what_cannot_be_an_annotation_is_refused_before_a_record_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let good = file(&dir, "g.vcf", gnomad().as_bytes());
     let people = file(&dir, "p.vcf", callset(&ROWS).as_bytes());
-    let twice = GNOMAD.replace("ID=L,", "ID=Pos,");
+    let twice = GNOMAD.replace("ID=L,", "ID=Pos,").replace("ID=DB,", "ID=CHROM,");
     let twice = file(&dir, "t.vcf", sites(&twice, &[]).as_bytes());
-    let cases: [(&str, &[PathBuf], &[&str], &str); 5] = [
+    let cases: [(&str, &[PathBuf], &[&str], &str); 6] = [
         ("x", &[people], &[], "genotype::annotation_samples"),
         ("x", std::slice::from_ref(&good), &["AF", "NONE"], "genotype::unknown_info"),
-        ("x", &[twice], &["Pos"], "genotype::annotation_column"),
+        ("x", std::slice::from_ref(&twice), &["Pos"], "genotype::annotation_column"),
+        ("x", std::slice::from_ref(&twice), &["CHROM"], "genotype::annotation_column"),
         ("../x", std::slice::from_ref(&good), &[], "genotype::bad_name"),
         ("x", &[], &[], "genotype::no_files"),
     ];

@@ -36,7 +36,8 @@ fn review_status(fields: &[InfoField]) -> Option<usize> {
 /// # Errors
 /// [`Error::AnnotationColumn`] with the field that comes second.
 pub fn check(name: &str, fields: &[InfoField]) -> Result<(), Error> {
-    let mut taken: Vec<String> = KEYS.map(str::to_owned).to_vec();
+    // `chrom` is a column by the name of the folder.
+    let mut taken: Vec<String> = [KEYS[0], KEYS[1], "chrom"].map(str::to_owned).to_vec();
     taken.extend(review_status(fields).map(|_| STARS.to_owned()));
     for field in fields {
         let column = field.id.to_ascii_lowercase();
