@@ -139,7 +139,7 @@ fn sites_meet_variants_however_the_two_write_an_allele() {
     assert_eq!(lists(&table, "L"), [None, both.clone(), both, None, None]);
     assert!(table.0.column_by_name("GTC").is_none());
     let names: Vec<_> = table.0.schema().fields().iter().map(|f| f.name().clone()).collect();
-    assert_eq!(names, ["variant_idx", "pos", "AF", "AR", "DB", "L"]);
+    assert_eq!(names, ["variant_idx", "pos", "site_id", "site_filters", "AF", "AR", "DB", "L"]);
     // 25 and all of chromosome 21 have no site; 15 and 45 A>C are no variants.
     assert_eq!(notes(&done, "gnomad"), [5, 2, 2, 0]);
     let account = account(&done, "genomics/wgs/annotation_gnomad");
@@ -183,7 +183,10 @@ fn clinvar_has_classes_and_stars_and_the_first_of_equals() {
         "20 28 CGA C CLNREVSTAT=of_another_time",
         "20 45 A G ALLELEID=7",
     ];
-    let path = file(&dir, "clinvar.vcf", sites(CLINVAR, &rows).as_bytes());
+    let text = sites(CLINVAR, &rows);
+    let text = text.replace("13\t.\tGCA\tG\t.\t.", "13\t4711\tGCA\tG\t.\tAC0;RF");
+    let text = text.replace("28\t.\tCGA\tC\t.\t.", "28\t.\tCGA\tC\t.\tPASS");
+    let path = file(&dir, "clinvar.vcf", text.as_bytes());
     annotate(&mut request, "clinvar", &[path], &["ALLELEID", "CLNSIG", "CLNREVSTAT"]);
     let done = run(&request, 2).unwrap();
     let table = done.table("/annotation_clinvar/");
@@ -191,6 +194,10 @@ fn clinvar_has_classes_and_stars_and_the_first_of_equals() {
     assert_eq!(stars, [Some(2), Some(4), Some(1), Some(0), None, None]);
     let ids: Vec<_> = table.column("ALLELEID").as_primitive::<Int32Type>().iter().collect();
     assert_eq!(ids, [Some(1), Some(2), Some(3), None, None, Some(7)]);
+    let (site, filters) = (table.texts("site_id"), lists(&table, "site_filters"));
+    assert_eq!((site[0].as_deref(), site[1].as_deref()), (Some("4711"), None));
+    assert_eq!((filters[0].as_deref(), filters[1].as_deref()), (Some("AC0|RF"), None));
+    assert_eq!(filters[4].as_deref(), Some(""));
     let classes = lists(&table, "CLNSIG");
     assert_eq!(classes[0].as_deref(), Some("Pathogenic/Likely_pathogenic|other"));
     assert_eq!(classes[2].as_deref(), Some("Conflicting|Benign"));
@@ -549,7 +556,7 @@ fn bcftools_annotate_says_the_same_of_real_files() {
                 expected.entry(key).or_insert(values);
             }
         }
-        let mut request = request(&[few.clone()], everyone(&few, &BTreeMap::new()));
+        let mut request = request(std::slice::from_ref(&few), everyone(&few, &BTreeMap::new()));
         annotate(&mut request, "x", &[sites], fields);
         let done = run(&request, 2).unwrap();
         let (v, x) = (done.variants(), done.table("/annotation_x/"));
@@ -623,9 +630,14 @@ fn a_workflow_names_its_annotations_and_duckdb_joins_them() {
     programme.replace("w.toml", "sites/*", "moved/*");
     programme.run().done();
     assert_eq!(programme.current(), release);
+    programme.replace("moved/clinvar.vcf", "practice_guideline", "no_assertion_provided");
+    programme.run().done();
+    let other = programme.current();
+    assert_ne!(other, release);
+    programme.replace("moved/clinvar.vcf", "no_assertion_provided", "practice_guideline");
     programme.replace("w.toml", "\"ALLELEID\", ", "");
     programme.run().done();
-    assert_ne!(programme.current(), release);
+    assert!(![release, other].contains(&programme.current()));
     programme.replace("w.toml", "[\"CLNREVSTAT\"]", "[\"ALLELEID\", \"NONE\"]");
     let said = programme.strata(["validate", "w.toml", "--json"]);
     assert!(said.out.contains("genotype::unknown_info"), "{said:?}");

@@ -322,3 +322,20 @@ impl CallsetFeed {
         .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_meant_keeps_names_that_are_those_of_paths() {
+        let text = "genome = \"GRCh38\"\nvcf = [\"a.vcf\"]\nsex = \"s.tsv\"\n\
+            [annotations.sex]\nfiles = [\"b.vcf\"]\ninfo = [\"AF\"]\n[selection.bed]\nbed = \"x.bed\"\npadding = 3\n";
+        let feed: CallsetFeed = toml::from_str(text).unwrap();
+        let portable = feed.portable();
+        assert_eq!(portable["annotations"], serde_json::json!({ "sex": { "info": ["AF"] } }));
+        assert_eq!(portable["selection"]["bed"], serde_json::json!({ "padding": 3 }));
+        assert!(portable.get("vcf").is_none() && portable.get("sex").is_none());
+        assert!(!portable.to_string().contains(".vcf"));
+    }
+}

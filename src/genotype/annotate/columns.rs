@@ -1,9 +1,9 @@
-//! The columns of an annotation table: `variant_idx`, `pos`, a column a selected INFO field and, with
-//! ClinVar's review status among them, `stars`.
+//! The columns of an annotation table: `variant_idx`, `pos`, the site's ID and FILTER, a column a selected INFO
+//! field and, with ClinVar's review status among them, `stars`.
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int8Array, Int32Array};
+use arrow::array::{ArrayRef, AsArray, Int8Array, Int32Array, ListBuilder, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema};
 use parquet::basic::Encoding;
 
@@ -12,6 +12,7 @@ use crate::engine::parquet as engine_parquet;
 use crate::genotype::Error;
 use crate::genotype::assemble::RowRef;
 use crate::genotype::info::{self, InfoField};
+use crate::genotype::shard::{Row, ShardRows};
 use crate::genotype::tables::{Table, encoded, table_tags};
 
 /// The INFO field of ClinVar from which stars follow.
@@ -19,6 +20,8 @@ const REVIEW_STATUS: &str = "CLNREVSTAT";
 /// Rows after which a part file ends with its row group.
 const PART_ROWS: u64 = 1 << 26;
 const KEYS: [&str; 2] = ["variant_idx", "pos"];
+/// ClinVar's variation ids are in ID, and gnomAD's AF are of use only with FILTER.
+const SITE: [&str; 2] = ["site_id", "site_filters"];
 const STARS: &str = "stars";
 
 /// The folder of annotation `name`, which is also the table's name.
@@ -37,7 +40,8 @@ fn review_status(fields: &[InfoField]) -> Option<usize> {
 /// [`Error::AnnotationColumn`] with the field that comes second.
 pub fn check(name: &str, fields: &[InfoField]) -> Result<(), Error> {
     // `chrom` is a column by the name of the folder.
-    let mut taken: Vec<String> = [KEYS[0], KEYS[1], "chrom"].map(str::to_owned).to_vec();
+    let fixed = KEYS.iter().chain(&SITE).chain(&["chrom"]);
+    let mut taken: Vec<String> = fixed.map(|&name| name.to_owned()).collect();
     taken.extend(review_status(fields).map(|_| STARS.to_owned()));
     for field in fields {
         let column = field.id.to_ascii_lowercase();
@@ -57,6 +61,9 @@ pub fn check(name: &str, fields: &[InfoField]) -> Result<(), Error> {
 pub fn table(callset: &str, name: &str, fields: &[InfoField]) -> Result<Table, Error> {
     let must = |name: &str| Field::new(name, DataType::Int32, false);
     let mut columns: Vec<Arc<Field>> = KEYS.map(|name| Arc::new(must(name))).to_vec();
+    columns.push(Arc::new(Field::new(SITE[0], DataType::Utf8, true)));
+    let filters = DataType::new_list(DataType::Utf8, true);
+    columns.push(Arc::new(Field::new(SITE[1], filters, true)));
     columns.extend(info::arrow_fields(fields).iter().cloned());
     columns
         .extend(review_status(fields).map(|_| Arc::new(Field::new(STARS, DataType::Int8, true))));
@@ -83,6 +90,7 @@ pub fn of(fields: &[InfoField], sites: &[(i32, &RowRef)]) -> Columns {
         Arc::new(Int32Array::from_iter_values(sites.iter().map(|(idx, _)| *idx))),
         Arc::new(Int32Array::from_iter_values(rows.iter().map(|(_, row)| row.pos))),
     ];
+    arrays.extend(id_and_filters(&rows));
     if !fields.is_empty() {
         arrays.extend_from_slice(info::column(fields, &rows).as_struct().columns());
     }
@@ -97,4 +105,24 @@ pub fn of(fields: &[InfoField], sites: &[(i32, &RowRef)]) -> Columns {
         arrays.push(Arc::new(stars.collect::<Int8Array>()));
     }
     Columns { arrays, unknown_status }
+}
+
+/// ID, null for `.`, and FILTER: empty for PASS, null for `.`.
+fn id_and_filters(rows: &[(&ShardRows, &Row)]) -> [ArrayRef; 2] {
+    let mut ids = StringBuilder::new();
+    let mut filters = ListBuilder::new(StringBuilder::new());
+    for (shard, row) in rows {
+        let id = shard.text(row.id);
+        ids.append_option((!id.is_empty()).then(|| String::from_utf8_lossy(id)));
+        match shard.text(row.filter) {
+            b"." => filters.append(false),
+            b"PASS" => filters.append(true),
+            list => {
+                let names = list.split(|&b| b == b';');
+                names.for_each(|n| filters.values().append_value(String::from_utf8_lossy(n)));
+                filters.append(true);
+            }
+        }
+    }
+    [Arc::new(ids.finish()), Arc::new(filters.finish())]
 }
