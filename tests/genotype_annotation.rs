@@ -5,7 +5,7 @@ mod programme;
 #[path = "genotype_support/support.rs"]
 mod support;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -479,6 +479,63 @@ proptest! {
             s.ints("variant_idx").into_iter().zip(singles(&s, "AF").into_iter().flatten()).collect();
         prop_assert_eq!(notes(&done, "s")[0] as usize, expected.len());
         prop_assert_eq!(found, expected);
+    }
+}
+
+/// A repetitive sequence, and places, lengths and ALTs of records on it.
+type Haplotypes = (String, Vec<(usize, usize, String)>, Vec<(usize, usize, String)>);
+
+fn haplotypes() -> impl Strategy<Value = Haplotypes> {
+    let middle = "(A|C|AC|ACC|AAAA){6,16}".prop_map(|middle: String| format!("GTGT{middle}TGTG"));
+    let records = || prop::collection::vec((0usize..64, 1usize..5, "[AC]{1,4}"), 1..20);
+    (middle, records(), records())
+}
+
+/// `CHROM POS REF ALT` in order of POS, and the haplotype of each.
+fn placed(sequence: &str, records: &[(usize, usize, String)]) -> Vec<(usize, String, String)> {
+    let mut all: Vec<_> = records
+        .iter()
+        .filter_map(|(at, size, alt)| {
+            let at = 4 + at % (sequence.len() - 8);
+            let reference = &sequence[at..(at + size).min(sequence.len() - 4)];
+            let haplotype =
+                format!("{}{alt}{}", &sequence[..at], &sequence[at + reference.len()..]);
+            (reference != alt)
+                .then(|| (at + 1, format!("20 {} {reference} {alt}", at + 1), haplotype))
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    /// With a reference a site is a variant's exactly if both make the same sequence of it.
+    #[test]
+    fn equal_haplotypes_meet((sequence, variants, known) in haplotypes()) {
+        let dir = tempfile::tempdir().unwrap();
+        let (variants, known) = (placed(&sequence, &variants), placed(&sequence, &known));
+        prop_assume!(!variants.is_empty());
+        let rows: Vec<String> = variants.iter().map(|(_, row, _)| format!("{row} 0/1 1/1")).collect();
+        let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+        let path = file(&dir, "in.vcf", callset(&rows).as_bytes());
+        let mut request = request(std::slice::from_ref(&path), everyone(&path, &BTreeMap::new()));
+        request.options.reference = Some(file(&dir, "r.fa", format!(">20\n{sequence}\n").as_bytes()));
+        let lines: Vec<String> = known.iter().map(|(_, row, _)| format!("{row} AF=1")).collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let path = file(&dir, "s.vcf", sites(GNOMAD, &lines).as_bytes());
+        annotate(&mut request, "s", &[path], &["AF"]);
+        let done = run(&request, 2).unwrap();
+        let haplotypes = |all: &[(usize, String, String)]| {
+            all.iter().map(|(.., h)| h.clone()).collect::<BTreeSet<String>>()
+        };
+        let (variants, known) = (haplotypes(&variants), haplotypes(&known));
+        let both = variants.intersection(&known).count();
+        prop_assert_eq!(done.variants().len(), variants.len());
+        prop_assert_eq!(done.table("/annotation_s/").len(), both);
+        let [matched, strangers, without, _] = notes(&done, "s").map(|n| n as usize);
+        prop_assert_eq!((matched, strangers), (both, known.len() - both));
+        prop_assert_eq!(without, variants.len() - both);
     }
 }
 

@@ -620,7 +620,7 @@ impl Rejects {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::genotype::{Genome, SampleEntry, SampleSheet};
+    use crate::genotype::{Annotation, Genome, SampleEntry, SampleSheet};
 
     fn digests(tuning: Tuning, kernel: Kernel) -> Vec<(String, String)> {
         let mut text = String::from(
@@ -656,6 +656,10 @@ mod tests {
         }
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("in.vcf");
+        let site = |line: &str| line.split('\t').take(8).collect::<Vec<_>>().join("\t") + "\n";
+        let sites = dir.path().join("sites.vcf");
+        std::fs::write(&sites, text.lines().map(site).collect::<String>()).unwrap();
+        let annotation = Annotation { files: vec![sites], info: vec!["AF".to_owned()] };
         std::fs::write(&path, text).unwrap();
         let entry = |(i, name): (usize, String)| {
             (name, SampleEntry { research_id: 77 * i as i64 % 151, ..SampleEntry::default() })
@@ -670,13 +674,16 @@ mod tests {
             },
             info: ["CSQ", "MQ", "AF"].map(str::to_owned).to_vec(),
             carriers: true,
-            options: crate::genotype::Options::default(),
+            options: crate::genotype::Options {
+                annotations: BTreeMap::from([("a".to_owned(), annotation)]),
+                ..crate::genotype::Options::default()
+            },
         };
         let job = Job::quiet(dir.path().join("out"), 2);
         let done = ingest_tuned(&request, &job, tuning, kernel).unwrap();
         assert!(done.ledger.unbalanced().is_empty());
         for reason in ["duplicate_variant", "bad_record:alt_is_ref", "bad_record:column_count"] {
-            assert!(done.ledger.0[0].excluded[reason] > 5, "{reason}");
+            assert!(done.ledger.0.iter().all(|t| t.excluded[reason] > 5), "{reason}");
         }
         done.files.into_iter().map(|f| (f.path, f.sha256)).collect()
     }
