@@ -13,7 +13,8 @@ mod workflow;
 use serde::{Deserialize, Serialize};
 
 pub use callset::{
-    CallRules, CallsetFeed, FormatField, Genome, HalfCalls, ReferenceMismatch, Selection, Stratum,
+    AnnotationFeed, CallRules, CallsetFeed, FormatField, Genome, HalfCalls, ReferenceMismatch,
+    Selection, Stratum,
 };
 pub use disclosure::PublicPolicy;
 pub use document::{Diagnostic, Document, Error, expand, nearest};

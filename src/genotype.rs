@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 mod align;
 mod allele;
+mod annotate;
 mod array_manifest;
 mod assemble;
 mod bcf;
@@ -65,6 +66,7 @@ mod tables;
 mod tally;
 mod work;
 
+pub use annotate::{Annotation, check_annotation};
 pub use check::{Check, check};
 pub use error::Error;
 pub use ingest::ingest;
@@ -195,6 +197,8 @@ pub struct Options {
     pub strata: Vec<Stratum>,
     /// Named subsets of variants.
     pub selections: BTreeMap<String, Selection>,
+    /// Sites files whose INFO fields are joined to the variants, a table each, by name.
+    pub annotations: BTreeMap<String, Annotation>,
     /// Deviations from the median beyond which a sample is flagged.
     pub outlier_mads: f64,
     /// Whether the first record that cannot be used is an error.
@@ -217,6 +221,7 @@ impl Default for Options {
             ref_block_min_gq: 20,
             strata: Vec::new(),
             selections: BTreeMap::new(),
+            annotations: BTreeMap::new(),
             outlier_mads: 4.0,
             strict: false,
         }

@@ -11,7 +11,7 @@ use super::encode::vid;
 use super::info::InfoField;
 use super::region::Chrom;
 use super::selection::Variants;
-use super::shard::{Key, Segment, ShardRows, Tallies};
+use super::shard::{Key, Row, Segment, ShardRows, Tallies};
 use super::source::Source;
 use super::summary::SampleSums;
 use crate::engine::TableLedger;
@@ -38,6 +38,11 @@ pub struct RowRef {
 impl RowRef {
     fn key(&self) -> Key<'_> {
         self.shard.rows.key(self.row as usize)
+    }
+
+    /// The row and the rows it is one of.
+    pub fn shard_row(&self) -> (&ShardRows, &Row) {
+        (&self.shard.rows, &self.shard.rows.rows[self.row as usize])
     }
 
     /// File and 1-based line of its record.
@@ -187,6 +192,7 @@ impl<'a> Assembler<'a> {
             filtered,
             unusable_values,
             miscounted_depths,
+            consequence_unmatched,
         } = rows.tallies;
         self.ledger.rows_in += alleles;
         self.ledger.exclude("star_allele", star);
@@ -204,6 +210,7 @@ impl<'a> Assembler<'a> {
         self.ledger.note("filtered_call", filtered);
         self.ledger.note("format_value_unusable", unusable_values);
         self.ledger.note("format_ad_count", miscounted_depths);
+        self.ledger.note("consequence_unmatched", consequence_unmatched);
         for (i, reject) in rows.rejects.iter().enumerate() {
             let line = self.base + u64::from(reject.line) + 1;
             let offset = rows.places.get(i).copied().flatten();

@@ -234,6 +234,22 @@ pub enum Error {
         /// What is named.
         what: &'static str,
     },
+    /// A file of an annotation has sample columns.
+    #[error("{}: has sample columns; an annotation is of sites alone", file.display())]
+    AnnotationSamples {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Two columns of an annotation's table would have the same name.
+    #[error(
+        "annotation `{annotation}`: a column of the table has the name of INFO field `{field}` already"
+    )]
+    AnnotationColumn {
+        /// The annotation.
+        annotation: String,
+        /// The field.
+        field: String,
+    },
     /// The request lists no file.
     #[error("callset `{callset}` has no files")]
     NoFiles {
@@ -358,6 +374,8 @@ impl Coded for Error {
             Self::UnknownInfo { .. } => "genotype::unknown_info",
             Self::InfoMismatch { .. } => "genotype::info_mismatch",
             Self::BadName { .. } => "genotype::bad_name",
+            Self::AnnotationSamples { .. } => "genotype::annotation_samples",
+            Self::AnnotationColumn { .. } => "genotype::annotation_column",
             Self::NoFiles { .. } => "genotype::no_files",
             Self::LineTooLong { .. } => "genotype::line_too_long",
             Self::MissingCompanion { .. } => "genotype::missing_companion",
@@ -425,6 +443,12 @@ impl Coded for Error {
             }
             Self::UnknownInfo { .. } => {
                 "remove it from the workflow's `info` list or correct its spelling"
+            }
+            Self::AnnotationSamples { .. } => {
+                "take them off: bcftools view -G -Oz -o sites.vcf.gz <file>"
+            }
+            Self::AnnotationColumn { .. } => {
+                "list each field once; upper and lower case are the same to SQL"
             }
             Self::Table { .. } => "check the release with `strata verify`",
             _ => return None,

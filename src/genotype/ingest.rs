@@ -27,7 +27,7 @@ use super::summary::SampleSums;
 use super::tables::{Parts, Tables};
 use super::tally::Tally;
 use super::work::{Feed, Scratch, Shard, Tuning, scan};
-use super::{CallsetRequest, Error, align, report, samples};
+use super::{CallsetRequest, Error, align, annotate, report, samples};
 use crate::engine::{FileEntry, FileTags, Job, Ledger, StageOutput, TableFile, TableLedger};
 
 /// Variants a row group, unless rows are so long that it would hold more than [`GROUP_BYTES`].
@@ -137,6 +137,7 @@ pub(super) fn ingest_tuned(
     let genome = request.genome;
     let reference = reference(request)?;
     let hold = if reference.is_some() { align::FURTHEST } else { 0 };
+    let annotations = annotate::open(request, reference.as_ref(), kernel)?;
     let context = Context {
         cohort,
         genome,
@@ -173,6 +174,8 @@ pub(super) fn ingest_tuned(
         }
     };
     books.add_to(&mut ledger);
+    let mut annotation_files = books.names.len();
+    books.names.extend(annotations.iter().flat_map(annotate::Opened::file_names));
     let contexts = Contexts::new(context, if merge { &[] } else { &samples }, &sources);
     let context = contexts.first();
     let mut rejects = Rejects::create(request, job, books.names)?;
@@ -197,14 +200,29 @@ pub(super) fn ingest_tuned(
     for worker in &workers {
         tally.merge(&worker.lock().unwrap_or_else(PoisonError::into_inner).tally);
     }
-    let mut files = done.files;
+    let (mut files, mut rejects) = (done.files, done.rejects);
+    let mut accounts = Vec::new();
+    let run = annotate::Run { job, callset: &request.name, files: &files, pool: &pool, tuning };
+    let mut tables = Vec::new();
+    for annotation in &annotations {
+        let (table, account) = annotation.write(&run, &mut ledger, |mut rejected| {
+            rejected.iter_mut().for_each(|r| r.file += annotation_files);
+            rejects.write(rejected)
+        })?;
+        annotation_files += annotation.file_names().count();
+        tables.extend(table);
+        accounts.push(account);
+    }
+    files.extend(tables);
+    files.push(rejects.finish()?);
     let mads = request.options.outlier_mads;
     let sums = &done.samples;
     files.push(samples::write(job, &request.name, &context.cohort, &tally, sums, mads)?);
     let (name, genome) = (&request.name, request.genome);
     files.push(pool.install(|| report::write(job, name, genome, &files, &ledger))?);
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(StageOutput { ledger: Ledger(vec![ledger]), files })
+    accounts.insert(0, ledger);
+    Ok(StageOutput { ledger: Ledger(accounts), files })
 }
 
 /// The reference sequence that a request names.
@@ -291,12 +309,16 @@ struct Run<'a> {
 
 struct Done {
     files: Vec<FileEntry>,
+    rejects: Rejects,
     ledger: TableLedger,
     samples: SampleSums,
 }
 
 /// Runs `work`; a panic becomes an error, so that the coordinator never waits for a dead worker.
-fn guarded<T>(what: &'static str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+pub(super) fn guarded<T>(
+    what: &'static str,
+    work: impl FnOnce() -> Result<T, Error>,
+) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(Error::Internal { what, detail: "a worker panicked".to_owned() }))
 }
@@ -356,9 +378,8 @@ impl<'a> Run<'a> {
                 self.receive(&mut scanned, &mut encoded)?;
             }
         }
-        let mut files = self.writer.finish()?;
-        files.push(self.rejects.finish()?);
-        Ok(Done { files, ledger: self.assembler.ledger, samples: self.assembler.samples })
+        let (files, rejects) = (self.writer.finish()?, self.rejects);
+        Ok(Done { files, rejects, ledger: self.assembler.ledger, samples: self.assembler.samples })
     }
 
     fn next_shard(
@@ -599,7 +620,7 @@ impl Rejects {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::genotype::{Genome, SampleEntry, SampleSheet};
+    use crate::genotype::{Annotation, Genome, SampleEntry, SampleSheet};
 
     fn digests(tuning: Tuning, kernel: Kernel) -> Vec<(String, String)> {
         let mut text = String::from(
@@ -635,6 +656,10 @@ mod tests {
         }
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("in.vcf");
+        let site = |line: &str| line.split('\t').take(8).collect::<Vec<_>>().join("\t") + "\n";
+        let sites = dir.path().join("sites.vcf");
+        std::fs::write(&sites, text.lines().map(site).collect::<String>()).unwrap();
+        let annotation = Annotation { files: vec![sites], info: vec!["AF".to_owned()] };
         std::fs::write(&path, text).unwrap();
         let entry = |(i, name): (usize, String)| {
             (name, SampleEntry { research_id: 77 * i as i64 % 151, ..SampleEntry::default() })
@@ -649,13 +674,16 @@ mod tests {
             },
             info: ["CSQ", "MQ", "AF"].map(str::to_owned).to_vec(),
             carriers: true,
-            options: crate::genotype::Options::default(),
+            options: crate::genotype::Options {
+                annotations: BTreeMap::from([("a".to_owned(), annotation)]),
+                ..crate::genotype::Options::default()
+            },
         };
         let job = Job::quiet(dir.path().join("out"), 2);
         let done = ingest_tuned(&request, &job, tuning, kernel).unwrap();
         assert!(done.ledger.unbalanced().is_empty());
         for reason in ["duplicate_variant", "bad_record:alt_is_ref", "bad_record:column_count"] {
-            assert!(done.ledger.0[0].excluded[reason] > 5, "{reason}");
+            assert!(done.ledger.0.iter().all(|t| t.excluded[reason] > 5), "{reason}");
         }
         done.files.into_iter().map(|f| (f.path, f.sha256)).collect()
     }

@@ -14,7 +14,7 @@ use super::info::InfoField;
 use super::region::{self, Chrom, Region};
 use super::summary::{Summaries, View};
 use super::survivors::Survivors;
-use super::{Genome, HalfCalls, ReferenceMismatch, allele, policy};
+use super::{Genome, HalfCalls, ReferenceMismatch, allele, csq, policy};
 
 mod joined;
 pub mod keep;
@@ -275,6 +275,8 @@ pub struct Tallies {
     pub unusable_values: u64,
     /// Cells whose AD does not have one number an allele.
     pub miscounted_depths: u64,
+    /// Entries of the consequences field that name no ALT of their record.
+    pub consequence_unmatched: u64,
 }
 
 /// The result of a shard.
@@ -675,8 +677,11 @@ impl<'a> Builder<'a> {
             phasing: Phasing::All,
             extra: [0; EXTRAS],
         };
+        let format = self.context.consequences.as_ref();
+        let mut strays = format.map_or(0, |f| f.count(site));
         for (i, (alt, kind)) in alts().filter(|(i, _)| keep || remains(*i) > 0) {
-            let entries = self.context.consequences.as_ref().map(|f| f.of_allele(site, i));
+            let entries = format.map(|f| f.of_allele(site, i));
+            strays = strays.saturating_sub(entries.as_deref().map_or(0, csq::count));
             let consequences = entries.map_or(empty, |text| self.out.keep(&text));
             let (allele, index) = ((i + 1) as u16, remains(i));
             let row = || Row { allele, index, consequences, ..base.clone() };
@@ -687,6 +692,10 @@ impl<'a> Builder<'a> {
                 AltKind::Bases => self.bases(site, alt, row()),
                 AltKind::Bad => {}
             }
+        }
+        // Of a record that lost an ALT an entry that names none may be of that ALT: not even its number is told.
+        if survivors.is_none() {
+            self.out.tallies.consequence_unmatched += strays;
         }
     }
 

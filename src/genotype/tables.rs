@@ -306,7 +306,8 @@ fn parquet_error(path: &str) -> impl Fn(ParquetError) -> Error + use<> {
 }
 
 impl Table {
-    fn new(
+    /// A table of `schema`, whose parts end with the row group that makes them `part_rows` long.
+    pub fn new(
         name: &'static str,
         schema: Schema,
         properties: WriterPropertiesBuilder,

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::config::{
-    CallsetFeed, CdmVersion, DateBasis, Diagnostic, Document, Error, PublicPolicy, Stratum, Tier,
-    TierPolicy, Workflow, expand,
+    AnnotationFeed, CallsetFeed, CdmVersion, DateBasis, Diagnostic, Document, Error, PublicPolicy,
+    Stratum, Tier, TierPolicy, Workflow, expand,
 };
 use crate::release::Layout;
 use crate::tier;
@@ -144,6 +144,15 @@ impl Project {
         files
     }
 
+    /// Files of an annotation, globs expanded, sorted.
+    pub fn annotation_files(&self, feed: &AnnotationFeed) -> Vec<PathBuf> {
+        let folder = self.document.folder();
+        let mut files: Vec<PathBuf> = feed.files.iter().flat_map(|p| expand(folder, p)).collect();
+        files.sort();
+        files.dedup();
+        files
+    }
+
     /// Files that belong to others of a callset by name: `.bim` and `.fam`, `.pvar` and `.psam`.
     pub fn companions(&self, feed: &CallsetFeed) -> Vec<PathBuf> {
         let beside = |path: &Path| -> Vec<PathBuf> {
@@ -267,6 +276,14 @@ impl Problems<'_> {
         if feed.strata.contains(&Stratum::Adj) && !feed.calls.has_adj() {
             let help = "set min_gq, min_dp or min_ab in its `calls`";
             self.add(&format!("callset.{name}.strata"), "adj needs a threshold", Some(help.into()));
+        }
+        for (annotation, of) in &feed.annotations {
+            let key = format!("callset.{name}.annotations.{annotation}");
+            if of.files.is_empty() || of.files.iter().any(|file| file == "-") {
+                let what = "needs files; standard input is for vcf only";
+                self.add(&format!("{key}.files"), what, None);
+            }
+            self.name(&format!("callset.{name}.annotations"), annotation);
         }
         if !feed.final_report.is_empty() && feed.manifest.is_none() {
             let help = "the probes' positions and alleles are in the array's manifest (CSV)";

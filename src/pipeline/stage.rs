@@ -10,7 +10,9 @@ use super::{Error, Inputs, Project, record::write_private};
 use crate::config::{CallsetFeed, DateBasis, EhrFeed, Tier, TierPolicy, Unmapped};
 use crate::engine::{FileEntry, Job, Ledger, StageOutput, TableLedger};
 use crate::error::IoError;
-use crate::genotype::{self, CallsetRequest, Options, SampleEntry, SampleSheet, Selection, Sex};
+use crate::genotype::{
+    self, Annotation, CallsetRequest, Options, SampleEntry, SampleSheet, Selection, Sex,
+};
 use crate::identity::{
     self, AgeTable, AncestryTable, IdScope, Key, PcTable, PersonId, Roster, SampleMap, SampleSex,
     SexTable, Standing, read_list,
@@ -294,16 +296,20 @@ impl<'a> Bench<'a> {
             samples: self.sample_sheet(name, feed)?,
             info: feed.info.clone(),
             carriers: feed.carriers,
-            options: self.options(feed),
+            options: self.options(name, feed),
         };
         Ok(genotype::ingest(&request, job)?)
     }
 
-    fn options(&self, feed: &CallsetFeed) -> Options {
+    fn options(&self, name: &str, feed: &CallsetFeed) -> Options {
         let resolved = |path: &Option<PathBuf>| path.as_ref().map(|p| self.project.path(p));
         let selections = feed.selection.iter().map(|(selection, of)| {
             let (bed, sites) = (resolved(&of.bed), resolved(&of.sites));
             (selection.clone(), Selection { bed, sites, ..of.clone() })
+        });
+        let annotations = feed.annotations.iter().map(|(annotation, of)| {
+            let files = self.inputs.paths(&format!("callset.{name}.annotations.{annotation}"));
+            (annotation.clone(), Annotation { files, info: of.info.clone() })
         });
         Options {
             chromosomes: self.project.chromosomes(feed),
@@ -319,6 +325,7 @@ impl<'a> Bench<'a> {
             ref_block_min_gq: feed.ref_block_min_gq,
             strata: feed.strata.clone(),
             selections: selections.collect(),
+            annotations: annotations.collect(),
             outlier_mads: feed.outlier_mads,
             strict: feed.strict,
         }
