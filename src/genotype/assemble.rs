@@ -63,7 +63,7 @@ pub struct Group {
 }
 
 /// A line of the rejects table, in the order of it.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rejected {
     /// Index of the file.
     pub file: usize,

@@ -587,10 +587,11 @@ impl Rejects {
             });
         }
         self.waiting.extend(rejected);
-        while self.waiting.len() >= REJECT_ROWS {
-            let rest = self.waiting.split_off(REJECT_ROWS);
-            let batch = std::mem::replace(&mut self.waiting, rest);
-            self.write_batch(&batch)?;
+        let waiting = std::mem::take(&mut self.waiting);
+        let full = waiting.chunks_exact(REJECT_ROWS);
+        self.waiting = full.remainder().to_vec();
+        for batch in full {
+            self.write_batch(batch)?;
         }
         Ok(())
     }

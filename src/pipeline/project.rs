@@ -175,12 +175,20 @@ impl Project {
     }
 }
 
-/// The files that a list names, globs expanded; blank lines and those that start with `#` are passed over.
+/// The files that a list names, globs expanded.
 fn listed(list: &Path) -> Vec<PathBuf> {
     let text = std::fs::read_to_string(list).unwrap_or_default();
-    let folder = list.parent().unwrap_or(Path::new(""));
-    let lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
-    lines.flat_map(|pattern| expand(folder, pattern)).collect()
+    patterns(&text).flat_map(|(_, pattern)| expand(folder_of(list), pattern)).collect()
+}
+
+/// The lines of a list with their 1-based numbers; blank ones and those that start with `#` are passed over.
+fn patterns(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = (1..).zip(text.lines().map(str::trim));
+    lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+}
+
+fn folder_of(list: &Path) -> &Path {
+    list.parent().unwrap_or(Path::new(""))
 }
 
 struct Problems<'a> {
@@ -220,6 +228,7 @@ impl Problems<'_> {
         for (name, feed) in &workflow.callset {
             self.name("callset", name);
             self.check_files(name, feed);
+            self.check_named_files(name, feed);
         }
         self.check_standard_input(workflow);
         if !workflow.callset.is_empty() && workflow.tier.controlled.is_none() {
@@ -264,7 +273,36 @@ impl Problems<'_> {
         }
     }
 
-    /// A policy file stands under the tier it was written for.
+    /// Every file that a list or a map of chromosomes names is there: one that is not would be missed in
+    /// silence.
+    fn check_named_files(&mut self, name: &str, feed: &CallsetFeed) {
+        if let Some(list) = &feed.vcf_list {
+            let (key, list) = (format!("callset.{name}.vcf_list"), self.document.resolve(list));
+            match std::fs::read_to_string(&list) {
+                Ok(text) => {
+                    for (line, pattern) in patterns(&text) {
+                        if expand(folder_of(&list), pattern).is_empty() {
+                            let what = format!("no file matches line {line} of the list");
+                            self.add(&key, what, Some("take the line out or mend it".into()));
+                        }
+                    }
+                }
+                Err(_) if list.is_file() => self.add(&key, "the list is not readable text", None),
+                Err(_) => {}
+            }
+        }
+        for (chrom, pattern) in &feed.vcf_by_chrom {
+            let key = format!("callset.{name}.vcf_by_chrom");
+            if crate::genotype::query::chrom_name(chrom).is_none() {
+                let help = "write chr1, 1, X ... as the files do";
+                self.add(&key, format!("`{chrom}` is no chromosome"), Some(help.into()));
+            }
+            if expand(self.document.folder(), pattern).is_empty() {
+                self.add(&key, format!("no file matches that of `{chrom}`"), None);
+            }
+        }
+    }
+
     /// A callset's files come in one way.
     fn check_files(&mut self, name: &str, feed: &CallsetFeed) {
         let ways = feed.ways();
@@ -292,6 +330,7 @@ impl Problems<'_> {
         }
     }
 
+    /// A policy file stands under the tier it was written for.
     fn check_tiers(
         &mut self,
         workflow: &Workflow,
