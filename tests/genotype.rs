@@ -301,8 +301,8 @@ fn info_fields_are_typed_and_picked_by_allele() {
     let text = vcf(
         &["A"],
         &[
-            "1 5 . A G,T . PASS AF=0.25,0.5;AD=9,2,3;DB;NAMES=x,y GT 1/2",
-            "1 6 . A G . . AF=.;AD=1 GT 0/1",
+            "1 5 . A G,T . PASS AF=0.25,0.5;AD=9,2,3;DB;NAMES=x,y;GL=0,1,2,3,4,5 GT 1/2",
+            "1 6 . A G . . AF=.;AD=1;GL=1,2 GT 0/1",
         ],
     );
     let dir = tempfile::tempdir().unwrap();
@@ -323,8 +323,15 @@ fn info_fields_are_typed_and_picked_by_allele() {
         [Some(true), Some(true), Some(false)]
     );
     assert_eq!(info.column(3).as_list::<i32>().value_length(0), 2);
-    assert_eq!(info.num_columns(), 4);
-    assert_eq!(done.ledger().noted["info_field_per_genotype_skipped"], 1);
+    // 0/0, 0/a and a/a.
+    let gl = info.column(4).as_list::<i32>();
+    let values =
+        |i: usize| gl.value(i).as_primitive::<arrow::datatypes::Float32Type>().values().to_vec();
+    assert_eq!((values(0), values(1)), (vec![0.0, 1.0, 2.0], vec![0.0, 3.0, 5.0]));
+    assert!(gl.is_null(2));
+    assert_eq!(done.ledger().noted["info_field_wrong_count:GL"], 1);
+    assert_eq!(done.ledger().noted["info_field_wrong_count:AD"], 1);
+    assert!(!done.ledger().noted.contains_key("info_field_wrong_count:AF"));
     req.info = vec!["NOPE".into()];
     assert_eq!(run(&req, 1).err().unwrap().code(), "genotype::unknown_info");
 }

@@ -299,6 +299,14 @@ impl<'a> Assembler<'a> {
             let count = rows.iter().filter(withheld).count() as u64;
             self.ledger.note(&format!("info_withheld:{}", field.id), count);
         }
+        for (k, field) in self.info.iter().enumerate() {
+            let wrong = |r: &&RowRef| {
+                let shard = &r.shard.rows;
+                field.wrong_count(k, &(shard, &shard.rows[r.row as usize]))
+            };
+            let count = rows.iter().filter(wrong).count() as u64;
+            self.ledger.note(&format!("info_field_wrong_count:{}", field.id), count);
+        }
         self.groups.push(Group { chrom, first_idx, rows });
         Ok(())
     }

@@ -137,6 +137,22 @@ impl Format {
         kept.join(&b',')
     }
 
+    /// Entries with nothing but what is read of them, and without what names their ALT: that depends on the
+    /// other ALTs of the record.
+    pub fn stripped(&self, text: &[u8]) -> Vec<u8> {
+        let read = |part: usize| {
+            let field = self.at.iter().position(|at| *at == Some(part));
+            field.is_some_and(|field| field != ALLELE && field != ALLELE_NUM)
+        };
+        let strip = |entry: &[u8]| {
+            let parts = entry.split(|&b| b == b'|').enumerate();
+            let parts: Vec<&[u8]> = parts.map(|(i, p)| if read(i) { p } else { b"" }).collect();
+            parts.join(&b'|')
+        };
+        let entries = text.split(|&b| b == b',').filter(|entry| !entry.is_empty());
+        entries.map(strip).collect::<Vec<_>>().join(&b',')
+    }
+
     /// Reads entries that [`Format::of_allele`] kept.
     pub fn entries(&self, text: &[u8]) -> Vec<Entry> {
         let parts = text.split(|&b| b == b',').filter(|part| !part.is_empty());

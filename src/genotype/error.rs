@@ -187,9 +187,6 @@ pub enum Error {
         /// 1-based line (VCF) or record number (BCF).
         line: u64,
     },
-    /// Consequences are asked for and the callset is merged of files with different samples.
-    #[error("consequences cannot be kept of files that are merged")]
-    ConsequencesOfMerge,
     /// A record cannot be used and the run is strict.
     #[error("{}, line {line}: the record cannot be used ({reason}), and the run is strict", file.display())]
     Rejected {
@@ -366,7 +363,6 @@ impl Coded for Error {
             Self::NobodyIncluded { .. } => "genotype::nobody_included",
             Self::Unsorted { .. } => "genotype::unsorted",
             Self::HalfCall { .. } => "genotype::half_call",
-            Self::ConsequencesOfMerge => "genotype::consequences_of_merge",
             Self::Reference { .. } => "genotype::reference",
             Self::ReferenceMismatch { .. } => "genotype::reference_mismatch",
             Self::Rejected { .. } => "genotype::rejected",

@@ -7,6 +7,7 @@
 //! can name samples, and for lists without a declared length of records that lost an ALT, whose length
 //! tells of it. Such values are null and the ledger notes `info_withheld:<FIELD>` with the rows concerned.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -92,7 +93,7 @@ fn counts_samples(id: &str) -> bool {
 /// A row of a shard.
 type At<'a> = (&'a ShardRows, &'a Row);
 
-/// Finds the selected fields in the headers, and how many are left out (`Number=G`).
+/// Finds the selected fields in the headers.
 ///
 /// `leaves_out` says whether samples of the files stay out.
 ///
@@ -102,9 +103,8 @@ pub fn select(
     ids: &[String],
     sources: &[Source],
     leaves_out: bool,
-) -> Result<(Vec<InfoField>, u64), Error> {
+) -> Result<Vec<InfoField>, Error> {
     let mut fields = Vec::new();
-    let mut skipped = 0;
     for id in ids {
         let mut known = None;
         for source in sources {
@@ -118,7 +118,6 @@ pub fn select(
             }
         }
         match known {
-            Some((InfoNumber::PerGenotype, _)) => skipped += 1,
             Some((number, ty)) if !fields.iter().any(|f: &InfoField| f.id == *id) => {
                 let withheld = leaves_out && (ty == InfoType::Text || counts_samples(id));
                 fields.push(InfoField { id: id.clone(), withheld, number, ty });
@@ -126,7 +125,7 @@ pub fn select(
             _ => {}
         }
     }
-    Ok((fields, skipped))
+    Ok(fields)
 }
 
 /// Checks that the header of `path` defines the selected fields as another does.
@@ -152,7 +151,7 @@ pub fn arrow_fields(fields: &[InfoField]) -> Fields {
                 InfoType::Text => DataType::Utf8,
             };
             let ty = match f.number {
-                InfoNumber::Many => DataType::new_list(item, true),
+                InfoNumber::Many | InfoNumber::PerGenotype => DataType::new_list(item, true),
                 _ => item,
             };
             Field::new(&f.id, ty, true)
@@ -176,10 +175,10 @@ pub fn column(fields: &[InfoField], rows: &[At<'_>]) -> ArrayRef {
 
 macro_rules! typed {
     ($field:expr, $k:expr, $rows:expr, $builder:ty, $parse:expr) => {{
-        if $field.number == InfoNumber::Many {
+        if matches!($field.number, InfoNumber::Many | InfoNumber::PerGenotype) {
             let mut list = ListBuilder::new(<$builder>::new());
             for at in $rows {
-                match $field.value($k, at).filter(|v| *v != b".") {
+                match $field.pick($k, at).filter(|v| **v != *b".") {
                     Some(value) => {
                         for item in value.split(|&b| b == b',') {
                             list.values().append_option($parse(item));
@@ -193,7 +192,7 @@ macro_rules! typed {
         } else {
             let mut builder = <$builder>::new();
             for at in $rows {
-                builder.append_option($field.pick($k, at).and_then($parse));
+                builder.append_option($field.pick($k, at).as_deref().and_then($parse));
             }
             Arc::new(builder.finish()) as ArrayRef
         }
@@ -247,18 +246,37 @@ impl InfoField {
         if self.withheld_in(at.1) { None } else { at.0.info(at.1, k) }
     }
 
-    /// The value for the row's allele; null when the record has the wrong number of values.
-    pub fn pick<'a>(&self, k: usize, at: &At<'a>) -> Option<&'a [u8]> {
-        let value = self.value(k, at)?;
-        let (allele, alleles) = (usize::from(at.1.allele), usize::from(at.1.alleles));
+    /// The value for the row's allele; null when the record has the wrong number of values. Of values by
+    /// genotype those of 0/0, 0/a and a/a, comma-joined.
+    pub fn pick<'a>(&self, k: usize, at: &At<'a>) -> Option<Cow<'a, [u8]>> {
+        self.of_allele(self.value(k, at)?, at.1)
+    }
+
+    /// Whether the record has another number of values than its alleles ask for. A lone `.` is no value.
+    pub fn wrong_count(&self, k: usize, at: &At<'_>) -> bool {
+        let value = self.value(k, at).filter(|v| *v != b".");
+        value.is_some_and(|value| self.of_allele(value, at.1).is_none())
+    }
+
+    fn of_allele<'v>(&self, value: &'v [u8], row: &Row) -> Option<Cow<'v, [u8]>> {
+        let (allele, alleles) = (usize::from(row.allele), usize::from(row.alleles));
+        let parts = || value.split(|&b| b == b',');
         let nth = |at: usize, of: usize| {
-            let parts = || value.split(|&b| b == b',');
-            (parts().count() == of).then(|| parts().nth(at)).flatten()
+            (parts().count() == of).then(|| parts().nth(at)).flatten().map(Cow::Borrowed)
         };
         match self.number {
             InfoNumber::PerAlt => nth(allele - 1, alleles),
             InfoNumber::PerAllele => nth(allele, alleles + 1),
-            _ => Some(value),
+            InfoNumber::PerGenotype => {
+                let all: Vec<&[u8]> = parts().collect();
+                if all.len() != (alleles + 1) * (alleles + 2) / 2 {
+                    return None;
+                }
+                // Genotype j/k with j <= k is number k(k+1)/2 + j (VCF 4.5, section 1.6.2, GL).
+                let het = allele * (allele + 1) / 2;
+                Some(Cow::Owned([all[0], all[het], all[het + allele]].join(&b',')))
+            }
+            _ => Some(Cow::Borrowed(value)),
         }
     }
 }

@@ -12,7 +12,6 @@ use arrow::datatypes::{DataType, Field, Schema};
 
 use super::assemble::{Assembler, Group, Rejected};
 use super::cohort::Cohort;
-use super::csq::Format;
 use super::encode::{self, Encoded, Plan, Worker};
 use super::fasta::Reference;
 use super::fields::Rules;
@@ -93,7 +92,8 @@ pub(super) fn ingest_tuned(
         sorted = copy;
         &sorted
     };
-    let Inputs { files, samples, info: mut fields, info_skipped, path } = inputs::open(request)?;
+    let Inputs { files, samples, info: mut fields, consequences: format, path } =
+        inputs::open(request)?;
     let cohort = Cohort::new(&samples, &request.samples, &path)?;
     let merge = matches!(files, Files::Groups(_));
     fields.iter_mut().for_each(|f| f.withhold(cohort.leaves_out(), merge));
@@ -102,18 +102,11 @@ pub(super) fn ingest_tuned(
         ledger.note(&format!("sample_excluded:{reason}"), *count);
     }
     ledger.note("sheet_sample_not_in_files", cohort.absent);
-    ledger.note("info_field_per_genotype_skipped", info_skipped);
     let stride = cohort.stride();
     let rules = Rules::new(request, &cohort);
     let selections = Selections::load(request)?;
     let exclude = request.options.exclude_variants.as_deref();
     let exclude = exclude.map(|path| Variants::read(path, request)).transpose()?;
-    let consequences = request.options.consequences.as_deref();
-    let format = match (consequences, &files) {
-        (Some(id), Files::Parts(sources)) => Format::of(id, sources)?,
-        (Some(_), Files::Groups(_)) => return Err(Error::ConsequencesOfMerge),
-        (None, _) => None,
-    };
     let plan = Plan {
         tables: Tables::new(
             &request.name,
@@ -163,11 +156,10 @@ pub(super) fn ingest_tuned(
             sources
         }
         Files::Groups(groups) => {
-            // Spools hold calls alone.
-            let unread = request.options.format.len() + usize::from(request.options.quality);
-            ledger.note("format_field_not_merged", unread as u64);
             let (cohort, info) = (&context.cohort, &context.info[..]);
-            let reading = Reading { request, job, cohort, info, kernel, tuning };
+            let (numbers, consequences) = (context.fields.numbers, context.consequences.as_ref());
+            let reading =
+                Reading { request, job, cohort, info, numbers, consequences, kernel, tuning };
             let (merged, read) = pool.install(|| merge::read(&reading, &groups))?;
             books = read;
             vec![Source::of_merged(&path, merged)?]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
+use super::csq::Format;
 use super::gt::EXCLUDED;
 use super::info::{self, InfoField};
 use super::merge::Group;
@@ -26,8 +27,8 @@ pub struct Inputs {
     pub samples: Vec<String>,
     /// Selected INFO fields.
     pub info: Vec<InfoField>,
-    /// Selected INFO fields that cannot be kept.
-    pub info_skipped: u64,
+    /// Where the parts of consequences are.
+    pub consequences: Option<Format>,
     /// A file, for messages.
     pub path: PathBuf,
 }
@@ -44,16 +45,24 @@ pub fn open(request: &CallsetRequest) -> Result<Inputs, Error> {
     let mut parts = Vec::new();
     let mut groups: Vec<Group> = Vec::new();
     let mut group_of: HashMap<String, usize> = HashMap::new();
-    let mut selected: Option<(Vec<InfoField>, u64)> = None;
+    let mut selected: Option<Vec<InfoField>> = None;
+    let mut consequences: Option<Format> = None;
     let mut reports = false;
     for path in &request.files {
         let report = final_report::is_report(path)?;
         let source =
             if report { Source::of_nothing(path)? } else { Source::open_of(path, request)? };
-        let (fields, skipped) = info::select(&request.info, std::slice::from_ref(&source), false)?;
+        let fields = info::select(&request.info, std::slice::from_ref(&source), false)?;
         match &selected {
-            Some((known, _)) => info::same(known, &fields, path)?,
-            None => selected = Some((fields, skipped)),
+            Some(known) => info::same(known, &fields, path)?,
+            None => selected = Some(fields),
+        }
+        if let Some(id) = request.options.consequences.as_deref() {
+            let format = Format::of(id, std::slice::from_ref(&source))?;
+            if consequences.is_some() && consequences != format {
+                return Err(Error::InfoMismatch { file: path.clone(), field: id.to_owned() });
+            }
+            consequences = format;
         }
         let names = if report { final_report::samples(path)?.0 } else { Vec::new() };
         let names = if report { &names } else { &source.header.samples };
@@ -87,8 +96,8 @@ pub fn open(request: &CallsetRequest) -> Result<Inputs, Error> {
     let samples = groups.iter().flat_map(|g| g.samples.iter().cloned()).collect();
     let files =
         if groups.len() == 1 && !reports { Files::Parts(parts) } else { Files::Groups(groups) };
-    let (info, info_skipped) = selected.unwrap_or_default();
-    Ok(Inputs { files, samples, info, info_skipped, path })
+    let info = selected.unwrap_or_default();
+    Ok(Inputs { files, samples, info, consequences, path })
 }
 
 fn same_samples(a: &[String], b: &[String]) -> bool {

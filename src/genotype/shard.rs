@@ -11,6 +11,7 @@ use super::fasta::{Reference, Sequence};
 use super::fields::{Cells, Rules};
 use super::gt::{ABSENT, Call, FILTERED, Kernel, MAX_ALLELES, MISSING, NOT_EXPECTED, UNSUPPORTED};
 use super::info::InfoField;
+use super::merge::values::Levels;
 use super::region::{self, Chrom, Region};
 use super::summary::{Summaries, View};
 use super::survivors::Survivors;
@@ -413,6 +414,8 @@ pub struct Builder<'a> {
     /// Chromosome of the file, if it may have no other.
     pub only: Option<Chrom>,
     confidence: Vec<u8>,
+    /// For a merge: GQ and DP of the reference block at hand.
+    stated: Vec<Levels>,
     out: ShardRows,
     slots: Vec<[i32; CLASSES]>,
     scratch: [Vec<u8>; EXTRAS],
@@ -443,6 +446,7 @@ impl<'a> Builder<'a> {
             agrees: false,
             only: None,
             confidence: Vec::new(),
+            stated: Vec::new(),
             out: ShardRows { stride, group_count, ..ShardRows::default() },
             slots: vec![[0; CLASSES]; cohort.cells.len()],
             scratch: std::array::from_fn(|_| vec![0; stride]),
@@ -632,6 +636,8 @@ impl<'a> Builder<'a> {
             if s.alt.is_empty() {
                 return;
             }
+        }
+        if let Some(s) = &survivors {
             self.cells.forget(|i| s.index.get(i).is_some_and(|&index| index > 0));
         }
         self.out.tallies.unusable_values += self.cells.unusable;
