@@ -27,7 +27,7 @@ use super::summary::SampleSums;
 use super::tables::{Parts, Tables};
 use super::tally::Tally;
 use super::work::{Feed, Scratch, Shard, Tuning, scan};
-use super::{CallsetRequest, Error, align, report, samples};
+use super::{CallsetRequest, Error, align, region, report, samples};
 use crate::engine::{FileEntry, FileTags, Job, Ledger, StageOutput, TableFile, TableLedger};
 
 /// Variants a row group, unless rows are so long that it would hold more than [`GROUP_BYTES`].
@@ -475,7 +475,9 @@ impl<'a> Writer<'a> {
             for table in tables.into_iter().flatten() {
                 let folder = format!(
                     "controlled/genomics/{}/{}/chrom={}",
-                    self.callset, table.name, encoded.chrom
+                    self.callset,
+                    table.name,
+                    region::folder(&encoded.chrom)
                 );
                 self.open.push(Parts::new(self.root, folder, table));
             }

@@ -20,7 +20,7 @@ pub enum Kind {
 /// A chromosome, by the name that outputs use (`chr20`, `chrX`, `chrM`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chrom {
-    /// Output name; safe as a path component.
+    /// Output name. In paths it is written as [`folder`] says.
     pub name: String,
     /// Its kind.
     pub kind: Kind,
@@ -28,7 +28,54 @@ pub struct Chrom {
     pub rank: u8,
 }
 
-/// Reads a CHROM value. `None` when it cannot be used in a path (other than letters, digits, `._-`).
+/// Longest name of a contig that is used, in bytes.
+const LONGEST_NAME: usize = 128;
+/// Longest name of a folder that is made from one; file systems allow 255 with `chrom=` before it.
+const LONGEST_FOLDER: usize = 200;
+
+/// Whether a byte may be in a contig's name: `[0-9A-Za-z!#$%&*+./:;=?@^_|~-]` (VCF 4.3, section 1.4.7).
+fn in_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&*+./:;=?@^_|~-".contains(&byte)
+}
+
+/// The name of a contig as Hive partitions are named: other bytes than letters, digits, `._-` as `%` and two
+/// hexadecimal digits (`HLA-A%2A01%3A01`), and so are dots at the start, which would hide or leave a folder.
+/// Readers of partitions undo that; so does [`of_folder`].
+pub fn folder(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    let mut start = true;
+    for byte in name.bytes() {
+        start &= byte == b'.';
+        if byte.is_ascii_alphanumeric() || (b"._-".contains(&byte) && !start) {
+            out.push(char::from(byte));
+        } else {
+            out += &format!("%{byte:02X}");
+        }
+    }
+    out
+}
+
+/// The name of a contig whose [`folder`] this is.
+pub fn of_folder(folder: &str) -> String {
+    let mut parts = folder.split('%');
+    let mut name = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let byte = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match byte.filter(u8::is_ascii) {
+            Some(byte) => {
+                name.push(char::from(byte));
+                name += &part[2..];
+            }
+            None => {
+                name.push('%');
+                name += part;
+            }
+        }
+    }
+    name
+}
+
+/// Reads a CHROM value. `None` when it is no contig name of VCF 4.3, or too long.
 pub fn chrom(raw: &[u8]) -> Option<Chrom> {
     let bare = match raw {
         [c, h, r, rest @ ..] if [*c, *h, *r].eq_ignore_ascii_case(b"chr") => rest,
@@ -50,11 +97,11 @@ pub fn chrom(raw: &[u8]) -> Option<Chrom> {
         }
         _ => {}
     }
-    let safe = !raw.is_empty()
-        && raw.len() <= 128
-        && raw[0].is_ascii_alphanumeric()
-        && raw.iter().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(b));
-    let name = safe.then(|| String::from_utf8_lossy(raw).into_owned())?;
+    let valid = raw.len() <= LONGEST_NAME
+        && raw.first().is_some_and(|first| !b"*=".contains(first))
+        && raw.iter().all(|&b| in_name(b));
+    let name = valid.then(|| String::from_utf8_lossy(raw).into_owned())?;
+    (folder(&name).len() <= LONGEST_FOLDER).then_some(())?;
     known(name, Kind::Other, 255)
 }
 
@@ -108,4 +155,42 @@ fn pseudo_autosomal(genome: Genome, kind: Kind, pos: i32) -> bool {
         _ => return false,
     };
     regions.iter().any(|&(a, b)| (a..=b).contains(&pos))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn contig_names_of_the_specification() {
+        for name in ["HLA-A*01:01:01:01", "chrUn_KI270302v1", "a=b", "#x", "../x", "."] {
+            assert_eq!(chrom(name.as_bytes()).unwrap().name, name);
+        }
+        for name in ["", "*x", "=x", "<ctg>", "a b", "a,b", "a(b", "a\"b", "\u{e4}", "a\\b", "a'b"]
+        {
+            assert_eq!(chrom(name.as_bytes()), None, "{name}");
+        }
+        let long = |n: usize, byte: &str| chrom(byte.repeat(n).as_bytes()).is_some();
+        assert!(long(128, "a") && !long(129, "a") && long(66, "~") && !long(67, "~"));
+    }
+
+    #[test]
+    fn folders_of_contigs() {
+        assert_eq!(folder("HLA-DRB1*15:01:01:01"), "HLA-DRB1%2A15%3A01%3A01%3A01");
+        assert_eq!(folder("../x"), "%2E%2E%2Fx");
+        assert_eq!(folder("chrUn_KI270302v1.2"), "chrUn_KI270302v1.2");
+        assert_eq!(of_folder("a%zz%4"), "a%zz%4");
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_comes_back_from_a_plain_folder(name in "[0-9A-Za-z!#$%&*+./:;=?@^_|~-]{1,128}") {
+            let folder = folder(&name);
+            prop_assert!(folder.bytes().all(|b| b.is_ascii_alphanumeric() || b"%._-".contains(&b)));
+            prop_assert!(!folder.starts_with('.'));
+            prop_assert_eq!(of_folder(&folder), name);
+        }
+    }
 }
