@@ -27,8 +27,10 @@ use super::summary::SampleSums;
 use super::tables::{Parts, Tables};
 use super::tally::Tally;
 use super::work::{Feed, Scratch, Shard, Tuning, scan};
-use super::{CallsetRequest, Error, align, region, report, samples};
-use crate::engine::{FileEntry, FileTags, Job, Ledger, StageOutput, TableFile, TableLedger};
+use super::{CallsetRequest, Error, align, report, samples};
+use crate::engine::{
+    FileEntry, FileTags, Job, Ledger, StageOutput, TableFile, TableLedger, partition,
+};
 
 /// Variants a row group, unless rows are so long that it would hold more than [`GROUP_BYTES`].
 const GROUP_ROWS: usize = 8192;
@@ -477,7 +479,7 @@ impl<'a> Writer<'a> {
                     "controlled/genomics/{}/{}/chrom={}",
                     self.callset,
                     table.name,
-                    region::folder(&encoded.chrom)
+                    partition::folder(&encoded.chrom)
                 );
                 self.open.push(Parts::new(self.root, folder, table));
             }

@@ -59,16 +59,6 @@ pub fn chrom_name(raw: &str) -> Option<String> {
     super::region::chrom(raw.as_bytes()).map(|c| c.name)
 }
 
-/// The chromosome of a partition `chrom=<folder>`.
-pub fn chrom_of_folder(folder: &str) -> String {
-    super::region::of_folder(folder)
-}
-
-/// A chromosome's name as a part of a path.
-pub fn folder_of_chrom(name: &str) -> String {
-    super::region::folder(name)
-}
-
 /// What chromosomes of these names sort by: 1 to 22, X, Y, M, then others by name.
 pub fn chrom_rank(name: &str) -> (u8, String) {
     let rank = super::region::chrom(name.as_bytes()).map_or(u8::MAX, |c| c.rank);

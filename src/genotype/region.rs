@@ -1,6 +1,7 @@
 //! Chromosome names and the parts of them in which ploidy depends on sex.
 
 use super::{Genome, Sex};
+use crate::engine::partition;
 
 /// What kind of chromosome a name denotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub enum Kind {
 /// A chromosome, by the name that outputs use (`chr20`, `chrX`, `chrM`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chrom {
-    /// Output name. In paths it is written as [`folder`] says.
+    /// Output name. In paths it is written as [`partition::folder`] says.
     pub name: String,
     /// Its kind.
     pub kind: Kind,
@@ -36,43 +37,6 @@ const LONGEST_FOLDER: usize = 200;
 /// Whether a byte may be in a contig's name: `[0-9A-Za-z!#$%&*+./:;=?@^_|~-]` (VCF 4.3, section 1.4.7).
 fn in_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&*+./:;=?@^_|~-".contains(&byte)
-}
-
-/// The name of a contig as Hive partitions are named: other bytes than letters, digits, `._-` as `%` and two
-/// hexadecimal digits (`HLA-A%2A01%3A01`), and so are dots at the start, which would hide or leave a folder.
-/// Readers of partitions undo that; so does [`of_folder`].
-pub fn folder(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    let mut start = true;
-    for byte in name.bytes() {
-        start &= byte == b'.';
-        if byte.is_ascii_alphanumeric() || (b"._-".contains(&byte) && !start) {
-            out.push(char::from(byte));
-        } else {
-            out += &format!("%{byte:02X}");
-        }
-    }
-    out
-}
-
-/// The name of a contig whose [`folder`] this is.
-pub fn of_folder(folder: &str) -> String {
-    let mut parts = folder.split('%');
-    let mut name = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let byte = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match byte.filter(u8::is_ascii) {
-            Some(byte) => {
-                name.push(char::from(byte));
-                name += &part[2..];
-            }
-            None => {
-                name.push('%');
-                name += part;
-            }
-        }
-    }
-    name
 }
 
 /// Reads a CHROM value. `None` when it is no contig name of VCF 4.3, or too long.
@@ -101,7 +65,7 @@ pub fn chrom(raw: &[u8]) -> Option<Chrom> {
         && raw.first().is_some_and(|first| !b"*=".contains(first))
         && raw.iter().all(|&b| in_name(b));
     let name = valid.then(|| String::from_utf8_lossy(raw).into_owned())?;
-    (folder(&name).len() <= LONGEST_FOLDER).then_some(())?;
+    (partition::folder(&name).len() <= LONGEST_FOLDER).then_some(())?;
     known(name, Kind::Other, 255)
 }
 
@@ -159,8 +123,6 @@ fn pseudo_autosomal(genome: Genome, kind: Kind, pos: i32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
@@ -174,23 +136,5 @@ mod tests {
         }
         let long = |n: usize, byte: &str| chrom(byte.repeat(n).as_bytes()).is_some();
         assert!(long(128, "a") && !long(129, "a") && long(66, "~") && !long(67, "~"));
-    }
-
-    #[test]
-    fn folders_of_contigs() {
-        assert_eq!(folder("HLA-DRB1*15:01:01:01"), "HLA-DRB1%2A15%3A01%3A01%3A01");
-        assert_eq!(folder("../x"), "%2E%2E%2Fx");
-        assert_eq!(folder("chrUn_KI270302v1.2"), "chrUn_KI270302v1.2");
-        assert_eq!(of_folder("a%zz%4"), "a%zz%4");
-    }
-
-    proptest! {
-        #[test]
-        fn every_name_comes_back_from_a_plain_folder(name in "[0-9A-Za-z!#$%&*+./:;=?@^_|~-]{1,128}") {
-            let folder = folder(&name);
-            prop_assert!(folder.bytes().all(|b| b.is_ascii_alphanumeric() || b"%._-".contains(&b)));
-            prop_assert!(!folder.starts_with('.'));
-            prop_assert_eq!(of_folder(&folder), name);
-        }
     }
 }

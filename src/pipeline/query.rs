@@ -85,7 +85,7 @@ impl Release {
             for (inside, path) in files(table) {
                 let chrom = inside.strip_prefix("chrom=").and_then(|r| r.split_once('/'));
                 if let Some((chrom, _)) = chrom {
-                    let chrom = crate::genotype::query::chrom_of_folder(chrom);
+                    let chrom = crate::engine::partition::of_folder(chrom);
                     map.entry(chrom).or_default().push(path);
                 }
             }

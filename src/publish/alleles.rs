@@ -89,7 +89,7 @@ pub(super) fn build(
     let mut by_chrom: BTreeMap<(u32, String), Vec<String>> = BTreeMap::new();
     for file in source.files(&table) {
         let chrom = file.split('/').find_map(|part| part.strip_prefix("chrom=")).unwrap_or("none");
-        let chrom = crate::genotype::query::chrom_of_folder(chrom);
+        let chrom = crate::engine::partition::of_folder(chrom);
         by_chrom.entry((chrom_rank(&chrom), chrom)).or_default().push(file.clone());
     }
     let mut out = CallsetAlleles {
@@ -249,7 +249,7 @@ fn write_chromosome(
     job: &Job,
     out: &mut CallsetAlleles,
 ) -> Result<(), Error> {
-    let file = crate::genotype::query::folder_of_chrom(chrom);
+    let file = crate::engine::partition::folder(chrom);
     let path = format!("{}{}/{file}.parquet", schema::ALLELE_FREQUENCIES, out.callset);
     let tags = FileTags {
         tier: "public".into(),

@@ -70,7 +70,7 @@ pub fn variants(job: &Job, files: &[FileEntry]) -> Result<Figures, Error> {
         .into_par_iter()
         .map(|file| {
             let name = file.path.split("chrom=").nth(1).and_then(|rest| rest.split('/').next());
-            let name = name.map(region::of_folder);
+            let name = name.map(crate::engine::partition::of_folder);
             let chrom = region::chrom(name.as_deref().unwrap_or("?").as_bytes());
             let (rank, kind) = chrom.map_or((255, Kind::Other), |c| (c.rank, c.kind));
             let mut figures = Figures::default();
