@@ -191,13 +191,14 @@ fn virtual_offsets_lead_to_the_line() {
 fn sites_only_files_are_read_and_are_no_callset() {
     let dir = tempfile::tempdir().unwrap();
     let text = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n\
-        1\t10\t.\tA\tG,T\t.\t.\tAF=0.5,0.1\n1\t11\t.\tA\tC\t.\t.\n";
+        1\t10\t.\tA\tG,T\t.\t.\tAF=0.5,0.1\n1\t11\t.\tA\tC\t.\t.\n\
+        X\t3000000\t.\tA\tC\t.\t.\t.\nY\t3000000\t.\tA\tC\t.\t.\t.\nMT\t9\t.\tA\tC\t.\t.\t.\n";
     for (name, bytes) in
         [("s.vcf", text.as_bytes().to_vec()), ("s.vcf.gz", bgzf(text.as_bytes(), 64))]
     {
         let path = file(&dir, name, &bytes);
         let found = check(&path, Genome::Grch38).unwrap();
-        assert_eq!((found.samples, found.records, found.rows), (0, 2, 2));
+        assert_eq!((found.samples, found.records, found.rows), (0, 5, 5));
         assert_eq!(found.rejects, BTreeMap::from([("column_count", 1)]));
         let error = strata::genotype::sample_names(&path).unwrap_err();
         assert_eq!(error.code(), "genotype::no_samples");
