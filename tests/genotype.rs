@@ -206,7 +206,7 @@ fn bad_records_keep_their_line_numbers() {
         ("2 6 . A G . . . GT 0/0 0/2", "gt_allele_out_of_range"),
         ("2 6 . A G . . . GT 0/0 a/1", "gt_unparsable"),
         ("2 6 . A G . . . DP:GT 1:0/0 1:0/1", "gt_not_first"),
-        ("../x 6 . A G . . . GT 0/0 0/1", "bad_contig"),
+        ("*x 6 . A G . . . GT 0/0 0/1", "bad_contig"),
         ("2", "column_count"),
     ];
     for (i, (line, _)) in bad.iter().enumerate() {
@@ -724,6 +724,26 @@ fn a_cut_bgzf_is_never_accepted() {
     std::fs::write(&path, [&packed[..], &more[..]].concat()).unwrap();
     let run = run_all(&path);
     assert!(run.digests().iter().any(|(p, _)| p.contains("/chrom=90/")));
+}
+
+#[test]
+fn contigs_of_any_name_are_folders_below_their_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "##fileformat=VCFv4.3\n\
+        #CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tA\tB\n\
+        HLA-A*01:01:01:01\t5\t.\tA\tG\t.\t.\t.\tGT\t0/1\t1/1\n\
+        ../x\t6\t.\tA\tG\t.\t.\t.\tGT\t0/1\t0/0\n";
+    let run = run_all(&file(&dir, "a.vcf", text.as_bytes()));
+    assert!(run.ledger().excluded.is_empty());
+    for (folder, vid) in
+        [("HLA-A%2A01%3A01%3A01%3A01", "HLA-A*01:01:01:01-5-A-G"), ("%2E%2E%2Fx", "../x-6-A-G")]
+    {
+        let path = format!("controlled/genomics/wgs/variants/chrom={folder}/part-0000.parquet");
+        assert!(run.dir.path().join(&path).is_file(), "{path}");
+        assert_eq!(run.table(&path).texts("vid"), [Some(vid.to_owned())]);
+        assert_eq!(run.table(&format!("/genotypes/chrom={folder}/")).len(), 1);
+        assert!(run.table(&format!("/carriers/chrom={folder}/")).len() > 0);
+    }
 }
 
 /// Rows as the definitions say, without any of the program's ways.

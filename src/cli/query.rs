@@ -74,7 +74,8 @@ fn places(verb: &Query, callset: &Callset) -> Result<Vec<(String, Span)>, Failur
     let Some(region) = &verb.region else {
         return Ok(callset.chroms().into_iter().map(|c| (c.to_owned(), Span::ALL)).collect());
     };
-    let place = place(region).ok_or_else(|| {
+    let chroms = callset.chroms();
+    let place = place(region, &chroms).ok_or_else(|| {
         let help = "write chr20, chr20:123 or chr20:1-100000; positions are 1-based";
         stated("query::region", "--region cannot be read", help)
     })?;
@@ -102,9 +103,13 @@ fn variant(vid: &str, callset: &Callset) -> Result<(String, Span), Failure> {
     Err(unknown())
 }
 
-/// Reads `chr20`, `chr20:123` or `chr20:1-100,000`.
-fn place(region: &str) -> Option<(String, Span)> {
-    let (chrom, span) = region.split_once(':').map_or((region, None), |(c, s)| (c, Some(s)));
+/// Reads `chr20`, `chr20:123` or `chr20:1-100,000`. Names of HLA contigs have colons: a region that is the
+/// whole name of one of `chroms` is that contig.
+fn place(region: &str, chroms: &[&str]) -> Option<(String, Span)> {
+    if let Some(name) = chrom_name(region).filter(|name| chroms.contains(&name.as_str())) {
+        return Some((name, Span::ALL));
+    }
+    let (chrom, span) = region.rsplit_once(':').map_or((region, None), |(c, s)| (c, Some(s)));
     let number = |text: &str| text.replace(',', "").parse::<i32>().ok().filter(|&n| n > 0);
     let span = match span.map(|s| s.split_once('-').unwrap_or((s, s))) {
         None => Span::ALL,
@@ -241,5 +246,22 @@ impl<I: Iterator<Item = Result<Site, crate::pipeline::query::TableError>>> Sites
             }
         }
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_of_contigs_with_colons() {
+        let known = ["HLA-A*01:01:01:01", "chr20"];
+        let read = |text| place(text, &known).map(|(chrom, span)| (chrom, span.start, span.end));
+        let at = |chrom: &str, start, end| Some((chrom.to_owned(), start, end));
+        assert_eq!(read("HLA-A*01:01:01:01"), at(known[0], 1, i32::MAX));
+        assert_eq!(read("HLA-A*01:01:01:01:7-9"), at(known[0], 7, 9));
+        assert_eq!(read("20:1,000"), at("chr20", 1000, 1000));
+        assert_eq!(read("chr20"), at("chr20", 1, i32::MAX));
+        assert_eq!(read("chr20:9-7"), None);
     }
 }

@@ -53,8 +53,6 @@ pub struct Opened {
     sources: Vec<Source>,
     context: Context,
     table: Table,
-    /// Selected fields that have a value a genotype, which are left out.
-    skipped: u64,
 }
 
 /// What the joins need of the run.
@@ -98,7 +96,7 @@ fn read_headers(
     callset: &str,
     name: &str,
     of: &Annotation,
-) -> Result<(Vec<Source>, Vec<InfoField>, u64), Error> {
+) -> Result<(Vec<Source>, Vec<InfoField>), Error> {
     if !super::is_name(name) {
         return Err(Error::BadName { what: "an annotation" });
     }
@@ -113,9 +111,9 @@ fn read_headers(
         }
         sources.push(source);
     }
-    let (fields, skipped) = info::select(&of.info, &sources, false)?;
+    let fields = info::select(&of.info, &sources, false)?;
     columns::check(name, &fields)?;
-    Ok((sources, fields, skipped))
+    Ok((sources, fields))
 }
 
 /// What a site is scanned with: as the callset's records are, but of nobody.
@@ -147,11 +145,11 @@ impl Opened {
         reference: Option<&Arc<Reference>>,
         kernel: Kernel,
     ) -> Result<Self, Error> {
-        let (mut sources, fields, skipped) = read_headers(&request.name, name, of)?;
+        let (mut sources, fields) = read_headers(&request.name, name, of)?;
         let table = columns::table(&request.name, name, &fields)?;
         let context = context(request, reference, kernel, fields);
         sort_files(&mut sources, &context)?;
-        Ok(Self { name: name.to_owned(), sources, context, table, skipped })
+        Ok(Self { name: name.to_owned(), sources, context, table })
     }
 
     /// What reject tables call its files, in their order.
@@ -202,7 +200,6 @@ impl Opened {
         let strangers = ledger.rows_out - done.rows;
         ledger.rows_out = done.rows;
         ledger.exclude("not_in_callset", strangers);
-        ledger.note("info_field_per_genotype_skipped", self.skipped);
         ledger.note("unknown_review_status", done.unknown_status);
         let twice = ledger.excluded.get("duplicate_variant").copied().unwrap_or_default();
         for (what, count) in [

@@ -7,11 +7,9 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use super::fasta::Reference;
 use super::{Error, region};
 use crate::error::IoError;
-use bases::Bases;
-
-mod bases;
 
 /// Bases of the flanks of an indel that must be those of the reference.
 const FLANK: usize = 8;
@@ -70,7 +68,7 @@ impl Manifest {
     /// # Errors
     /// When a file cannot be read or the manifest lacks a column.
     pub fn read(path: &Path, reference: Option<&Path>) -> Result<Self, Error> {
-        let bases = reference.map(Bases::open).transpose()?;
+        let bases = reference.map(Reference::open).transpose()?;
         let fault = |line, what| Error::Manifest { file: path.to_owned(), line, what };
         let mut reader = csv::ReaderBuilder::new()
             .has_headers(false)
@@ -136,7 +134,7 @@ impl Columns {
         })
     }
 
-    fn probe(&self, record: &csv::ByteRecord, line: u64, bases: Option<&Bases>) -> Probe {
+    fn probe(&self, record: &csv::ByteRecord, line: u64, bases: Option<&Reference>) -> Probe {
         let text =
             |i: usize| String::from_utf8_lossy(record.get(i).unwrap_or_default()).into_owned();
         let may = |i: Option<usize>| i.map(&text).unwrap_or_default();
@@ -178,7 +176,7 @@ struct Site<'a> {
     pos: i32,
     snp: [u8; 2],
     plus: Option<bool>,
-    bases: Option<&'a Bases>,
+    bases: Option<&'a Reference>,
 }
 
 /// The base of the other strand; 0 for no base.
@@ -214,7 +212,7 @@ impl Site<'_> {
             return Err("ambiguous_strand");
         }
         let base = match self.bases {
-            Some(bases) => Some(bases.base(chrom, self.pos).ok_or("not_in_reference")?),
+            Some(bases) => Some(base_at(bases, chrom, self.pos).ok_or("not_in_reference")?),
             None => None,
         };
         let (pair, flipped) = match (stated, base) {
@@ -262,7 +260,7 @@ impl Site<'_> {
         let tail = left.len().saturating_sub(FLANK);
         let (left, right) = (&left[tail..], &right[..right.len().min(FLANK)]);
         let has = |from: i32, text: &[u8]| {
-            (from..).zip(text).all(|(pos, b)| bases.base(chrom, pos) == Some(*b))
+            (from..).zip(text).all(|(pos, b)| base_at(bases, chrom, pos) == Some(*b))
         };
         // MapInfo is the first base of what is deleted, or the one before it or before the insertion.
         let before = |pos: i32| has(pos - left.len() as i32 + 1, left);
@@ -276,7 +274,7 @@ impl Site<'_> {
             }
         }
         let &[(anchor, present)] = &found[..] else { return Err("indel_not_found") };
-        let base = bases.base(chrom, anchor).ok_or("not_in_reference")?;
+        let base = base_at(bases, chrom, anchor).ok_or("not_in_reference")?;
         let short = char::from(base).to_string();
         let long = short.clone() + &String::from_utf8_lossy(&inserted);
         let (reference, alt) = if present { (long, short) } else { (short, long) };
@@ -292,6 +290,12 @@ impl Site<'_> {
             flipped: false,
         })
     }
+}
+
+/// The base at a 1-based position, upper case; `None` where there is none or it is ambiguous.
+fn base_at(reference: &Reference, chrom: &str, pos: i32) -> Option<u8> {
+    let sequence = reference.sequence_of(&region::chrom(chrom.as_bytes())?.name)?;
+    sequence.base(i64::from(pos)).filter(|&base| base != b'N')
 }
 
 type Sequence = (Vec<u8>, Vec<u8>, Vec<u8>);

@@ -27,7 +27,9 @@ use super::tables::{Parts, Tables};
 use super::tally::Tally;
 use super::work::{Feed, Scratch, Shard, Tuning, scan};
 use super::{CallsetRequest, Error, align, annotate, report, samples};
-use crate::engine::{FileEntry, FileTags, Job, Ledger, StageOutput, TableFile, TableLedger};
+use crate::engine::{
+    FileEntry, FileTags, Job, Ledger, StageOutput, TableFile, TableLedger, partition,
+};
 
 /// Variants a row group, unless rows are so long that it would hold more than [`GROUP_BYTES`].
 const GROUP_ROWS: usize = 8192;
@@ -488,7 +490,9 @@ impl<'a> Writer<'a> {
             for table in tables.into_iter().flatten() {
                 let folder = format!(
                     "controlled/genomics/{}/{}/chrom={}",
-                    self.callset, table.name, encoded.chrom
+                    self.callset,
+                    table.name,
+                    partition::folder(&encoded.chrom)
                 );
                 self.open.push(Parts::new(self.root, folder, table));
             }

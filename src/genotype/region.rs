@@ -1,6 +1,7 @@
 //! Chromosome names and the parts of them in which ploidy depends on sex.
 
 use super::{Genome, Sex};
+use crate::engine::partition;
 
 /// What kind of chromosome a name denotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub enum Kind {
 /// A chromosome, by the name that outputs use (`chr20`, `chrX`, `chrM`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chrom {
-    /// Output name; safe as a path component.
+    /// Output name. In paths it is written as [`partition::folder`] says.
     pub name: String,
     /// Its kind.
     pub kind: Kind,
@@ -28,7 +29,17 @@ pub struct Chrom {
     pub rank: u8,
 }
 
-/// Reads a CHROM value. `None` when it cannot be used in a path (other than letters, digits, `._-`).
+/// Longest name of a contig that is used, in bytes.
+const LONGEST_NAME: usize = 128;
+/// Longest name of a folder that is made from one; file systems allow 255 with `chrom=` before it.
+const LONGEST_FOLDER: usize = 200;
+
+/// Whether a byte may be in a contig's name: `[0-9A-Za-z!#$%&*+./:;=?@^_|~-]` (VCF 4.3, section 1.4.7).
+fn in_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&*+./:;=?@^_|~-".contains(&byte)
+}
+
+/// Reads a CHROM value. `None` when it is no contig name of VCF 4.3, or too long.
 pub fn chrom(raw: &[u8]) -> Option<Chrom> {
     let bare = match raw {
         [c, h, r, rest @ ..] if [*c, *h, *r].eq_ignore_ascii_case(b"chr") => rest,
@@ -50,11 +61,11 @@ pub fn chrom(raw: &[u8]) -> Option<Chrom> {
         }
         _ => {}
     }
-    let safe = !raw.is_empty()
-        && raw.len() <= 128
-        && raw[0].is_ascii_alphanumeric()
-        && raw.iter().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(b));
-    let name = safe.then(|| String::from_utf8_lossy(raw).into_owned())?;
+    let valid = raw.len() <= LONGEST_NAME
+        && raw.first().is_some_and(|first| !b"*=".contains(first))
+        && raw.iter().all(|&b| in_name(b));
+    let name = valid.then(|| String::from_utf8_lossy(raw).into_owned())?;
+    (partition::folder(&name).len() <= LONGEST_FOLDER).then_some(())?;
     known(name, Kind::Other, 255)
 }
 
@@ -108,4 +119,22 @@ fn pseudo_autosomal(genome: Genome, kind: Kind, pos: i32) -> bool {
         _ => return false,
     };
     regions.iter().any(|&(a, b)| (a..=b).contains(&pos))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contig_names_of_the_specification() {
+        for name in ["HLA-A*01:01:01:01", "chrUn_KI270302v1", "a=b", "#x", "../x", "."] {
+            assert_eq!(chrom(name.as_bytes()).unwrap().name, name);
+        }
+        for name in ["", "*x", "=x", "<ctg>", "a b", "a,b", "a(b", "a\"b", "\u{e4}", "a\\b", "a'b"]
+        {
+            assert_eq!(chrom(name.as_bytes()), None, "{name}");
+        }
+        let long = |n: usize, byte: &str| chrom(byte.repeat(n).as_bytes()).is_some();
+        assert!(long(128, "a") && !long(129, "a") && long(66, "~") && !long(67, "~"));
+    }
 }

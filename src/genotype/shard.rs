@@ -797,7 +797,8 @@ impl<'a> Builder<'a> {
         let scatter = self.scatter(row.allele, row.region);
         row.phasing = scatter.phasing;
         for (i, used) in scatter.used.iter().enumerate() {
-            if *used {
+            // Without samples, in a list of sites, there are no planes.
+            if *used && self.out.stride > 0 {
                 let plane = &mut self.scratch[i];
                 // On X, Y and MT these follow from who is in, so rows share one copy.
                 let by_cohort = i == Extra::Haploid as usize || i == Extra::NotExpected as usize;

@@ -85,7 +85,8 @@ impl Release {
             for (inside, path) in files(table) {
                 let chrom = inside.strip_prefix("chrom=").and_then(|r| r.split_once('/'));
                 if let Some((chrom, _)) = chrom {
-                    map.entry(chrom.to_owned()).or_default().push(path);
+                    let chrom = crate::engine::partition::of_folder(chrom);
+                    map.entry(chrom).or_default().push(path);
                 }
             }
             map

@@ -9,6 +9,7 @@ use arrow::compute::concat;
 
 use super::{Run, columns};
 use crate::engine::FileEntry;
+use crate::engine::partition;
 use crate::genotype::Error;
 use crate::genotype::assemble::{Group, RowRef};
 use crate::genotype::encode::vid;
@@ -96,7 +97,10 @@ impl<'a> Join<'a> {
             let below =
                 file.path.strip_prefix(&root).and_then(|p| p.strip_prefix("variants/chrom="));
             let Some((chrom, _)) = below.and_then(|p| p.split_once('/')) else { continue };
-            ahead.entry(chrom.to_owned()).or_default().push(run.job.out.join(&file.path));
+            ahead
+                .entry(partition::of_folder(chrom))
+                .or_default()
+                .push(run.job.out.join(&file.path));
             done.variants += file.rows.unwrap_or_default();
         }
         ahead.values_mut().for_each(|files| files.sort());
@@ -148,7 +152,7 @@ impl<'a> Join<'a> {
     }
 
     fn chromosome(&self, name: &str, files: &[PathBuf]) -> Chromosome<'a> {
-        let folder = format!("{}/chrom={name}", self.folder);
+        let folder = format!("{}/chrom={}", self.folder, partition::folder(name));
         Chromosome {
             name: name.to_owned(),
             variants: Variants::open(files),
