@@ -96,7 +96,9 @@ pub(super) fn ingest_tuned(
     let Inputs { files, samples, info: mut fields, info_skipped, path } = inputs::open(request)?;
     let cohort = Cohort::new(&samples, &request.samples, &path)?;
     let merge = matches!(files, Files::Groups(_));
-    fields.iter_mut().for_each(|f| f.withhold(cohort.leaves_out(), merge));
+    // Whom the sheet leaves out may have been in when INFO was computed, though the files have them no more.
+    let leaves_out = cohort.leaves_out() || !request.samples.excluded.is_empty();
+    fields.iter_mut().for_each(|f| f.withhold(leaves_out, merge));
     let mut ledger = TableLedger::new(format!("genomics/{}", request.name));
     for (reason, count) in &cohort.excluded {
         ledger.note(&format!("sample_excluded:{reason}"), *count);
