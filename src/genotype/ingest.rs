@@ -104,6 +104,7 @@ pub(super) fn ingest_tuned(
         ledger.note(&format!("sample_excluded:{reason}"), *count);
     }
     ledger.note("sheet_sample_not_in_files", cohort.absent);
+    ledger.note("exclude_samples_unmatched", request.samples.unmatched);
     ledger.note("info_field_per_genotype_skipped", info_skipped);
     let stride = cohort.stride();
     let rules = Rules::new(request, &cohort);
@@ -170,7 +171,9 @@ pub(super) fn ingest_tuned(
             ledger.note("format_field_not_merged", unread as u64);
             let (cohort, info) = (&context.cohort, &context.info[..]);
             let reading = Reading { request, job, cohort, info, kernel, tuning };
-            let (merged, read) = pool.install(|| merge::read(&reading, &groups))?;
+            let (merged, read) = pool
+                .install(|| merge::read(&reading, &groups))
+                .map_err(|error| inputs::unnamed(error, &request.files))?;
             books = read;
             vec![Source::of_merged(&path, merged)?]
         }
@@ -195,6 +198,10 @@ pub(super) fn ingest_tuned(
         run.drive(scope, tuning)
     })?;
     let mut ledger = done.ledger;
+    plan.selections.note(&mut ledger);
+    if ledger.rows_out == 0 {
+        return Err(no_variants(&request.name, &ledger));
+    }
     for merged in sources.iter().filter_map(|s| s.merged.as_ref()) {
         merged.note(&context.info, &mut ledger);
     }
@@ -225,6 +232,13 @@ pub(super) fn ingest_tuned(
     files.sort_by(|a, b| a.path.cmp(&b.path));
     accounts.insert(0, ledger);
     Ok(StageOutput { ledger: Ledger(accounts), files })
+}
+
+/// What to say of a callset without rows.
+fn no_variants(callset: &str, ledger: &TableLedger) -> Error {
+    let most = ledger.excluded.iter().rev().max_by_key(|(_, count)| **count);
+    let (reason, most) = most.map_or(("none".to_owned(), 0), |(r, n)| (r.to_string(), *n));
+    Error::NoVariants { callset: callset.to_owned(), excluded: ledger.rows_in, reason, most }
 }
 
 /// The reference sequence that a request names.
