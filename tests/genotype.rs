@@ -328,7 +328,7 @@ fn info_fields_are_typed_and_picked_by_allele() {
     let values =
         |i: usize| gl.value(i).as_primitive::<arrow::datatypes::Float32Type>().values().to_vec();
     assert_eq!((values(0), values(1)), (vec![0.0, 1.0, 2.0], vec![0.0, 3.0, 5.0]));
-    assert!(gl.is_null(2));
+    assert!(arrow::array::Array::is_null(gl, 2));
     assert_eq!(done.ledger().noted["info_field_wrong_count:GL"], 1);
     assert_eq!(done.ledger().noted["info_field_wrong_count:AD"], 1);
     assert!(!done.ledger().noted.contains_key("info_field_wrong_count:AF"));
@@ -543,34 +543,37 @@ fn info_that_counts_left_out_samples_is_withheld() {
     let text = vcf(
         &["S0", "S1"],
         &[
-            "1 5 . A G,T . . AF=0.25,0.5;AD=9,2,3;DB;NAMES=x,y;MQ=60;LOD=1.5,2.5;QS=1,2,3 GT 1/1 0/2",
-            "1 6 . A G . . AF=0.5;MQ=50;LOD=3.5;QS=4,5 GT 0/1 0/1",
+            "1 5 . A G,T . . AF=0.25,0.5;AD=9,2,3;DB;NAMES=x,y;MQ=60;N_HET=1;AS_VQSLOD=1.5,2.5;CIPOS=1,2,3 GT 1/1 0/2",
+            "1 6 . A G . . AF=0.5;MQ=50;N_HET=2;AS_VQSLOD=3.5;CIPOS=4,5 GT 0/1 0/1",
         ],
     )
     .replace(
         "#CHROM",
-        "##INFO=<ID=MQ,Number=1,Type=Integer,Description=\"x\">\n\
-         ##INFO=<ID=LOD,Number=A,Type=Float,Description=\"x\">\n\
-         ##INFO=<ID=QS,Number=.,Type=Integer,Description=\"x\">\n#CHROM",
+        "##INFO=<ID=N_HET,Number=1,Type=Integer,Description=\"x\">\n\
+         ##INFO=<ID=MQ,Number=1,Type=Integer,Description=\"x\">\n\
+         ##INFO=<ID=AS_VQSLOD,Number=A,Type=Float,Description=\"x\">\n\
+         ##INFO=<ID=CIPOS,Number=.,Type=Integer,Description=\"x\">\n#CHROM",
     );
     let dir = tempfile::tempdir().unwrap();
     let path = file(&dir, "in.vcf", text.as_bytes());
     let mut people = sheet(&[("S0", 1, None)]);
     people.exclude_unmapped = true;
     let mut req = request(std::slice::from_ref(&path), people);
-    req.info = ["AF", "AD", "DB", "NAMES", "MQ", "LOD", "QS"].map(str::to_owned).to_vec();
+    req.info = ["AF", "AD", "DB", "NAMES", "MQ", "AS_VQSLOD", "CIPOS", "N_HET"]
+        .map(str::to_owned)
+        .to_vec();
     let done = run(&req, 1).unwrap();
     let t = done.variants();
     assert_eq!(t.ints("pos"), [5, 6]);
     let info = t.column("info").as_struct();
     let nulls: Vec<usize> = info.columns().iter().map(|c| c.null_count()).collect();
-    assert_eq!(nulls, [2, 2, 0, 2, 0, 0, 1]);
+    assert_eq!(nulls, [2, 2, 0, 2, 0, 0, 1, 2]);
     let lod = info.column(5).as_primitive::<arrow::datatypes::Float32Type>();
     assert_eq!(lod.values().to_vec(), [1.5, 3.5]); // the allele's own, by its place in the file
     let noted = |f: &str| done.ledger().noted.get(&format!("info_withheld:{f}")).copied();
     assert_eq!(
-        ["AF", "AD", "NAMES", "QS", "MQ", "LOD", "DB"].map(noted),
-        [Some(2), Some(2), Some(2), Some(1), None, None, None]
+        ["AF", "AD", "NAMES", "N_HET", "CIPOS", "MQ", "AS_VQSLOD", "DB"].map(noted),
+        [Some(2), Some(2), Some(2), Some(2), Some(1), None, None, None]
     );
     // With everybody in nothing is withheld.
     req.samples = everyone(&path, &BTreeMap::new());

@@ -140,7 +140,10 @@ fn sites_meet_variants_however_the_two_write_an_allele() {
     let gtc = table.column("GTC").as_list::<i32>();
     assert!(gtc.iter().flatten().all(|list| list.len() == 3), "three genotypes of a row");
     let names: Vec<_> = table.0.schema().fields().iter().map(|f| f.name().clone()).collect();
-    assert_eq!(names, ["variant_idx", "pos", "site_id", "site_filters", "AF", "AR", "GTC", "DB", "L"]);
+    assert_eq!(
+        names,
+        ["variant_idx", "pos", "site_id", "site_filters", "AF", "AR", "GTC", "DB", "L"]
+    );
     // 25 and all of chromosome 21 have no site; 15 and 45 A>C are no variants.
     assert_eq!(notes(&done, "gnomad"), [5, 2, 2, 0]);
     let account = account(&done, "genomics/wgs/annotation_gnomad");

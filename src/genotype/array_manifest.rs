@@ -90,8 +90,9 @@ impl Manifest {
                 Some(columns) => {
                     let probe = columns.probe(&record, line, bases.as_ref());
                     let number = manifest.probes.len() as u32;
-                    manifest.by_name.entry(probe.name.clone()).or_insert(number);
+                    let first = *manifest.by_name.entry(probe.name.clone()).or_insert(number);
                     manifest.probes.push(probe);
+                    manifest.tell_apart(first, number);
                 }
             }
         }
@@ -99,6 +100,22 @@ impl Manifest {
             return Err(fault(1, "no line with the columns Name, SNP, Chr and MapInfo"));
         }
         Ok(manifest)
+    }
+
+    /// Takes the place of two probes of one name that lie apart: a report's calls may be of either.
+    fn tell_apart(&mut self, first: u32, second: u32) {
+        let place = |i: u32| {
+            let placed = &self.probes[i as usize].placed;
+            match placed {
+                Ok(placed) => Ok((placed.chrom.clone(), placed.pos)),
+                Err(reason) => Err(*reason),
+            }
+        };
+        if place(first) != place(second) {
+            for i in [first, second] {
+                self.probes[i as usize].placed = Err("repeated_probe_name");
+            }
+        }
     }
 
     /// The number of the probe of this name; the first of several.

@@ -79,8 +79,8 @@ pub enum Error {
         /// What is wrong.
         what: &'static str,
     },
-    /// The header names no samples.
-    #[error("{}: the header has no samples", file.display())]
+    /// The header, .fam, .psam or FinalReport names no samples.
+    #[error("{}: there are no samples", file.display())]
     NoSamples {
         /// The file.
         file: PathBuf,
@@ -206,6 +206,48 @@ pub enum Error {
         line: u64,
         /// What is wrong.
         what: &'static str,
+    },
+    /// A record of a list of variants (a sites VCF) cannot be used.
+    #[error("{}, line {line}: a record of the list cannot be used ({reason})", file.display())]
+    ListRecord {
+        /// The file.
+        file: PathBuf,
+        /// 1-based line (VCF) or record number (BCF).
+        line: u64,
+        /// Reason code.
+        reason: &'static str,
+    },
+    /// A selection without a condition.
+    #[error("selection `{selection}` has no condition")]
+    EmptySelection {
+        /// The selection.
+        selection: String,
+    },
+    /// An ancestry group has a name that columns of the tables have.
+    #[error("an ancestry group is named `adj`, which stands for calls of high quality")]
+    ReservedGroup,
+    /// Two columns of a table would have the same name.
+    #[error("table `{table}` would have two columns `{column}`")]
+    DuplicateColumn {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: String,
+    },
+    /// No record of the files gave a row.
+    #[error(
+        "callset `{callset}` has no variants: {excluded} alleles were read and not used, {most} of them \
+         for the reason {reason}"
+    )]
+    NoVariants {
+        /// The callset.
+        callset: String,
+        /// Alleles that were read.
+        excluded: u64,
+        /// The most frequent reason code, `none` when nothing was read.
+        reason: String,
+        /// Alleles that it holds for.
+        most: u64,
     },
     /// An INFO field that the workflow selects is not in the header.
     #[error("{}: INFO field `{field}`, selected by the workflow, is not in the header", file.display())]
@@ -367,6 +409,11 @@ impl Coded for Error {
             Self::ReferenceMismatch { .. } => "genotype::reference_mismatch",
             Self::Rejected { .. } => "genotype::rejected",
             Self::List { .. } => "genotype::list",
+            Self::ListRecord { .. } => "genotype::list_record",
+            Self::EmptySelection { .. } => "genotype::empty_selection",
+            Self::ReservedGroup => "genotype::reserved_group",
+            Self::DuplicateColumn { .. } => "genotype::duplicate_column",
+            Self::NoVariants { .. } => "genotype::no_variants",
             Self::UnknownInfo { .. } => "genotype::unknown_info",
             Self::InfoMismatch { .. } => "genotype::info_mismatch",
             Self::BadName { .. } => "genotype::bad_name",
@@ -437,6 +484,15 @@ impl Coded for Error {
             Self::List { .. } => {
                 "a BED has chromosome, start, end a line; a list of variants one vid a line, or is a VCF"
             }
+            Self::ListRecord { .. } => "correct the record, or take it off the list",
+            Self::EmptySelection { .. } => "give it af_above, ac_above, bed or sites",
+            Self::ReservedGroup => "rename the group in the table of ancestries",
+            Self::DuplicateColumn { .. } => {
+                "rename the group or selection; upper and lower case are the same to SQL"
+            }
+            Self::NoVariants { .. } => {
+                "are these the right files, and do any of their samples have variants? else take the callset out"
+            }
             Self::UnknownInfo { .. } => {
                 "remove it from the workflow's `info` list or correct its spelling"
             }
@@ -465,5 +521,47 @@ impl Error {
     /// For `map_err` on arrow and parquet results that cannot fail on valid data.
     pub(crate) fn internal<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> Self {
         move |e| Self::Internal { what, detail: e.to_string() }
+    }
+
+    /// The files that the message names.
+    pub(super) fn files(&mut self) -> Vec<&mut PathBuf> {
+        match self {
+            Self::Io(e) => vec![&mut e.path],
+            Self::DifferentSamples { file, other } => vec![file, other],
+            Self::MissingCompanion { file, of } => vec![file, of],
+            Self::UnknownFormat { file, .. }
+            | Self::Bgzf { file, .. }
+            | Self::Truncated { file, .. }
+            | Self::Gzip { file, .. }
+            | Self::CutLine { file, .. }
+            | Self::BcfRecord { file, .. }
+            | Self::Header { file, .. }
+            | Self::NoSamples { file, .. }
+            | Self::DuplicateSample { file, .. }
+            | Self::FinalReport { file, .. }
+            | Self::Manifest { file, .. }
+            | Self::NoManifest { file, .. }
+            | Self::UnmappedSample { file, .. }
+            | Self::DuplicatePerson { file, .. }
+            | Self::NobodyIncluded { file, .. }
+            | Self::Unsorted { file, .. }
+            | Self::HalfCall { file, .. }
+            | Self::Reference { file, .. }
+            | Self::ReferenceMismatch { file, .. }
+            | Self::Rejected { file, .. }
+            | Self::List { file, .. }
+            | Self::ListRecord { file, .. }
+            | Self::UnknownInfo { file, .. }
+            | Self::InfoMismatch { file, .. }
+            | Self::AnnotationSamples { file, .. }
+            | Self::LineTooLong { file, .. }
+            | Self::PlinkText { file, .. }
+            | Self::PlinkSize { file, .. }
+            | Self::Plink { file, .. }
+            | Self::Pgen { file, .. }
+            | Self::PgenUnsupported { file, .. }
+            | Self::Table { file, .. } => vec![file],
+            _ => Vec::new(),
+        }
     }
 }

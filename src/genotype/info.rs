@@ -3,9 +3,10 @@
 //! Whoever called the file computed INFO over all of its samples. Where some of them stay out (withdrawn,
 //! without consent, unmapped), a field that counts samples, alleles, calls or reads of the file must not be
 //! copied: the included samples' own counts are in `variants`, and subtracting them from `AC` or `AN` leaves
-//! the genotype of the person who stays out, exactly so when there is one. The same holds for text, which
-//! can name samples, and for lists without a declared length of records that lost an ALT, whose length
-//! tells of it. Such values are null and the ledger notes `info_withheld:<FIELD>` with the rows concerned.
+//! the genotype of the person who stays out, exactly so when there is one. Nobody can list the names under
+//! which files hold counts, so only fields of [`ABOUT_SITES`] are copied then, and no other. Lists without a
+//! declared length are withheld of records that lost an ALT, as their length tells of it. Such values are
+//! null and the ledger notes `info_withheld:<FIELD>` with the rows concerned.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -33,7 +34,86 @@ pub struct InfoField {
     ty: InfoType,
 }
 
-/// Fields that count or sum over the samples of the file, in lower case.
+/// Fields that tell of the allele, its place or the quality of its reads, in lower case: what may be copied
+/// where samples stay out.
+///
+/// Means and tests over reads (MQ, FS, SOR, VQSLOD and other scores) took in the reads of those who stay out,
+/// but give none of their number back without the reads themselves. Two kinds do, and are not here: QD, as
+/// QUAL / QD is the depth summed over the carriers, and rank sums (MQRankSum, ReadPosRankSum, BaseQRankSum),
+/// which a record has only if somebody is het (GATK 4, `QualByDepth` and `RankSumTest`). Nor is BCSQ, whose
+/// entries are of the haplotypes of samples (bcftools csq).
+const ABOUT_SITES: [&str; 59] = [
+    // Place and extent (VCF 4.5, section 3).
+    "end",
+    "svlen",
+    "svtype",
+    "svclaim",
+    "cipos",
+    "ciend",
+    "cilen",
+    "homlen",
+    "homseq",
+    "imprecise",
+    "precise",
+    "inseq",
+    "svinsseq",
+    "svinslen",
+    "chr2",
+    "end2",
+    "mateid",
+    "ru",
+    "rul",
+    "rb",
+    "rus",
+    "repid",
+    "vartype",
+    "variant_type",
+    // Ancestral allele and membership of public sets.
+    "aa",
+    "db",
+    "h2",
+    "h3",
+    "1000g",
+    "rs",
+    "rsid",
+    "dbsnp",
+    "clnsig",
+    "clnrevstat",
+    "alleleid",
+    // Quality of the site.
+    "mq",
+    "fs",
+    "sor",
+    "vqslod",
+    "culprit",
+    "positive_train_site",
+    "negative_train_site",
+    "score",
+    "calibration_sensitivity",
+    "calibration",
+    "extracted",
+    "training",
+    "as_mq",
+    "as_fs",
+    "as_sor",
+    "as_vqslod",
+    "as_culprit",
+    "lcr",
+    "segdup",
+    // Consequences, by allele.
+    "csq",
+    "ann",
+    "vep",
+    "lof",
+    "nmd",
+];
+
+/// Whether a field of this name may be copied where samples stay out, whatever its case.
+fn about_site(id: &str) -> bool {
+    ABOUT_SITES.iter().any(|known| known.eq_ignore_ascii_case(id))
+}
+
+/// Fields that count or sum over the samples of the file, in lower case. They are withheld of a merge.
 const COUNTS: [&str; 40] = [
     "ac",
     "an",
@@ -119,7 +199,7 @@ pub fn select(
         }
         match known {
             Some((number, ty)) if !fields.iter().any(|f: &InfoField| f.id == *id) => {
-                let withheld = leaves_out && (ty == InfoType::Text || counts_samples(id));
+                let withheld = leaves_out && !about_site(id);
                 fields.push(InfoField { id: id.clone(), withheld, number, ty });
             }
             _ => {}
@@ -219,8 +299,8 @@ impl InfoField {
     /// Withholds the field if it tells of samples that are not in the callset. In a merge no file's counts
     /// are those of the callset, so they are withheld whoever is in.
     pub fn withhold(&mut self, leaves_out: bool, merge: bool) {
-        let counts = counts_samples(&self.id);
-        self.withheld = (leaves_out && (counts || self.ty == InfoType::Text)) || (merge && counts);
+        self.withheld =
+            (leaves_out && !about_site(&self.id)) || (merge && counts_samples(&self.id));
     }
 
     /// Appends `KEY=value;` for a record of one ALT, for which [`InfoField::pick`] gives `value`.
@@ -291,7 +371,41 @@ fn text(text: &[u8]) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::counts_samples;
+    use super::{about_site, counts_samples};
+
+    #[test]
+    fn a_field_that_nobody_knows_is_not_about_the_site() {
+        for id in [
+            "N_HET",
+            "N_HOMREF",
+            "N_HOMALT",
+            "N_BI_GENOS",
+            "FREQ_HET",
+            "CN_COUNT",
+            "AC-XX",
+            "n_alt_alleles",
+            "AC0",
+            "GC",
+            "ALTCOUNT",
+            "N_CARRIERS",
+            "CALLS",
+            "AC",
+            "AN",
+            "DP",
+            "QD",
+            "MQRankSum",
+            "ReadPosRankSum",
+            "BCSQ",
+            "NAMES",
+            "",
+        ] {
+            assert!(!about_site(id), "{id}");
+        }
+        for id in ["MQ", "FS", "SOR", "END", "SVLEN", "DB", "CSQ", "ANN", "VQSLOD", "SCORE", "AA"] {
+            assert!(about_site(id), "{id}");
+        }
+        assert!(super::ABOUT_SITES.iter().all(|id| !counts_samples(id)));
+    }
 
     #[test]
     fn fields_that_count_samples() {

@@ -98,12 +98,15 @@ pub(super) fn ingest_tuned(
         inputs::open(request)?;
     let cohort = Cohort::new(&samples, &request.samples, &path)?;
     let merge = matches!(files, Files::Groups(_));
-    fields.iter_mut().for_each(|f| f.withhold(cohort.leaves_out(), merge));
+    // Whom the sheet leaves out may have been in when INFO was computed, though the files have them no more.
+    let leaves_out = cohort.leaves_out() || !request.samples.excluded.is_empty();
+    fields.iter_mut().for_each(|f| f.withhold(leaves_out, merge));
     let mut ledger = TableLedger::new(format!("genomics/{}", request.name));
     for (reason, count) in &cohort.excluded {
         ledger.note(&format!("sample_excluded:{reason}"), *count);
     }
     ledger.note("sheet_sample_not_in_files", cohort.absent);
+    ledger.note("exclude_samples_unmatched", request.samples.unmatched);
     let stride = cohort.stride();
     let rules = Rules::new(request, &cohort);
     let selections = Selections::load(request)?;
@@ -162,7 +165,9 @@ pub(super) fn ingest_tuned(
             let (numbers, consequences) = (context.fields.numbers, context.consequences.as_ref());
             let reading =
                 Reading { request, job, cohort, info, numbers, consequences, kernel, tuning };
-            let (merged, read) = pool.install(|| merge::read(&reading, &groups))?;
+            let (merged, read) = pool
+                .install(|| merge::read(&reading, &groups))
+                .map_err(|error| inputs::unnamed(error, &request.files))?;
             books = read;
             vec![Source::of_merged(&path, merged)?]
         }
@@ -187,6 +192,10 @@ pub(super) fn ingest_tuned(
         run.drive(scope, tuning)
     })?;
     let mut ledger = done.ledger;
+    plan.selections.note(&mut ledger);
+    if ledger.rows_out == 0 {
+        return Err(no_variants(&request.name, &ledger));
+    }
     for merged in sources.iter().filter_map(|s| s.merged.as_ref()) {
         merged.note(&context.info, &mut ledger);
     }
@@ -217,6 +226,13 @@ pub(super) fn ingest_tuned(
     files.sort_by(|a, b| a.path.cmp(&b.path));
     accounts.insert(0, ledger);
     Ok(StageOutput { ledger: Ledger(accounts), files })
+}
+
+/// What to say of a callset without rows.
+fn no_variants(callset: &str, ledger: &TableLedger) -> Error {
+    let most = ledger.excluded.iter().rev().max_by_key(|(_, count)| **count);
+    let (reason, most) = most.map_or(("none".to_owned(), 0), |(r, n)| (r.to_string(), *n));
+    Error::NoVariants { callset: callset.to_owned(), excluded: ledger.rows_in, reason, most }
 }
 
 /// The reference sequence that a request names.

@@ -39,6 +39,15 @@ pub struct Inputs {
 /// No file, one that cannot be opened, files that share some of their samples but not all, INFO fields that
 /// a header lacks or that two headers define differently.
 pub fn open(request: &CallsetRequest) -> Result<Inputs, Error> {
+    let mut merge = false;
+    open_all(request, &mut merge).map_err(|error| {
+        let named = request.files.iter().any(|f| called_as_sample(f, request));
+        if merge || named { unnamed(error, &request.files) } else { error }
+    })
+}
+
+/// [`open`], which sets `merge` as soon as it shows that the files are to be merged.
+fn open_all(request: &CallsetRequest, merge: &mut bool) -> Result<Inputs, Error> {
     let Some(path) = request.files.first().cloned() else {
         return Err(Error::NoFiles { callset: request.name.clone() });
     };
@@ -86,6 +95,7 @@ pub fn open(request: &CallsetRequest) -> Result<Inputs, Error> {
                 groups.push(Group { files: vec![path.clone()], samples: names.clone(), report });
             }
         }
+        *merge = groups.len() > 1 || reports;
         // Files of a merge are opened again when it is their turn.
         if groups.len() == 1 && !reports {
             parts.push(source);
@@ -148,11 +158,42 @@ pub fn order(path: &Path) -> (Option<&std::ffi::OsStr>, &Path) {
     (path.file_name(), path)
 }
 
-/// What reject tables call a file of a merge: `part-<n>`, by its number in the manifest's list of inputs.
-/// The name of a file of one sample is often the sample's, which leaves no run.
+/// What reject tables and messages call a file of a merge: `part-<n>`, by its number in the manifest's list
+/// of inputs. The name of a file of one sample is often the sample's, which leaves no run.
 pub fn label(request: &CallsetRequest, path: &Path) -> String {
     let part = request.files.partition_point(|file| order(file) < order(path));
     format!("part-{part:05}")
+}
+
+/// `error` with [`label`]s instead of the names of `files` and of those beside them.
+pub fn unnamed(mut error: Error, files: &[PathBuf]) -> Error {
+    let mut sorted: Vec<&PathBuf> = files.iter().collect();
+    sorted.sort_by(|a, b| order(a).cmp(&order(b)));
+    for named in error.files() {
+        let belongs = |file: &&&PathBuf| {
+            let stem = file.file_stem().unwrap_or_default().as_encoded_bytes();
+            let name = named.file_name().unwrap_or_default().as_encoded_bytes();
+            let rest = name.strip_prefix(stem);
+            **file == named
+                || (named.parent() == file.parent() && rest.is_some_and(|r| r.starts_with(b".")))
+        };
+        let found = sorted.iter().position(|f| **f == *named);
+        let found = found.or_else(|| sorted.iter().position(|f| belongs(&f)));
+        if let Some(part) = found {
+            *named = PathBuf::from(format!("part-{part:05}"));
+        }
+    }
+    error
+}
+
+/// Whether the file is called as a sample of the sheet.
+fn called_as_sample(path: &Path, request: &CallsetRequest) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let sheet = &request.samples;
+    name.match_indices('.')
+        .map(|(at, _)| &name[..at])
+        .chain([&name[..]])
+        .any(|stem| sheet.included.contains_key(stem) || sheet.excluded.contains_key(stem))
 }
 
 /// A file's base name, as reject tables call it.

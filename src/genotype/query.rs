@@ -59,6 +59,12 @@ pub fn chrom_name(raw: &str) -> Option<String> {
     super::region::chrom(raw.as_bytes()).map(|c| c.name)
 }
 
+/// A `vid` as the tables write it, from one with another name of the chromosome or in lower case; `None` for
+/// what cannot be one.
+pub fn vid(raw: &str) -> Option<String> {
+    super::selection::canonical(raw)
+}
+
 /// What chromosomes of these names sort by: 1 to 22, X, Y, M, then others by name.
 pub fn chrom_rank(name: &str) -> (u8, String) {
     let rank = super::region::chrom(name.as_bytes()).map_or(u8::MAX, |c| c.rank);

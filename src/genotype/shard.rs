@@ -289,6 +289,8 @@ pub struct ShardRows {
     pub segments: Vec<Segment>,
     /// What could not be used.
     pub rejects: Vec<Reject>,
+    /// How many of the last lines are blank, which are the last of `rejects`.
+    pub blank: u32,
     /// Virtual offsets of `rejects`, in the same order; shorter where the input has none.
     pub places: Vec<Option<u64>>,
     /// Lines or records read.
@@ -406,6 +408,8 @@ pub struct Builder<'a> {
     /// FORMAT fields of the record at hand.
     pub cells: Cells,
     halves: i32,
+    /// The last blank line and how many end with it.
+    blanks: Option<(u32, u32)>,
     fresh: bool,
     /// Sequence of the chromosome at hand.
     sequence: Option<Sequence<'a>>,
@@ -441,6 +445,7 @@ impl<'a> Builder<'a> {
             calls: Vec::new(),
             cells: Cells::default(),
             halves: 0,
+            blanks: None,
             fresh: false,
             sequence: None,
             agrees: false,
@@ -458,6 +463,8 @@ impl<'a> Builder<'a> {
     /// The finished shard.
     pub fn finish(mut self) -> ShardRows {
         self.out.summaries.finish();
+        let end = self.out.lines as u32;
+        self.out.blank = self.blanks.filter(|(last, _)| last + 1 == end).map_or(0, |(_, n)| n);
         self.out
     }
 
@@ -466,6 +473,15 @@ impl<'a> Builder<'a> {
         self.out.lines += 1;
         self.calls.clear();
         self.cells.clear();
+    }
+
+    /// Rejects the line at hand, which is blank. At the end of a file it is nothing, as the assembler finds.
+    pub fn blank(&mut self) {
+        let line = (self.out.lines - 1) as u32;
+        let run = self.blanks.filter(|(last, _)| last + 1 == line).map_or(0, |(_, n)| n);
+        self.blanks = Some((line, run + 1));
+        self.out.tallies.alleles += 1;
+        self.out.rejects.push(Reject { line, reason: "column_count", alleles: 1 });
     }
 
     /// Rejects the record at hand, `alleles` ALT alleles with it.
@@ -525,6 +541,9 @@ impl<'a> Builder<'a> {
         }
         if self.only.is_some() && self.only != region::chrom(site.chrom) {
             return self.reject("other_chromosome", count);
+        }
+        if region::of_other_genome(site.chrom, self.context.genome) {
+            return self.reject("other_genome", count);
         }
         let Some(region) = self.locate(site) else {
             return self.reject("bad_contig", count);

@@ -314,6 +314,11 @@ impl Table {
         tags: FileTags,
         part_rows: u64,
     ) -> Result<Self, Error> {
+        // Names that come from groups, selections and fields are not ours: any two may meet.
+        let mut seen = std::collections::HashSet::new();
+        if let Some(f) = schema.fields().iter().find(|f| !seen.insert(f.name().to_lowercase())) {
+            return Err(Error::DuplicateColumn { table: name, column: f.name().clone() });
+        }
         let (schema, properties) = (Arc::new(schema), properties.build());
         let (_, factory) =
             ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties.clone()))

@@ -8,6 +8,7 @@ use crate::error::IoError;
 pub use crate::genotype::Error as TableError;
 pub use crate::genotype::query::{
     Call, Counted, Counts, Genotype, Genotypes, Sample, SampleSet, Site, Span, chrom_name, sites,
+    vid,
 };
 use crate::release::{self, Layout, Manifest, is_safe_path};
 

@@ -348,6 +348,8 @@ impl<'a> Bench<'a> {
         let listed = listed.transpose()?.unwrap_or_default();
         let files = self.inputs.paths(&format!("callset.{name}"));
         let names = genotype::all_sample_names(&files)?;
+        let known: std::collections::BTreeSet<&String> = names.iter().collect();
+        let unmatched = listed.iter().filter(|sample| !known.contains(sample)).count() as u64;
         let unmapped = match participants.unmapped_samples {
             Unmapped::Error => identity::Unmapped::Error,
             Unmapped::Exclude => identity::Unmapped::Exclude,
@@ -374,6 +376,7 @@ impl<'a> Bench<'a> {
         Ok(SampleSheet {
             included,
             excluded: excluded.map(|(s, why)| (s, why.to_owned())).collect(),
+            unmatched,
             exclude_unmapped: participants.unmapped_samples == Unmapped::Exclude,
         })
     }
