@@ -1,5 +1,5 @@
 //! Inputs and workflows with a fault that must be said, counted or passed over, each as its rule says.
-#![expect(clippy::unwrap_used, reason = "test helpers")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "test helpers")]
 
 #[path = "genotype_support/support.rs"]
 mod support;
