@@ -609,8 +609,10 @@ fn mixture(records: usize, samples: usize, seed: u64) -> String {
         ][next(6) as usize];
         let alleles = a.split(',').count() as u64 + 1;
         let extra = next(3) == 0;
+        // 23 to 26 are names of X, Y and M.
+        let contig = if chrom > 22 { format!("contig{chrom}") } else { chrom.to_string() };
         let mut line =
-            format!("{chrom} {pos} . {r} {a} . PASS . GT{}", if extra { ":DP" } else { "" });
+            format!("{contig} {pos} . {r} {a} . PASS . GT{}", if extra { ":DP" } else { "" });
         let sep = if next(2) == 0 { '|' } else { '/' };
         for _ in 0..samples {
             let gt = match next(20) {

@@ -391,6 +391,16 @@ mod tests {
     }
 
     #[test]
+    fn probes_of_one_name_that_lie_apart_have_no_place() {
+        let lines = ["a,a,TOP,[A/G],1,5,,+", "b,b,TOP,[A/G],1,6,,+", "c,a,TOP,[A/G],1,7,,+"];
+        let places: Vec<_> = manifest(None, &lines).into_iter().map(|p| p.map(|p| p.0)).collect();
+        assert_eq!(places, [Err("repeated_probe_name"), Ok(6), Err("repeated_probe_name")]);
+        // Two that lie together are for the assembler, which keeps the first.
+        let lines = ["a,a,TOP,[A/G],1,5,,+", "c,a,TOP,[A/G],1,5,,+"];
+        assert!(manifest(None, &lines).iter().all(Result::is_ok));
+    }
+
+    #[test]
     fn probes_with_a_reference() {
         //                    123456789012345678901234567890
         let fasta = ">chr1 x\nACGTTGCAAGGCTTACGATC\nGATTACAGGC\n>2\nAAAA\n";

@@ -447,7 +447,9 @@ impl Coded for Error {
             | Self::CutLine { .. } => {
                 "fetch the file again and compare its checksum with the sender's"
             }
-            Self::Unsorted { .. } => "sort it first: bcftools sort -Oz -o sorted.vcf.gz <file>",
+            Self::Unsorted { .. } => {
+                "sort it: bcftools sort -Oz -o sorted.vcf.gz <file>; if it has X as 23 and 25 or as X and XY, first give them one name: bcftools annotate --rename-chrs"
+            }
             Self::Rejected { .. } => {
                 "correct the record, or run without --strict (strict = false) to count and list it"
             }
