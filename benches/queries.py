@@ -163,7 +163,8 @@ class Bench:
             "plink2": lambda: plink_range("--keep", self.work / "keep.txt", "--freq"),
         }
         yield "af_by_5_groups_callset", {
-            "strata": lambda: self.query("--by", "ancestry"),
+            "strata": lambda: self.query("--by", "ancestry", "--columns", "vid,group,af,an"),
+            "strata_all_columns": lambda: self.query("--by", "ancestry"),
             "strata_parquet": lambda: self.to_parquet("--by", "ancestry"),
             "duckdb_planes": lambda: self.duck("", five()),
             "numpy_planes": lambda: self.planes("", five()),

@@ -14,7 +14,8 @@ mod workflow;
 use serde::{Deserialize, Serialize};
 
 pub use callset::{
-    CallRules, CallsetFeed, FormatField, Genome, HalfCalls, ReferenceMismatch, Selection, Stratum,
+    AnnotationFeed, CallRules, CallsetFeed, FormatField, Genome, HalfCalls, ReferenceMismatch,
+    Selection, Stratum,
 };
 pub use curation::{Curation, Periods, Quality, WearableFeed};
 pub use disclosure::PublicPolicy;

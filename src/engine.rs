@@ -6,6 +6,7 @@ pub mod ledger;
 mod memory;
 pub mod output;
 pub mod parquet;
+pub mod partition;
 pub mod session;
 
 pub use job::{Cancelled, Job, Progress};

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 mod align;
 mod allele;
+mod annotate;
 mod array_manifest;
 mod assemble;
 mod bcf;
@@ -65,6 +66,7 @@ mod tables;
 mod tally;
 mod work;
 
+pub use annotate::{Annotation, check_annotation};
 pub use check::{Check, check};
 pub use error::Error;
 pub use ingest::ingest;
@@ -95,8 +97,14 @@ pub fn sample_names(path: &Path) -> Result<Vec<String>, Error> {
 pub fn all_sample_names(files: &[PathBuf]) -> Result<Vec<String>, Error> {
     let mut seen = std::collections::HashSet::new();
     let mut names = Vec::new();
-    for file in files {
-        names.extend(sample_names(file)?.into_iter().filter(|n| seen.insert(n.clone())));
+    // Files with new samples after the first are to be merged, and may be called as their samples.
+    let mut merge = false;
+    for (number, file) in files.iter().enumerate() {
+        let found = sample_names(file);
+        let found = found.map_err(|e| if merge { inputs::unnamed(e, files) } else { e })?;
+        let before = names.len();
+        names.extend(found.into_iter().filter(|n| seen.insert(n.clone())));
+        merge |= number > 0 && names.len() > before;
     }
     Ok(names)
 }
@@ -143,6 +151,8 @@ pub struct SampleSheet {
     pub included: BTreeMap<String, SampleEntry>,
     /// Samples that stay out, with the reason code (`withdrawn`, `no_genomics_consent` ...).
     pub excluded: BTreeMap<String, String>,
+    /// Entries of the list of samples to leave out that name no sample of the files.
+    pub unmatched: u64,
     /// Whether a sample in neither list is left out and counted (`unmapped_sample`) or an error.
     pub exclude_unmapped: bool,
 }
@@ -195,6 +205,8 @@ pub struct Options {
     pub strata: Vec<Stratum>,
     /// Named subsets of variants.
     pub selections: BTreeMap<String, Selection>,
+    /// Sites files whose INFO fields are joined to the variants, a table each, by name.
+    pub annotations: BTreeMap<String, Annotation>,
     /// Deviations from the median beyond which a sample is flagged.
     pub outlier_mads: f64,
     /// Whether the first record that cannot be used is an error.
@@ -217,6 +229,7 @@ impl Default for Options {
             ref_block_min_gq: 20,
             strata: Vec::new(),
             selections: BTreeMap::new(),
+            annotations: BTreeMap::new(),
             outlier_mads: 4.0,
             strict: false,
         }

@@ -480,3 +480,75 @@ fn free(path: &Path) -> u64 {
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines().nth(1).unwrap().trim().parse().unwrap()
 }
+
+#[test]
+fn a_table_without_its_column_is_not_shown() {
+    let programme = Programme::in_memory(60, 100);
+    let header = "sample_id\tPC1\tPC2\n";
+    programme.write("pcs.tsv", format!("{header}{CANARY}\t0.5\t0.5\n"));
+    programme.replace("w.toml", "sex = \"feed", "pcs = \"pcs.tsv\"\nsex = \"feed");
+    programme.strata(["validate", "w.toml"]).done();
+    // Every table whose header is looked at, with a row that may be shown nowhere.
+    let tables = [
+        ("feed/participants.csv", "genomics_consent", format!("{CANARY},yes,,yes,,yes,no,")),
+        ("feed/sample_person.csv", "sample_id", format!("{CANARY},{CANARY}")),
+        ("feed/ancestry_preds.tsv", "ancestry_pred", format!("{CANARY}\teur")),
+        ("feed/sample_sex.tsv", "sex", format!("{CANARY}\tfemale")),
+        ("pcs.tsv", "PC1", format!("{CANARY}\t0.25")),
+    ];
+    for (file, column, row) in tables {
+        let whole = programme.read(file);
+        let (header, rows) = whole.split_once('\n').unwrap();
+        let broken = header.replacen(column, "other", 1);
+        programme.write(file, format!("{broken}\n{row}\n{rows}"));
+        for arguments in [&["validate", "w.toml"][..], &["run", "w.toml"]] {
+            let said = programme.strata(arguments.iter().copied());
+            assert_eq!(said.code, Some(1), "{said:?}");
+            assert!(said.err.contains(&format!("`{column}` is missing")), "{}", said.err);
+            assert_silent(&programme, &said, &[CANARY]);
+            for id in rows.lines().take(3).filter_map(|line| line.split([',', '\t']).next()) {
+                assert!(!said.err.contains(id), "{file}: a row is shown");
+            }
+        }
+        programme.write(file, whole);
+    }
+}
+
+#[test]
+fn a_file_that_a_list_or_a_map_names_must_be_there() {
+    let programme = Programme::in_memory(60, 100);
+    let with = |files: &str| {
+        programme.replace("w.toml", "vcf = [\"feed/wgs/*\"]", files);
+        let said = programme.strata(["validate", "w.toml", "--log-format", "json"]);
+        programme.replace("w.toml", files, "vcf = [\"feed/wgs/*\"]");
+        said
+    };
+    programme.write("list.txt", "# files\nfeed/wgs/*\nnope.vcf\n");
+    with("vcf_list = \"list.txt\"").refused("config::invalid", &["line 3 of the list"]);
+    programme.write("list.txt", b"\xff\xfe".as_slice());
+    with("vcf_list = \"list.txt\"").refused("config::invalid", &["not readable text"]);
+    let none = "vcf_by_chrom = { chr20 = \"feed/wgs/*\", chr7 = \"nope*.vcf\" }";
+    with(none).refused("config::invalid", &["no file matches that of `chr7`"]);
+    let odd = "vcf_by_chrom = { \"chromosome 7\" = \"feed/wgs/*\" }";
+    with(odd).refused("config::invalid", &["is no chromosome"]);
+}
+
+#[test]
+fn numbers_keep_their_bounds_whole_or_not() {
+    let programme = Programme::in_memory(60, 100);
+    let cases = [
+        ("carriers_max_af = -1.0", "at least 0"),
+        ("carriers_max_af = nan", "a finite number"),
+        ("carriers_max_af = 1.5", "at most 1"),
+        ("outlier_mads = 0.0", "at least 1"),
+        ("outlier_mads = inf", "a finite number"),
+        ("calls = { min_ab = 7.0 }", "at most 1"),
+        ("selection.rare = { af_above = nan }", "a finite number"),
+    ];
+    for (line, words) in cases {
+        programme.replace("w.toml", "sex = \"feed", &format!("{line}\nsex = \"feed"));
+        let said = programme.strata(["validate", "w.toml", "--log-format", "json"]);
+        said.refused("config::invalid", &[words]);
+        programme.replace("w.toml", &format!("{line}\n"), "");
+    }
+}

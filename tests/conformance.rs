@@ -12,58 +12,10 @@ use strata::error::Coded;
 use strata::genotype::{Check, Error, Genome, check};
 use support::{bgzf, everyone, file, request, run, shared};
 
-/// Files that must be refused and are read, by the start of their names, and why.
-const READ_ANYWAY: &[(&str, &str)] = &[
-    ("failed_body_alt_000", "IUPAC base in ALT: read as bases"),
-    ("failed_body_ref_001", "IUPAC base in REF: read as bases"),
-    (
-        "failed_body_filter_004",
-        "the same filter twice: a set either way (4.3); see the next for 4.2",
-    ),
-    ("failed_body_format_003", "a sign in a FORMAT key: the key is not used"),
-    ("failed_body_format_004", "a FORMAT key that starts with a digit: the key is not used"),
-    ("failed_body_format_007", "an escape in a FORMAT key: the key is not used"),
-    ("failed_body_id_003", "the same ID twice: a set either way"),
-    (
-        "failed_body_info_0",
-        "INFO values are read if selected only; one that does not fit is null then",
-    ),
-    ("failed_body_info_integer", "as before"),
-    ("failed_body_sample_003", "more values than FORMAT has keys: GT is the first either way"),
-    ("failed_body_sample_004", "a FORMAT value that is not selected has the wrong number"),
-    ("failed_body_sample_005", "as before"),
-    ("failed_body_sample_006", "as before"),
-    ("failed_body_sample_007", "a FORMAT value that is not selected has the wrong type"),
-    ("failed_body_sample_008", "as before"),
-    ("failed_body_sample_009", "as before"),
-    ("failed_body_sample_010", "a FORMAT value that is not selected has the wrong number"),
-    ("failed_body_samples_ploidy", "PL has the wrong number of values: PL is not read"),
-    (
-        "failed_header_001",
-        "FORMAT and no samples: sites-only, which a callset refuses (no_samples)",
-    ),
-    ("failed_meta_000", "a meta line without value: not used"),
-    ("failed_meta_001", "quotes in a Description: not used"),
-    ("failed_meta_003", "a meta line that is not closed: its fields are read"),
-    ("failed_meta_006", "a quotation mark is missing: its other fields are read"),
-    ("failed_meta_007", "as before"),
-    ("failed_meta_008", "as before"),
-    ("failed_meta_009", "a meta line with an empty value: not used"),
-    ("failed_meta_alt", "ALT lines are not used"),
-    ("failed_meta_assembly", "the assembly line is not used"),
-    ("failed_meta_contig", "contig lines are used in BCF only; CHROM is checked by itself"),
-    (
-        "failed_meta_format",
-        "FORMAT definitions of reserved keys: the key's meaning is the specification's",
-    ),
-    (
-        "failed_meta_info",
-        "INFO definitions are used if selected only, and then as the file has them",
-    ),
-    ("failed_meta_meta", "META lines are not used"),
-    ("failed_meta_pedigree", "PEDIGREE lines and pedigree data bases are not used"),
-    ("failed_meta_sample", "SAMPLE lines are not used"),
-];
+/// Every file that must be refused, one a line: version, name, what is wrong with it in its own words
+/// (`CauseOfFailure`), what strata does (an error's code, reasons of rejects, or `read`), and for what is
+/// read why that does no harm.
+const FAILED: &str = include_str!("conformance_failed.tsv");
 
 /// Files that must pass, with records that strata quarantines, and why.
 const QUARANTINED: &[(&str, &str, &str)] = &[
@@ -116,27 +68,45 @@ fn what_must_pass_passes() {
     assert!(files.is_empty() || used.len() == QUARANTINED.len(), "a line is not needed: {used:?}");
 }
 
+/// What strata does with a file.
+fn outcome(path: &Path) -> String {
+    match check(path, Genome::Grch38) {
+        Err(e) => e.code().to_owned(),
+        Ok(check) if check.rejects.is_empty() => "read".to_owned(),
+        Ok(check) => check.rejects.into_keys().collect::<Vec<_>>().join(" "),
+    }
+}
+
+/// What a file says is wrong with it.
+fn cause(path: &Path) -> String {
+    let text = std::fs::read(path).unwrap();
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().find_map(|l| l.strip_prefix("##CauseOfFailure="));
+    line.unwrap_or("-").trim().replace('\t', " ")
+}
+
 #[test]
 fn what_must_fail_fails_or_is_named() {
-    let files = files("failed");
-    let (mut used, mut refused, mut quarantined, mut read) = (BTreeSet::new(), 0, 0, 0);
-    let mut unnamed = Vec::new();
-    for (name, path) in &files {
-        match check(path, Genome::Grch38) {
-            Err(_) => refused += 1,
-            Ok(check) if !check.rejects.is_empty() => quarantined += 1,
-            Ok(_) => match READ_ANYWAY.iter().find(|(start, _)| name.starts_with(start)) {
-                Some(row) => {
-                    used.insert(row);
-                    read += 1;
-                }
-                None => unnamed.push(path),
-            },
-        }
+    let mut found = Vec::new();
+    for (name, path) in files("failed") {
+        let version = path.ancestors().nth(2).unwrap().file_name().unwrap().to_string_lossy();
+        found.push([version.into_owned(), name, cause(&path), outcome(&path)].join("\t"));
     }
-    println!("{refused} refused, {quarantined} quarantined, {read} read and named");
-    assert!(unnamed.is_empty(), "{unnamed:#?}");
-    assert!(files.is_empty() || used.len() == READ_ANYWAY.len(), "a line is not needed: {used:#?}");
+    found.sort();
+    let mut named = Vec::new();
+    for line in FAILED.lines() {
+        let (facts, why) = line.rsplit_once('\t').unwrap();
+        assert_eq!(why != "-", facts.ends_with("\tread"), "what is read has a reason: {line}");
+        named.push(facts);
+    }
+    if found.is_empty() {
+        return;
+    }
+    let other: Vec<_> = found.iter().filter(|line| !named.contains(&line.as_str())).collect();
+    assert!(other.is_empty(), "not in conformance_failed.tsv: {other:#?}");
+    assert_eq!(found, named, "lines of no file, or out of order");
+    let read = named.iter().filter(|facts| facts.ends_with("\tread")).count();
+    println!("{} refused or quarantined, {read} read and named", named.len() - read);
 }
 
 /// Cells and names of a VCF text that no message may repeat.
@@ -221,13 +191,14 @@ fn virtual_offsets_lead_to_the_line() {
 fn sites_only_files_are_read_and_are_no_callset() {
     let dir = tempfile::tempdir().unwrap();
     let text = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n\
-        1\t10\t.\tA\tG,T\t.\t.\tAF=0.5,0.1\n1\t11\t.\tA\tC\t.\t.\n";
+        1\t10\t.\tA\tG,T\t.\t.\tAF=0.5,0.1\n1\t11\t.\tA\tC\t.\t.\n\
+        X\t3000000\t.\tA\tC\t.\t.\t.\nY\t3000000\t.\tA\tC\t.\t.\t.\nMT\t9\t.\tA\tC\t.\t.\t.\n";
     for (name, bytes) in
         [("s.vcf", text.as_bytes().to_vec()), ("s.vcf.gz", bgzf(text.as_bytes(), 64))]
     {
         let path = file(&dir, name, &bytes);
         let found = check(&path, Genome::Grch38).unwrap();
-        assert_eq!((found.samples, found.records, found.rows), (0, 2, 2));
+        assert_eq!((found.samples, found.records, found.rows), (0, 5, 5));
         assert_eq!(found.rejects, BTreeMap::from([("column_count", 1)]));
         let error = strata::genotype::sample_names(&path).unwrap_err();
         assert_eq!(error.code(), "genotype::no_samples");

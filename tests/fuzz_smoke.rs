@@ -181,6 +181,29 @@ fn bcf_records() {
     target("bcf", &[seed], |d| fuzz::bcf(d).is_ok());
 }
 
+/// Three variants of three samples as texts and a .bed; then the same as a .pgen of fixed width.
+fn plink() -> [Vec<u8>; 2] {
+    let bim = "20\trs1\t0\t10\tG\tA\n20\trs2\t0\t11\tC\tCAG\nX\t.\t0\t12\tT\tC\n";
+    let fam = "0 A 0 0 1 -9\n0 B 0 0 2 -9\n0 C 0 0 0 -9\n";
+    let pvar =
+        "#CHROM\tPOS\tID\tREF\tALT\n20\t10\trs1\tA\tG\n20\t11\trs2\tCAG\tC\nX\t12\t.\tC\tT\n";
+    let psam = "#IID\tSEX\nA\t1\nB\t2\nC\tNA\n";
+    let bed = [&[0x6c, 0x1b, 1], &[0b10_00_11u8, 0b01_11_10, 0b11_11_00][..]].concat();
+    let mut pgen = vec![0x6c, 0x1b, 2, 3, 0, 0, 0, 3, 0, 0, 0, 0x40];
+    pgen.extend([0b01_10_00u8, 0b11_00_01, 0b00_00_10]);
+    let join = |a: &str, b: &str, c: &[u8]| [a.as_bytes(), &[0], b.as_bytes(), &[0], c].concat();
+    [join(bim, fam, &bed), join(pvar, psam, &pgen)]
+}
+
+#[test]
+fn plink_sets() {
+    let [bed, pgen] = plink();
+    assert_eq!(fuzz::bed(&bed).unwrap(), fuzz::pgen(&pgen).unwrap());
+    assert_eq!(fuzz::bed(&bed).unwrap().rows, 3);
+    target("bed", &[bed], |d| fuzz::bed(d).is_ok());
+    target("pgen", &[pgen], |d| fuzz::pgen(d).is_ok());
+}
+
 #[test]
 fn text_and_its_blocks_say_the_same() {
     let mut random = Random(3 << 40);

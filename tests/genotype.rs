@@ -206,7 +206,7 @@ fn bad_records_keep_their_line_numbers() {
         ("2 6 . A G . . . GT 0/0 0/2", "gt_allele_out_of_range"),
         ("2 6 . A G . . . GT 0/0 a/1", "gt_unparsable"),
         ("2 6 . A G . . . DP:GT 1:0/0 1:0/1", "gt_not_first"),
-        ("../x 6 . A G . . . GT 0/0 0/1", "bad_contig"),
+        ("*x 6 . A G . . . GT 0/0 0/1", "bad_contig"),
         ("2", "column_count"),
     ];
     for (i, (line, _)) in bad.iter().enumerate() {
@@ -301,8 +301,8 @@ fn info_fields_are_typed_and_picked_by_allele() {
     let text = vcf(
         &["A"],
         &[
-            "1 5 . A G,T . PASS AF=0.25,0.5;AD=9,2,3;DB;NAMES=x,y GT 1/2",
-            "1 6 . A G . . AF=.;AD=1 GT 0/1",
+            "1 5 . A G,T . PASS AF=0.25,0.5;AD=9,2,3;DB;NAMES=x,y;GL=0,1,2,3,4,5 GT 1/2",
+            "1 6 . A G . . AF=.;AD=1;GL=1,2 GT 0/1",
         ],
     );
     let dir = tempfile::tempdir().unwrap();
@@ -323,8 +323,15 @@ fn info_fields_are_typed_and_picked_by_allele() {
         [Some(true), Some(true), Some(false)]
     );
     assert_eq!(info.column(3).as_list::<i32>().value_length(0), 2);
-    assert_eq!(info.num_columns(), 4);
-    assert_eq!(done.ledger().noted["info_field_per_genotype_skipped"], 1);
+    // 0/0, 0/a and a/a.
+    let gl = info.column(4).as_list::<i32>();
+    let values =
+        |i: usize| gl.value(i).as_primitive::<arrow::datatypes::Float32Type>().values().to_vec();
+    assert_eq!((values(0), values(1)), (vec![0.0, 1.0, 2.0], vec![0.0, 3.0, 5.0]));
+    assert!(arrow::array::Array::is_null(gl, 2));
+    assert_eq!(done.ledger().noted["info_field_wrong_count:GL"], 1);
+    assert_eq!(done.ledger().noted["info_field_wrong_count:AD"], 1);
+    assert!(!done.ledger().noted.contains_key("info_field_wrong_count:AF"));
     req.info = vec!["NOPE".into()];
     assert_eq!(run(&req, 1).err().unwrap().code(), "genotype::unknown_info");
 }
@@ -536,34 +543,37 @@ fn info_that_counts_left_out_samples_is_withheld() {
     let text = vcf(
         &["S0", "S1"],
         &[
-            "1 5 . A G,T . . AF=0.25,0.5;AD=9,2,3;DB;NAMES=x,y;MQ=60;LOD=1.5,2.5;QS=1,2,3 GT 1/1 0/2",
-            "1 6 . A G . . AF=0.5;MQ=50;LOD=3.5;QS=4,5 GT 0/1 0/1",
+            "1 5 . A G,T . . AF=0.25,0.5;AD=9,2,3;DB;NAMES=x,y;MQ=60;N_HET=1;AS_VQSLOD=1.5,2.5;CIPOS=1,2,3 GT 1/1 0/2",
+            "1 6 . A G . . AF=0.5;MQ=50;N_HET=2;AS_VQSLOD=3.5;CIPOS=4,5 GT 0/1 0/1",
         ],
     )
     .replace(
         "#CHROM",
-        "##INFO=<ID=MQ,Number=1,Type=Integer,Description=\"x\">\n\
-         ##INFO=<ID=LOD,Number=A,Type=Float,Description=\"x\">\n\
-         ##INFO=<ID=QS,Number=.,Type=Integer,Description=\"x\">\n#CHROM",
+        "##INFO=<ID=N_HET,Number=1,Type=Integer,Description=\"x\">\n\
+         ##INFO=<ID=MQ,Number=1,Type=Integer,Description=\"x\">\n\
+         ##INFO=<ID=AS_VQSLOD,Number=A,Type=Float,Description=\"x\">\n\
+         ##INFO=<ID=CIPOS,Number=.,Type=Integer,Description=\"x\">\n#CHROM",
     );
     let dir = tempfile::tempdir().unwrap();
     let path = file(&dir, "in.vcf", text.as_bytes());
     let mut people = sheet(&[("S0", 1, None)]);
     people.exclude_unmapped = true;
     let mut req = request(std::slice::from_ref(&path), people);
-    req.info = ["AF", "AD", "DB", "NAMES", "MQ", "LOD", "QS"].map(str::to_owned).to_vec();
+    req.info = ["AF", "AD", "DB", "NAMES", "MQ", "AS_VQSLOD", "CIPOS", "N_HET"]
+        .map(str::to_owned)
+        .to_vec();
     let done = run(&req, 1).unwrap();
     let t = done.variants();
     assert_eq!(t.ints("pos"), [5, 6]);
     let info = t.column("info").as_struct();
     let nulls: Vec<usize> = info.columns().iter().map(|c| c.null_count()).collect();
-    assert_eq!(nulls, [2, 2, 0, 2, 0, 0, 1]);
+    assert_eq!(nulls, [2, 2, 0, 2, 0, 0, 1, 2]);
     let lod = info.column(5).as_primitive::<arrow::datatypes::Float32Type>();
     assert_eq!(lod.values().to_vec(), [1.5, 3.5]); // the allele's own, by its place in the file
     let noted = |f: &str| done.ledger().noted.get(&format!("info_withheld:{f}")).copied();
     assert_eq!(
-        ["AF", "AD", "NAMES", "QS", "MQ", "LOD", "DB"].map(noted),
-        [Some(2), Some(2), Some(2), Some(1), None, None, None]
+        ["AF", "AD", "NAMES", "N_HET", "CIPOS", "MQ", "AS_VQSLOD", "DB"].map(noted),
+        [Some(2), Some(2), Some(2), Some(2), Some(1), None, None, None]
     );
     // With everybody in nothing is withheld.
     req.samples = everyone(&path, &BTreeMap::new());
@@ -599,8 +609,10 @@ fn mixture(records: usize, samples: usize, seed: u64) -> String {
         ][next(6) as usize];
         let alleles = a.split(',').count() as u64 + 1;
         let extra = next(3) == 0;
+        // 23 to 26 are names of X, Y and M.
+        let contig = if chrom > 22 { format!("contig{chrom}") } else { chrom.to_string() };
         let mut line =
-            format!("{chrom} {pos} . {r} {a} . PASS . GT{}", if extra { ":DP" } else { "" });
+            format!("{contig} {pos} . {r} {a} . PASS . GT{}", if extra { ":DP" } else { "" });
         let sep = if next(2) == 0 { '|' } else { '/' };
         for _ in 0..samples {
             let gt = match next(20) {
@@ -717,6 +729,26 @@ fn a_cut_bgzf_is_never_accepted() {
     std::fs::write(&path, [&packed[..], &more[..]].concat()).unwrap();
     let run = run_all(&path);
     assert!(run.digests().iter().any(|(p, _)| p.contains("/chrom=90/")));
+}
+
+#[test]
+fn contigs_of_any_name_are_folders_below_their_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "##fileformat=VCFv4.3\n\
+        #CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tA\tB\n\
+        HLA-A*01:01:01:01\t5\t.\tA\tG\t.\t.\t.\tGT\t0/1\t1/1\n\
+        ../x\t6\t.\tA\tG\t.\t.\t.\tGT\t0/1\t0/0\n";
+    let run = run_all(&file(&dir, "a.vcf", text.as_bytes()));
+    assert!(run.ledger().excluded.is_empty());
+    for (folder, vid) in
+        [("HLA-A%2A01%3A01%3A01%3A01", "HLA-A*01:01:01:01-5-A-G"), ("%2E%2E%2Fx", "../x-6-A-G")]
+    {
+        let path = format!("controlled/genomics/wgs/variants/chrom={folder}/part-0000.parquet");
+        assert!(run.dir.path().join(&path).is_file(), "{path}");
+        assert_eq!(run.table(&path).texts("vid"), [Some(vid.to_owned())]);
+        assert_eq!(run.table(&format!("/genotypes/chrom={folder}/")).len(), 1);
+        assert!(run.table(&format!("/carriers/chrom={folder}/")).len() > 0);
+    }
 }
 
 /// Rows as the definitions say, without any of the program's ways.

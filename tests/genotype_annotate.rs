@@ -189,6 +189,28 @@ fn entries_of_an_allele_that_no_included_sample_carries_leave_no_trace() {
 }
 
 #[test]
+fn entries_that_name_no_alt_of_their_record_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    // VEP with --minimal and without ALLELE_NUM: T>C of TA>CA is written as the trimmed C.
+    let csq = "CSQ=C|missense_variant|MODERATE|ONE|ENSG1|ENST1|x||||,\
+        G|synonymous_variant|LOW|ONE|ENSG1|ENST1|x||||,TG|stop_gained|HIGH|TWO|ENSG2|ENST2|x||||";
+    let rows = format!(
+        "20\t100\t.\tTA\tCA,TG\t.\t.\t{csq}\tGT\t0/1\t0/2\n20\t200\t.\tG\tA\t.\t.\tCSQ=.\tGT\t0/1\t0/1\n"
+    );
+    let text = format!("{HEADER}{CSQ}{COLUMNS}\tFORMAT\tS0\tS1\n{rows}");
+    let path = file(&dir, "in.vcf", text.as_bytes());
+    let mut request = request(std::slice::from_ref(&path), everyone(&path, &BTreeMap::new()));
+    request.options.consequences = Some("CSQ".into());
+    let done = run(&request, 2).unwrap();
+    assert_eq!(done.table("/consequences/").texts("gene"), [Some("TWO".to_owned())]);
+    assert_eq!(done.ledger().noted.get("consequence_unmatched"), Some(&2));
+    // Without S1 the entries may be of the ALT that only S1 has: not even their number is told.
+    request.samples.included.remove("S1");
+    request.samples.excluded.insert("S1".into(), "withdrawn".into());
+    assert_eq!(run(&request, 2).unwrap().ledger().noted.get("consequence_unmatched"), None);
+}
+
+#[test]
 fn a_field_whose_format_the_header_does_not_say_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let path = file(&dir, "in.vcf", callset().as_bytes());

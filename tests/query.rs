@@ -47,6 +47,8 @@ fn an_analyst_counts_groups_and_lists_carriers() {
     let one = with_carriers[0];
     let vid = one["vid"].as_str();
     assert_eq!(rows(&ask(&["--variant", vid]).done().out), std::slice::from_ref(one));
+    let bare = vid.trim_start_matches("chr").to_ascii_lowercase();
+    assert_eq!(rows(&ask(&["--variant", &bare]).done().out), std::slice::from_ref(one));
     let carriers = rows(&ask(&["--variant", vid, "--carriers"]).done().out);
     let people: Vec<&str> = carriers.iter().map(|r| r["person_id"].as_str()).collect();
     let expected = ["n_het", "n_hom_alt", "n_hemi_alt"].map(|c| sum(&[one], c)).iter().sum::<i64>();
@@ -67,6 +69,12 @@ fn an_analyst_counts_groups_and_lists_carriers() {
     let json: serde_json::Value = serde_json::from_str(json.trim()).unwrap();
     assert_eq!((&json["vid"], json["ac"].to_string()), (&vid.into(), one["ac"].clone()));
     assert_eq!(rows(&ask(&["--limit", "7"]).done().out).len(), 7);
+    let two = ask(&["--by", "ancestry", "--columns", "af,vid"]).done().out;
+    assert_eq!(two.lines().next(), Some("af\tvid"));
+    let pairs = |rows: &[BTreeMap<String, String>]| -> Vec<(String, String)> {
+        rows.iter().map(|r| (r["vid"].clone(), r["af"].clone())).collect()
+    };
+    assert_eq!(pairs(&rows(&two)), pairs(&all));
     let release = programme.release();
     let same = ["query", release.to_str().unwrap(), "--by", "ancestry"];
     assert_eq!(programme.strata(same).done().out, whole);
@@ -106,10 +114,12 @@ fn what_a_release_has_not_is_refused_without_naming_people() {
     ask(&["--variant", "chr20-1-A-G"]).refused("query::variant", &[]);
     ask(&["--ancestry", "xyz"]).refused("query::ancestry", &["eur"]);
     ask(&["--group", "case"]).refused("query::group", &[]);
+    ask(&["--columns", "vid,aff"]).refused("query::columns", &["did you mean `af`?"]);
     ask(&["--person", "5"]).refused("query::person", &[]);
     ask(&["--release", "none"]).refused("release::unknown", &[]);
     let said = ask(&["--samples", "bad.txt"]);
     assert!(!said.err.contains("nobody") && !said.err.contains("12345"), "{}", said.err);
+    assert_eq!(said.out, "");
     said.refused("query::samples", &["2 lines", "line 1"]);
     assert_eq!(ask(&["--format", "parquet"]).code, Some(2));
     assert_eq!(ask(&["--carriers"]).code, Some(2));

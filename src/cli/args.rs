@@ -61,7 +61,7 @@ pub enum Verb {
     /// Re-hash a release and re-check what can be checked from its bytes.
     Verify(Verify),
     /// Count genotypes of a release in any group of its samples, or list carriers. Controlled-tier data.
-    Query(Query),
+    Query(Box<Query>),
     /// Resolve concept sets, or compare two versions of the vocabulary.
     Vocabulary(super::vocabulary::args::Vocabulary),
     /// Print a JSON Schema, or write all of them.
@@ -206,7 +206,8 @@ pub struct Verify {
                   strata query out/quickstart --group case=cases.txt --group control=controls.txt \\\n    \
                   --by sex --format parquet --out counts.parquet\n  \
                   strata query out/quickstart --variant chr20-123-A-G --carriers\n  \
-                  strata query out/quickstart --region chr20 --person 1234567890"
+                  strata query out/quickstart --region chr20 --person 1234567890\n  \
+                  strata query out/quickstart --by ancestry --columns vid,group,af"
 )]
 pub struct Query {
     /// Store folder, a release folder in it, or a workflow file that names the store.
@@ -246,6 +247,9 @@ pub struct Query {
     /// List missing calls as well.
     #[arg(long)]
     pub missing: bool,
+    /// Columns to answer with, in this order; all by default.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub columns: Vec<String>,
     /// How to answer.
     #[arg(long, value_enum, default_value_t = QueryFormat::Tsv)]
     pub format: QueryFormat,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::args::Query;
 use super::report::Failure;
 use crate::pipeline::query::{
-    Call, Callset, Counted, Counts, Release, SampleSet, Site, Span, chrom_name, on_threads,
+    Call, Callset, Counted, Counts, Release, SampleSet, Site, Span, chrom_name, on_threads, vid,
 };
 
 mod answer;
@@ -22,17 +22,43 @@ pub fn query(verb: &Query) -> Result<ExitCode, Failure> {
 fn run(verb: &Query) -> Result<(), Failure> {
     let release = Release::open(&verb.store, verb.release.as_deref())?;
     let callset = release.callset(verb.callset.as_deref())?;
-    let places = places(verb, &callset)?;
+    let variant = verb.variant.as_deref().map(|raw| vid(raw).ok_or_else(unknown_variant));
+    let variant = variant.transpose()?;
+    let places = places(verb, variant.as_deref(), &callset)?;
     let calls = verb.carriers || verb.person.is_some();
+    // Before the answer begins: a fault here must leave none.
+    let groups = if calls {
+        vec![(String::new(), people(verb, &callset)?)]
+    } else {
+        groups::groups(verb, &callset.samples)?
+    };
+    let (names, sets): (Vec<String>, Vec<SampleSet>) = groups.into_iter().unzip();
     let mut answer = Answer::open(verb, if calls { &CALLS } else { &COUNTS })?;
     for (chrom, span) in places {
-        let ask = Ask { verb, callset: &callset, chrom: &chrom, span };
+        let ask = Ask {
+            verb,
+            variant: variant.as_deref(),
+            callset: &callset,
+            chrom: &chrom,
+            span,
+            names: &names,
+            sets: &sets,
+        };
         let more = if calls { ask.calls(&mut answer)? } else { ask.counts(&mut answer)? };
         if !more {
             break;
         }
     }
     answer.finish()
+}
+
+/// Whose calls are asked for.
+fn people(verb: &Query, callset: &Callset) -> Result<SampleSet, Failure> {
+    let people = &callset.samples;
+    match verb.person {
+        Some(id) => Ok(SampleSet::of(people.len(), [groups::person(id, people)?])),
+        None => groups::base(verb, people),
+    }
 }
 
 static COUNTS: [Column; 14] = [
@@ -67,14 +93,19 @@ fn stated(code: &str, message: impl Into<String>, help: &str) -> Failure {
 }
 
 /// The chromosomes and spans to read.
-fn places(verb: &Query, callset: &Callset) -> Result<Vec<(String, Span)>, Failure> {
-    if let Some(vid) = &verb.variant {
+fn places(
+    verb: &Query,
+    vid: Option<&str>,
+    callset: &Callset,
+) -> Result<Vec<(String, Span)>, Failure> {
+    if let Some(vid) = vid {
         return Ok(vec![variant(vid, callset)?]);
     }
     let Some(region) = &verb.region else {
         return Ok(callset.chroms().into_iter().map(|c| (c.to_owned(), Span::ALL)).collect());
     };
-    let place = place(region).ok_or_else(|| {
+    let chroms = callset.chroms();
+    let place = place(region, &chroms).ok_or_else(|| {
         let help = "write chr20, chr20:123 or chr20:1-100000; positions are 1-based";
         stated("query::region", "--region cannot be read", help)
     })?;
@@ -82,29 +113,34 @@ fn places(verb: &Query, callset: &Callset) -> Result<Vec<(String, Span)>, Failur
     Ok(vec![place])
 }
 
+fn unknown_variant() -> Failure {
+    let help = "a vid is <chrom>-<pos>-<ref>-<alt>, as in the column vid of variants";
+    stated("query::variant", "--variant names no variant of this callset", help)
+}
+
 /// Where the variant `vid` is.
 fn variant(vid: &str, callset: &Callset) -> Result<(String, Span), Failure> {
-    let unknown = || {
-        let help = "a vid is <chrom>-<pos>-<ref>-<alt>, as in the column vid of variants";
-        stated("query::variant", "--variant names no variant of this callset", help)
-    };
     let place = callset.chroms().into_iter().find_map(|chrom| {
         let (pos, _) = vid.strip_prefix(chrom)?.strip_prefix('-')?.split_once('-')?;
         let pos: i32 = pos.parse().ok()?;
         Some((chrom.to_owned(), Span { start: pos, end: pos }))
     });
-    let (chrom, span) = place.ok_or_else(unknown)?;
+    let (chrom, span) = place.ok_or_else(unknown_variant)?;
     for site in callset.sites(&chrom, span) {
         if site?.vid == vid {
             return Ok((chrom, span));
         }
     }
-    Err(unknown())
+    Err(unknown_variant())
 }
 
-/// Reads `chr20`, `chr20:123` or `chr20:1-100,000`.
-fn place(region: &str) -> Option<(String, Span)> {
-    let (chrom, span) = region.split_once(':').map_or((region, None), |(c, s)| (c, Some(s)));
+/// Reads `chr20`, `chr20:123` or `chr20:1-100,000`. Names of HLA contigs have colons: a region that is the
+/// whole name of one of `chroms` is that contig.
+fn place(region: &str, chroms: &[&str]) -> Option<(String, Span)> {
+    if let Some(name) = chrom_name(region).filter(|name| chroms.contains(&name.as_str())) {
+        return Some((name, Span::ALL));
+    }
+    let (chrom, span) = region.rsplit_once(':').map_or((region, None), |(c, s)| (c, Some(s)));
     let number = |text: &str| text.replace(',', "").parse::<i32>().ok().filter(|&n| n > 0);
     let span = match span.map(|s| s.split_once('-').unwrap_or((s, s))) {
         None => Span::ALL,
@@ -116,24 +152,29 @@ fn place(region: &str) -> Option<(String, Span)> {
 
 struct Ask<'a> {
     verb: &'a Query,
+    /// The variant that is asked for, as the tables write it.
+    variant: Option<&'a str>,
     callset: &'a Callset,
     chrom: &'a str,
     span: Span,
+    /// Names of `sets`.
+    names: &'a [String],
+    /// Groups to count, or those whose calls are wanted.
+    sets: &'a [SampleSet],
 }
 
 impl Ask<'_> {
     fn wanted(&self, site: &Site) -> bool {
-        self.verb.variant.as_ref().is_none_or(|vid| *vid == site.vid)
+        self.variant.is_none_or(|vid| vid == site.vid)
     }
 
     /// Whether to go on with the next chromosome.
     fn counts(&self, answer: &mut Answer) -> Result<bool, Failure> {
-        let groups = groups::groups(self.verb, &self.callset.samples)?;
-        let (names, sets): (Vec<String>, Vec<SampleSet>) = groups.into_iter().unzip();
+        let (names, sets) = (self.names, self.sets);
         let mut sites = Sites(self.callset.sites(self.chrom, self.span));
         let genotypes = self.callset.genotypes(self.chrom)?;
         let mut more = true;
-        genotypes.count(self.span, &sets, |counted: Counted| -> Result<bool, Failure> {
+        genotypes.count(self.span, sets, |counted: Counted| -> Result<bool, Failure> {
             let sites = sites.of(&counted.variant_idx)?;
             let rows: Vec<usize> = (0..sites.len()).filter(|&i| self.wanted(&sites[i])).collect();
             more = answer.rows(rows.len() * names.len(), |k, cells| {
@@ -148,14 +189,11 @@ impl Ask<'_> {
 
     fn calls(&self, answer: &mut Answer) -> Result<bool, Failure> {
         let people = &self.callset.samples;
-        let set = match self.verb.person {
-            Some(id) => SampleSet::of(people.len(), [groups::person(id, people)?]),
-            None => groups::base(self.verb, people)?,
-        };
+        let Some(set) = self.sets.first() else { return Ok(true) };
         let mut sites = Sites(self.callset.sites(self.chrom, self.span));
         let genotypes = self.callset.genotypes(self.chrom)?;
         let mut more = true;
-        genotypes.calls(self.span, &set, self.verb.missing, |calls: Vec<Call>| {
+        genotypes.calls(self.span, set, self.verb.missing, |calls: Vec<Call>| {
             let mut idx: Vec<i32> = calls.iter().map(|c| c.variant_idx).collect();
             idx.dedup();
             let sites = sites.of(&idx)?;
@@ -241,5 +279,22 @@ impl<I: Iterator<Item = Result<Site, crate::pipeline::query::TableError>>> Sites
             }
         }
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_of_contigs_with_colons() {
+        let known = ["HLA-A*01:01:01:01", "chr20"];
+        let read = |text| place(text, &known).map(|(chrom, span)| (chrom, span.start, span.end));
+        let at = |chrom: &str, start, end| Some((chrom.to_owned(), start, end));
+        assert_eq!(read("HLA-A*01:01:01:01"), at(known[0], 1, i32::MAX));
+        assert_eq!(read("HLA-A*01:01:01:01:7-9"), at(known[0], 7, 9));
+        assert_eq!(read("20:1,000"), at("chr20", 1000, 1000));
+        assert_eq!(read("chr20"), at("chr20", 1, i32::MAX));
+        assert_eq!(read("chr20:9-7"), None);
     }
 }

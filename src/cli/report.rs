@@ -128,8 +128,11 @@ impl miette::Diagnostic for Shown {
 }
 
 impl Shown {
+    /// An excerpt is shown where something is marked: never of a data table, whose lines hold what is
+    /// people's own.
     fn place(place: &Diagnostic) -> Self {
-        let text = std::fs::read_to_string(&place.file).ok();
+        let marked = !place.span.is_empty();
+        let text = marked.then(|| std::fs::read_to_string(&place.file).ok()).flatten();
         let label = LabeledSpan::new_with_span(None, place.span.clone());
         Self {
             code: String::new(),

@@ -116,6 +116,9 @@ pub struct CallsetFeed {
     /// Named subsets of variants, a column each.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub selection: BTreeMap<String, Selection>,
+    /// Sites files (ClinVar, gnomAD ...) whose INFO fields are joined to the variants, a table each.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, AnnotationFeed>,
     /// Median absolute deviations from the median of an ancestry group beyond which a sample is flagged.
     #[serde(default = "outlier_mads")]
     #[schemars(range(min = 1, max = 100))]
@@ -252,8 +255,20 @@ pub struct Selection {
     pub sites: Option<PathBuf>,
 }
 
+/// Sites files whose INFO fields are joined to the variants by normalised allele.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AnnotationFeed {
+    /// VCF, VCF.gz or BCF files without samples, sorted, globs allowed; together they are one list.
+    #[schemars(extend("x-path" = "glob"))]
+    pub files: Vec<String>,
+    /// INFO fields to keep, a column each.
+    #[serde(default)]
+    pub info: Vec<String>,
+}
+
 /// Keys whose values are places and not meanings.
-const PATHS: [&str; 14] = [
+const PATHS: [&str; 15] = [
     "vcf",
     "vcf_list",
     "bed",
@@ -268,22 +283,27 @@ const PATHS: [&str; 14] = [
     "exclude_samples",
     "exclude_variants",
     "sites",
+    "files",
 ];
 
 impl CallsetFeed {
     /// The section without its paths: what is meant, wherever the files are.
     pub fn portable(&self) -> serde_json::Value {
-        fn strip(value: &mut serde_json::Value) {
+        // The keys of these are names, which may be those of paths.
+        const NAMED: [&str; 2] = ["selection", "annotations"];
+        fn strip(value: &mut serde_json::Value, named: bool) {
             if let Some(table) = value.as_object_mut() {
-                table.retain(|key, _| !PATHS.contains(&key.as_str()));
-                table.values_mut().for_each(strip);
+                table.retain(|key, _| named || !PATHS.contains(&key.as_str()));
+                for (key, value) in table {
+                    strip(value, !named && NAMED.contains(&key.as_str()));
+                }
             }
         }
         let mut value = serde_json::to_value(self).unwrap_or_default();
         if let Some(table) = value.as_object_mut() {
             table.remove("vcf_by_chrom");
         }
-        strip(&mut value);
+        strip(&mut value, false);
         value
     }
 
@@ -300,5 +320,22 @@ impl CallsetFeed {
         .into_iter()
         .filter_map(|(name, given)| given.then_some(name))
         .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_meant_keeps_names_that_are_those_of_paths() {
+        let text = "genome = \"GRCh38\"\nvcf = [\"a.vcf\"]\nsex = \"s.tsv\"\n\
+            [annotations.sex]\nfiles = [\"b.vcf\"]\ninfo = [\"AF\"]\n[selection.bed]\nbed = \"x.bed\"\npadding = 3\n";
+        let feed: CallsetFeed = toml::from_str(text).unwrap();
+        let portable = feed.portable();
+        assert_eq!(portable["annotations"], serde_json::json!({ "sex": { "info": ["AF"] } }));
+        assert_eq!(portable["selection"]["bed"], serde_json::json!({ "padding": 3 }));
+        assert!(portable.get("vcf").is_none() && portable.get("sex").is_none());
+        assert!(!portable.to_string().contains(".vcf"));
     }
 }

@@ -397,15 +397,24 @@ impl<'a> Checker<'a> {
     }
 
     fn range(&mut self, value: &Spanned<DeValue<'_>>, schema: &Value, path: &str) {
-        let DeValue::Integer(integer) = value.get_ref() else { return };
-        let Ok(number) = i64::from_str_radix(integer.as_str(), integer.radix()) else { return };
-        let low = schema.get("minimum").and_then(Value::as_i64).unwrap_or(i64::MIN);
-        let high = schema.get("maximum").and_then(Value::as_i64).unwrap_or(i64::MAX);
-        if number < low || number > high {
-            let limit =
-                if number < low { format!("at least {low}") } else { format!("at most {high}") };
-            self.report(value.span(), format!("`{path}` must be {limit}"), None);
-        }
+        let number = match value.get_ref() {
+            DeValue::Integer(n) => {
+                i64::from_str_radix(n.as_str(), n.radix()).map(|n| n as f64).ok()
+            }
+            DeValue::Float(x) => x.as_str().replace('_', "").parse::<f64>().ok(),
+            _ => None,
+        };
+        let Some(number) = number else { return };
+        let limit = |key: &str| schema.get(key).and_then(Value::as_f64);
+        let (low, high, above) = (limit("minimum"), limit("maximum"), limit("exclusiveMinimum"));
+        let must = match (low, high, above) {
+            _ if !number.is_finite() => "a finite number".to_owned(),
+            (Some(low), ..) if number < low => format!("at least {low}"),
+            (_, Some(high), _) if number > high => format!("at most {high}"),
+            (.., Some(above)) if number <= above => format!("above {above}"),
+            _ => return,
+        };
+        self.report(value.span(), format!("`{path}` must be {must}"), None);
     }
 }
 
@@ -465,13 +474,15 @@ fn missing_columns(path: &Path, wanted: &[&str]) -> Vec<Diagnostic> {
     let separator = if line.contains('\t') { '\t' } else { ',' };
     let found: Vec<String> =
         line.split(separator).map(|c| c.trim().trim_matches('"').to_lowercase()).collect();
-    let missing = wanted.iter().filter(|name| !found.iter().any(|column| column == *name));
+    let missing =
+        wanted.iter().filter(|name| !found.iter().any(|column| column.eq_ignore_ascii_case(name)));
     missing
         .map(|name| Diagnostic {
             file: path.to_owned(),
             line: 1,
             column: 1,
-            span: 0..line.len(),
+            // Nothing is marked: an excerpt would show data.
+            span: 0..0,
             message: format!("the column `{name}` is missing"),
             help: nearest(name, found.iter().map(String::as_str))
                 .map(|near| format!("is it the column `{near}`?")),

@@ -7,11 +7,9 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use super::fasta::Reference;
 use super::{Error, region};
 use crate::error::IoError;
-use bases::Bases;
-
-mod bases;
 
 /// Bases of the flanks of an indel that must be those of the reference.
 const FLANK: usize = 8;
@@ -70,7 +68,7 @@ impl Manifest {
     /// # Errors
     /// When a file cannot be read or the manifest lacks a column.
     pub fn read(path: &Path, reference: Option<&Path>) -> Result<Self, Error> {
-        let bases = reference.map(Bases::open).transpose()?;
+        let bases = reference.map(Reference::open).transpose()?;
         let fault = |line, what| Error::Manifest { file: path.to_owned(), line, what };
         let mut reader = csv::ReaderBuilder::new()
             .has_headers(false)
@@ -92,8 +90,9 @@ impl Manifest {
                 Some(columns) => {
                     let probe = columns.probe(&record, line, bases.as_ref());
                     let number = manifest.probes.len() as u32;
-                    manifest.by_name.entry(probe.name.clone()).or_insert(number);
+                    let first = *manifest.by_name.entry(probe.name.clone()).or_insert(number);
                     manifest.probes.push(probe);
+                    manifest.tell_apart(first, number);
                 }
             }
         }
@@ -101,6 +100,22 @@ impl Manifest {
             return Err(fault(1, "no line with the columns Name, SNP, Chr and MapInfo"));
         }
         Ok(manifest)
+    }
+
+    /// Takes the place of two probes of one name that lie apart: a report's calls may be of either.
+    fn tell_apart(&mut self, first: u32, second: u32) {
+        let place = |i: u32| {
+            let placed = &self.probes[i as usize].placed;
+            match placed {
+                Ok(placed) => Ok((placed.chrom.clone(), placed.pos)),
+                Err(reason) => Err(*reason),
+            }
+        };
+        if place(first) != place(second) {
+            for i in [first, second] {
+                self.probes[i as usize].placed = Err("repeated_probe_name");
+            }
+        }
     }
 
     /// The number of the probe of this name; the first of several.
@@ -136,7 +151,7 @@ impl Columns {
         })
     }
 
-    fn probe(&self, record: &csv::ByteRecord, line: u64, bases: Option<&Bases>) -> Probe {
+    fn probe(&self, record: &csv::ByteRecord, line: u64, bases: Option<&Reference>) -> Probe {
         let text =
             |i: usize| String::from_utf8_lossy(record.get(i).unwrap_or_default()).into_owned();
         let may = |i: Option<usize>| i.map(&text).unwrap_or_default();
@@ -178,7 +193,7 @@ struct Site<'a> {
     pos: i32,
     snp: [u8; 2],
     plus: Option<bool>,
-    bases: Option<&'a Bases>,
+    bases: Option<&'a Reference>,
 }
 
 /// The base of the other strand; 0 for no base.
@@ -214,7 +229,7 @@ impl Site<'_> {
             return Err("ambiguous_strand");
         }
         let base = match self.bases {
-            Some(bases) => Some(bases.base(chrom, self.pos).ok_or("not_in_reference")?),
+            Some(bases) => Some(base_at(bases, chrom, self.pos).ok_or("not_in_reference")?),
             None => None,
         };
         let (pair, flipped) = match (stated, base) {
@@ -262,7 +277,7 @@ impl Site<'_> {
         let tail = left.len().saturating_sub(FLANK);
         let (left, right) = (&left[tail..], &right[..right.len().min(FLANK)]);
         let has = |from: i32, text: &[u8]| {
-            (from..).zip(text).all(|(pos, b)| bases.base(chrom, pos) == Some(*b))
+            (from..).zip(text).all(|(pos, b)| base_at(bases, chrom, pos) == Some(*b))
         };
         // MapInfo is the first base of what is deleted, or the one before it or before the insertion.
         let before = |pos: i32| has(pos - left.len() as i32 + 1, left);
@@ -276,7 +291,7 @@ impl Site<'_> {
             }
         }
         let &[(anchor, present)] = &found[..] else { return Err("indel_not_found") };
-        let base = bases.base(chrom, anchor).ok_or("not_in_reference")?;
+        let base = base_at(bases, chrom, anchor).ok_or("not_in_reference")?;
         let short = char::from(base).to_string();
         let long = short.clone() + &String::from_utf8_lossy(&inserted);
         let (reference, alt) = if present { (long, short) } else { (short, long) };
@@ -292,6 +307,12 @@ impl Site<'_> {
             flipped: false,
         })
     }
+}
+
+/// The base at a 1-based position, upper case; `None` where there is none or it is ambiguous.
+fn base_at(reference: &Reference, chrom: &str, pos: i32) -> Option<u8> {
+    let sequence = reference.sequence_of(&region::chrom(chrom.as_bytes())?.name)?;
+    sequence.base(i64::from(pos)).filter(|&base| base != b'N')
 }
 
 type Sequence = (Vec<u8>, Vec<u8>, Vec<u8>);
@@ -367,6 +388,16 @@ mod tests {
                 snv(9, "C", "G"),
             ]
         );
+    }
+
+    #[test]
+    fn probes_of_one_name_that_lie_apart_have_no_place() {
+        let lines = ["a,a,TOP,[A/G],1,5,,+", "b,b,TOP,[A/G],1,6,,+", "c,a,TOP,[A/G],1,7,,+"];
+        let places: Vec<_> = manifest(None, &lines).into_iter().map(|p| p.map(|p| p.0)).collect();
+        assert_eq!(places, [Err("repeated_probe_name"), Ok(6), Err("repeated_probe_name")]);
+        // Two that lie together are for the assembler, which keeps the first.
+        let lines = ["a,a,TOP,[A/G],1,5,,+", "c,a,TOP,[A/G],1,5,,+"];
+        assert!(manifest(None, &lines).iter().all(Result::is_ok));
     }
 
     #[test]

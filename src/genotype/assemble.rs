@@ -9,9 +9,9 @@ use std::sync::Arc;
 use super::Error;
 use super::encode::vid;
 use super::info::InfoField;
-use super::region::Chrom;
+use super::region::{Chrom, Kind};
 use super::selection::Variants;
-use super::shard::{Key, Segment, ShardRows, Tallies};
+use super::shard::{Key, Row, Segment, ShardRows, Tallies};
 use super::source::Source;
 use super::summary::SampleSums;
 use crate::engine::TableLedger;
@@ -40,6 +40,11 @@ impl RowRef {
         self.shard.rows.key(self.row as usize)
     }
 
+    /// The row and the rows it is one of.
+    pub fn shard_row(&self) -> (&ShardRows, &Row) {
+        (&self.shard.rows, &self.shard.rows.rows[self.row as usize])
+    }
+
     /// File and 1-based line of its record.
     fn line(&self) -> (usize, u64) {
         let line = self.shard.rows.rows[self.row as usize].line;
@@ -58,7 +63,7 @@ pub struct Group {
 }
 
 /// A line of the rejects table, in the order of it.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rejected {
     /// Index of the file.
     pub file: usize,
@@ -87,6 +92,8 @@ pub struct Assembler<'a> {
     next_idx: u64,
     groups: Vec<Group>,
     rejected: Vec<Rejected>,
+    /// Blank lines, as line and virtual offset, that nothing has followed in the file yet.
+    blank: Vec<(u64, Option<u64>)>,
     /// Variants to leave out.
     pub exclude: Variants,
     /// The callset's account.
@@ -120,6 +127,7 @@ impl<'a> Assembler<'a> {
             next_idx: 0,
             groups: Vec::new(),
             rejected: Vec::new(),
+            blank: Vec::new(),
             exclude: Variants::default(),
             ledger,
             samples: SampleSums::default(),
@@ -133,6 +141,7 @@ impl<'a> Assembler<'a> {
     pub fn add(&mut self, file: usize, mut rows: ShardRows) -> Result<(), Error> {
         if file != self.file {
             self.file = file;
+            self.blank.clear();
             self.base = if self.sources[file].format == super::source::Format::Bcf {
                 0
             } else {
@@ -187,8 +196,16 @@ impl<'a> Assembler<'a> {
             filtered,
             unusable_values,
             miscounted_depths,
+            consequence_unmatched,
         } = rows.tallies;
-        self.ledger.rows_in += alleles;
+        let trailing = rows.rejects.len() - rows.blank as usize;
+        if rows.lines > u64::from(rows.blank) {
+            for (line, offset) in std::mem::take(&mut self.blank) {
+                self.ledger.rows_in += 1;
+                self.reject(self.file, line, "column_count", 1, offset);
+            }
+        }
+        self.ledger.rows_in += alleles - u64::from(rows.blank);
         self.ledger.exclude("star_allele", star);
         self.ledger.exclude("no_alt", no_alt);
         self.ledger.exclude("non_ref_allele", non_ref);
@@ -204,9 +221,15 @@ impl<'a> Assembler<'a> {
         self.ledger.note("filtered_call", filtered);
         self.ledger.note("format_value_unusable", unusable_values);
         self.ledger.note("format_ad_count", miscounted_depths);
+        self.ledger.note("consequence_unmatched", consequence_unmatched);
         for (i, reject) in rows.rejects.iter().enumerate() {
             let line = self.base + u64::from(reject.line) + 1;
             let offset = rows.places.get(i).copied().flatten();
+            // Nothing follows them so far: at the end of a file they are no records.
+            if i >= trailing {
+                self.blank.push((line, offset));
+                continue;
+            }
             self.reject(self.file, line, reject.reason, u64::from(reject.alleles), offset);
         }
     }
@@ -285,12 +308,22 @@ impl<'a> Assembler<'a> {
             .ok_or(Error::TooLarge { what: "number of variants of a chromosome" })?;
         self.next_idx += rows.len() as u64;
         self.ledger.rows_out += rows.len() as u64;
+        let unknown = if chrom.kind == Kind::Other { rows.len() as u64 } else { 0 };
+        self.ledger.note("contig_of_unknown_kind", unknown);
         for field in self.info {
             let withheld = |r: &&RowRef| {
                 field.withheld || field.withheld_in(&r.shard.rows.rows[r.row as usize])
             };
             let count = rows.iter().filter(withheld).count() as u64;
             self.ledger.note(&format!("info_withheld:{}", field.id), count);
+        }
+        for (k, field) in self.info.iter().enumerate() {
+            let wrong = |r: &&RowRef| {
+                let shard = &r.shard.rows;
+                field.wrong_count(k, &(shard, &shard.rows[r.row as usize]))
+            };
+            let count = rows.iter().filter(wrong).count() as u64;
+            self.ledger.note(&format!("info_field_wrong_count:{}", field.id), count);
         }
         self.groups.push(Group { chrom, first_idx, rows });
         Ok(())
@@ -310,7 +343,9 @@ impl<'a> Assembler<'a> {
 
     /// Ends the last chromosome.
     pub fn finish(&mut self) -> Result<(), Error> {
-        self.close_chrom()
+        self.close_chrom()?;
+        self.ledger.note("exclusion_unmatched", self.exclude.unmatched());
+        Ok(())
     }
 
     /// The row groups that are complete.

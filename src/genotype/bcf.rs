@@ -331,9 +331,13 @@ fn scan(
         if size == 1 && n == 2 && cell[0] & 0xfe == 2 && cell[1] & 0xfe == 2 {
             continue;
         }
+        // As in text: of a sample that stays out nothing shows.
+        if column == EXCLUDED {
+            continue;
+        }
         let (call, top) = call(cell, size)?;
         max = max.max(top);
-        if column != EXCLUDED && (call.a | call.b) != 0 {
+        if (call.a | call.b) != 0 {
             calls.push(Call { sample: column, ..call });
         }
     }

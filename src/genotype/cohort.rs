@@ -107,6 +107,9 @@ impl Cohort {
         if !groups.iter().all(|g| super::is_name(g)) {
             return Err(Error::BadName { what: "an ancestry group" });
         }
+        if groups.iter().any(|g| g.eq_ignore_ascii_case("adj")) {
+            return Err(Error::ReservedGroup);
+        }
         self.groups = groups.into_iter().cloned().collect();
         self.group_sizes = vec![0; self.groups.len() + 1];
         for (i, (entry, column)) in found.iter().enumerate() {

@@ -65,6 +65,11 @@ pub fn pick(entries: &[Entry]) -> Option<usize> {
     (0..entries.len()).min_by(|&a, &b| entries[a].order().cmp(&entries[b].order()))
 }
 
+/// Number of entries in a text of them.
+pub fn count(text: &[u8]) -> u64 {
+    text.split(|&b| b == b',').filter(|entry| !entry.is_empty()).count() as u64
+}
+
 impl Format {
     /// The format of field `id` in the headers.
     ///
@@ -107,12 +112,20 @@ impl Format {
         part.unwrap_or_default().trim_ascii()
     }
 
+    fn value<'s>(&self, site: &Site<'s>) -> Option<&'s [u8]> {
+        site.info.split(|&b| b == b';').find_map(|part| {
+            part.strip_prefix(self.id.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
+        })
+    }
+
+    /// Number of entries of a record, whatever they name.
+    pub fn count(&self, site: &Site<'_>) -> u64 {
+        self.value(site).filter(|v| *v != b".").map_or(0, count)
+    }
+
     /// The entries of ALT number `i` (from 0) of a record, as they are written.
     pub fn of_allele(&self, site: &Site<'_>, i: usize) -> Vec<u8> {
-        let value = site.info.split(|&b| b == b';').find_map(|part| {
-            part.strip_prefix(self.id.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
-        });
-        let Some(value) = value else { return Vec::new() };
+        let Some(value) = self.value(site) else { return Vec::new() };
         let alts: Vec<&[u8]> = site.alt.split(|&b| b == b',').collect();
         let name = if self.vep { vep_allele(site.reference, &alts, i) } else { alts[i].to_vec() };
         let number = (i + 1).to_string();
@@ -122,6 +135,22 @@ impl Format {
         };
         let kept: Vec<&[u8]> = value.split(|&b| b == b',').filter(matches).collect();
         kept.join(&b',')
+    }
+
+    /// Entries with nothing but what is read of them, and without what names their ALT: that depends on the
+    /// other ALTs of the record.
+    pub fn stripped(&self, text: &[u8]) -> Vec<u8> {
+        let read = |part: usize| {
+            let field = self.at.iter().position(|at| *at == Some(part));
+            field.is_some_and(|field| field != ALLELE && field != ALLELE_NUM)
+        };
+        let strip = |entry: &[u8]| {
+            let parts = entry.split(|&b| b == b'|').enumerate();
+            let parts: Vec<&[u8]> = parts.map(|(i, p)| if read(i) { p } else { b"" }).collect();
+            parts.join(&b'|')
+        };
+        let entries = text.split(|&b| b == b',').filter(|entry| !entry.is_empty());
+        entries.map(strip).collect::<Vec<_>>().join(&b',')
     }
 
     /// Reads entries that [`Format::of_allele`] kept.

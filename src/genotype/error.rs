@@ -79,8 +79,8 @@ pub enum Error {
         /// What is wrong.
         what: &'static str,
     },
-    /// The header names no samples.
-    #[error("{}: the header has no samples", file.display())]
+    /// The header, .fam, .psam or FinalReport names no samples.
+    #[error("{}: there are no samples", file.display())]
     NoSamples {
         /// The file.
         file: PathBuf,
@@ -187,9 +187,6 @@ pub enum Error {
         /// 1-based line (VCF) or record number (BCF).
         line: u64,
     },
-    /// Consequences are asked for and the callset is merged of files with different samples.
-    #[error("consequences cannot be kept of files that are merged")]
-    ConsequencesOfMerge,
     /// A record cannot be used and the run is strict.
     #[error("{}, line {line}: the record cannot be used ({reason}), and the run is strict", file.display())]
     Rejected {
@@ -209,6 +206,48 @@ pub enum Error {
         line: u64,
         /// What is wrong.
         what: &'static str,
+    },
+    /// A record of a list of variants (a sites VCF) cannot be used.
+    #[error("{}, line {line}: a record of the list cannot be used ({reason})", file.display())]
+    ListRecord {
+        /// The file.
+        file: PathBuf,
+        /// 1-based line (VCF) or record number (BCF).
+        line: u64,
+        /// Reason code.
+        reason: &'static str,
+    },
+    /// A selection without a condition.
+    #[error("selection `{selection}` has no condition")]
+    EmptySelection {
+        /// The selection.
+        selection: String,
+    },
+    /// An ancestry group has a name that columns of the tables have.
+    #[error("an ancestry group is named `adj`, which stands for calls of high quality")]
+    ReservedGroup,
+    /// Two columns of a table would have the same name.
+    #[error("table `{table}` would have two columns `{column}`")]
+    DuplicateColumn {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: String,
+    },
+    /// No record of the files gave a row.
+    #[error(
+        "callset `{callset}` has no variants: {excluded} alleles were read and not used, {most} of them \
+         for the reason {reason}"
+    )]
+    NoVariants {
+        /// The callset.
+        callset: String,
+        /// Alleles that were read.
+        excluded: u64,
+        /// The most frequent reason code, `none` when nothing was read.
+        reason: String,
+        /// Alleles that it holds for.
+        most: u64,
     },
     /// An INFO field that the workflow selects is not in the header.
     #[error("{}: INFO field `{field}`, selected by the workflow, is not in the header", file.display())]
@@ -233,6 +272,22 @@ pub enum Error {
     BadName {
         /// What is named.
         what: &'static str,
+    },
+    /// A file of an annotation has sample columns.
+    #[error("{}: has sample columns; an annotation is of sites alone", file.display())]
+    AnnotationSamples {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Two columns of an annotation's table would have the same name.
+    #[error(
+        "annotation `{annotation}`: a column of the table has the name of INFO field `{field}` already"
+    )]
+    AnnotationColumn {
+        /// The annotation.
+        annotation: String,
+        /// The field.
+        field: String,
     },
     /// The request lists no file.
     #[error("callset `{callset}` has no files")]
@@ -350,14 +405,20 @@ impl Coded for Error {
             Self::NobodyIncluded { .. } => "genotype::nobody_included",
             Self::Unsorted { .. } => "genotype::unsorted",
             Self::HalfCall { .. } => "genotype::half_call",
-            Self::ConsequencesOfMerge => "genotype::consequences_of_merge",
             Self::Reference { .. } => "genotype::reference",
             Self::ReferenceMismatch { .. } => "genotype::reference_mismatch",
             Self::Rejected { .. } => "genotype::rejected",
             Self::List { .. } => "genotype::list",
+            Self::ListRecord { .. } => "genotype::list_record",
+            Self::EmptySelection { .. } => "genotype::empty_selection",
+            Self::ReservedGroup => "genotype::reserved_group",
+            Self::DuplicateColumn { .. } => "genotype::duplicate_column",
+            Self::NoVariants { .. } => "genotype::no_variants",
             Self::UnknownInfo { .. } => "genotype::unknown_info",
             Self::InfoMismatch { .. } => "genotype::info_mismatch",
             Self::BadName { .. } => "genotype::bad_name",
+            Self::AnnotationSamples { .. } => "genotype::annotation_samples",
+            Self::AnnotationColumn { .. } => "genotype::annotation_column",
             Self::NoFiles { .. } => "genotype::no_files",
             Self::LineTooLong { .. } => "genotype::line_too_long",
             Self::MissingCompanion { .. } => "genotype::missing_companion",
@@ -386,7 +447,9 @@ impl Coded for Error {
             | Self::CutLine { .. } => {
                 "fetch the file again and compare its checksum with the sender's"
             }
-            Self::Unsorted { .. } => "sort it first: bcftools sort -Oz -o sorted.vcf.gz <file>",
+            Self::Unsorted { .. } => {
+                "sort it: bcftools sort -Oz -o sorted.vcf.gz <file>; if it has X as 23 and 25 or as X and XY, first give them one name: bcftools annotate --rename-chrs"
+            }
             Self::Rejected { .. } => {
                 "correct the record, or run without --strict (strict = false) to count and list it"
             }
@@ -423,8 +486,23 @@ impl Coded for Error {
             Self::List { .. } => {
                 "a BED has chromosome, start, end a line; a list of variants one vid a line, or is a VCF"
             }
+            Self::ListRecord { .. } => "correct the record, or take it off the list",
+            Self::EmptySelection { .. } => "give it af_above, ac_above, bed or sites",
+            Self::ReservedGroup => "rename the group in the table of ancestries",
+            Self::DuplicateColumn { .. } => {
+                "rename the group or selection; upper and lower case are the same to SQL"
+            }
+            Self::NoVariants { .. } => {
+                "are these the right files, and do any of their samples have variants? else take the callset out"
+            }
             Self::UnknownInfo { .. } => {
                 "remove it from the workflow's `info` list or correct its spelling"
+            }
+            Self::AnnotationSamples { .. } => {
+                "take them off: bcftools view -G -Oz -o sites.vcf.gz <file>"
+            }
+            Self::AnnotationColumn { .. } => {
+                "list each field once; upper and lower case are the same to SQL"
             }
             Self::Table { .. } => "check the release with `strata verify`",
             _ => return None,
@@ -445,5 +523,47 @@ impl Error {
     /// For `map_err` on arrow and parquet results that cannot fail on valid data.
     pub(crate) fn internal<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> Self {
         move |e| Self::Internal { what, detail: e.to_string() }
+    }
+
+    /// The files that the message names.
+    pub(super) fn files(&mut self) -> Vec<&mut PathBuf> {
+        match self {
+            Self::Io(e) => vec![&mut e.path],
+            Self::DifferentSamples { file, other } => vec![file, other],
+            Self::MissingCompanion { file, of } => vec![file, of],
+            Self::UnknownFormat { file, .. }
+            | Self::Bgzf { file, .. }
+            | Self::Truncated { file, .. }
+            | Self::Gzip { file, .. }
+            | Self::CutLine { file, .. }
+            | Self::BcfRecord { file, .. }
+            | Self::Header { file, .. }
+            | Self::NoSamples { file, .. }
+            | Self::DuplicateSample { file, .. }
+            | Self::FinalReport { file, .. }
+            | Self::Manifest { file, .. }
+            | Self::NoManifest { file, .. }
+            | Self::UnmappedSample { file, .. }
+            | Self::DuplicatePerson { file, .. }
+            | Self::NobodyIncluded { file, .. }
+            | Self::Unsorted { file, .. }
+            | Self::HalfCall { file, .. }
+            | Self::Reference { file, .. }
+            | Self::ReferenceMismatch { file, .. }
+            | Self::Rejected { file, .. }
+            | Self::List { file, .. }
+            | Self::ListRecord { file, .. }
+            | Self::UnknownInfo { file, .. }
+            | Self::InfoMismatch { file, .. }
+            | Self::AnnotationSamples { file, .. }
+            | Self::LineTooLong { file, .. }
+            | Self::PlinkText { file, .. }
+            | Self::PlinkSize { file, .. }
+            | Self::Plink { file, .. }
+            | Self::Pgen { file, .. }
+            | Self::PgenUnsupported { file, .. }
+            | Self::Table { file, .. } => vec![file],
+            _ => Vec::new(),
+        }
     }
 }

@@ -92,6 +92,8 @@ pub struct Cells {
     pub alleles: usize,
     /// Samples whose FT is neither PASS nor missing, in file order.
     pub failed: Vec<u32>,
+    /// Samples whose record is summed up by sample with another row.
+    pub repeats: Vec<u32>,
     /// Values that were there but are no whole non-negative number of 31 bits.
     pub unusable: u64,
     /// Cells whose AD has another number of values than there are alleles.
@@ -107,6 +109,7 @@ impl Cells {
         self.dp.clear();
         self.ad.clear();
         self.failed.clear();
+        self.repeats.clear();
         (self.alleles, self.unusable, self.miscounted) = (0, 0, 0);
     }
 

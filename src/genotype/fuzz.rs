@@ -8,6 +8,7 @@ use super::bgzf::{self, Inflater};
 use super::source::Source;
 use super::work::Tuning;
 use super::{Check, Error, Genome, check, header};
+use crate::error::IoError;
 
 const NAME: &str = "input";
 
@@ -73,6 +74,57 @@ pub fn file(data: &[u8]) -> Result<Check, Error> {
 fn file_in_units(data: &[u8], bytes: usize) -> Result<Check, Error> {
     let source = Source::from_bytes(Path::new(NAME), data)?;
     check::of_source(source, Genome::Grch38, Tuning { blocks: 2, bytes })
+}
+
+/// A .bim, a .fam and a .bed, with a zero byte between them; the genotypes may be more or fewer than needed.
+///
+/// # Errors
+/// See [`Error`].
+pub fn bed(data: &[u8]) -> Result<Check, Error> {
+    let [bim, fam, bed] = three(data);
+    let lines = |text: &[u8]| text.split(|&b| b == b'\n').filter(|l| !l.is_empty()).count();
+    let mut bed = bed.to_vec();
+    // Else hardly an input would be as long as its texts ask for; what is too short or long by one is kept.
+    let (rows, cells) = match bed.get(2) {
+        Some(0) => (lines(fam), lines(bim)),
+        _ => (lines(bim), lines(fam)),
+    };
+    let size = 3 + rows * cells.div_ceil(4);
+    if bed.starts_with(&[0x6c, 0x1b]) && bed.len().abs_diff(size) > 1 && size <= 1 << 20 {
+        bed.resize(size, 0x1b);
+    }
+    plink(&bed, &[("bim", bim), ("fam", fam)])
+}
+
+/// A .pvar, a .psam and a .pgen, with a zero byte between them.
+///
+/// # Errors
+/// See [`Error`].
+pub fn pgen(data: &[u8]) -> Result<Check, Error> {
+    let [pvar, psam, pgen] = three(data);
+    plink(pgen, &[("pvar", pvar), ("psam", psam)])
+}
+
+/// Two texts that end with a zero byte, and the rest.
+fn three(data: &[u8]) -> [&[u8]; 3] {
+    let mut parts = data.splitn(3, |&b| b == 0);
+    std::array::from_fn(|_| parts.next().unwrap_or_default())
+}
+
+/// Reads genotypes in memory and the texts beside them, which the reader wants as files.
+fn plink(genotypes: &[u8], texts: &[(&str, &[u8])]) -> Result<Check, Error> {
+    let thread = std::thread::current().id();
+    let folder = format!("strata-fuzz-{}-{thread:?}", std::process::id());
+    let path = std::env::temp_dir().join(folder).join(NAME);
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(IoError::at("creating", folder))?;
+    }
+    for (extension, text) in texts {
+        let file = path.with_extension(extension);
+        std::fs::write(&file, text).map_err(IoError::at("writing", &file))?;
+    }
+    let source = Source::from_bytes(&path, genotypes)?;
+    check::of_source(source, Genome::Grch38, Tuning { blocks: 2, bytes: 1 << 10 })
 }
 
 /// `data` in stored (not compressed) BGZF blocks.

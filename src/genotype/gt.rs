@@ -67,7 +67,8 @@ impl Kernel {
 /// Reads the sample columns `cells` (no line end) of a line whose FORMAT starts with GT.
 ///
 /// `columns` maps file columns to output ordinals. Calls of included samples that are not hom-ref are
-/// appended in file order. Returns the largest allele index seen in any column.
+/// appended in file order; other samples' values are passed over, whatever they are. Returns the largest
+/// allele index of an included sample.
 ///
 /// # Errors
 /// [`Fault`]; `calls` then holds garbage.
@@ -108,9 +109,9 @@ fn push_cell(word: u32, column: u32, max: &mut u16, calls: &mut Vec<Call>) -> bo
     if tab != b'\t' || (a | b) & 0x8000 != 0 || (sep != b'|' && sep != b'/') {
         return false;
     }
-    let top = (if a == MISSING { 0 } else { a }).max(if b == MISSING { 0 } else { b });
-    *max = (*max).max(top);
     if column != EXCLUDED && (a | b) != 0 {
+        let top = (if a == MISSING { 0 } else { a }).max(if b == MISSING { 0 } else { b });
+        *max = (*max).max(top);
         calls.push(Call { sample: column, a, b, phased: sep == b'|' });
     }
     true
@@ -223,9 +224,13 @@ impl Walk<'_> {
     }
 
     fn other_cell(&mut self, at: usize, column: u32) -> Result<(), Fault> {
+        // What a sample that stays out has here must show nowhere, not even as a record that is rejected.
+        if column == EXCLUDED {
+            return Ok(());
+        }
         let (call, max) = parse(&self.cells[at..])?;
         self.max = self.max.max(max);
-        if column != EXCLUDED && (call.a | call.b) != 0 {
+        if (call.a | call.b) != 0 {
             self.calls.push(Call { sample: column, ..call });
         }
         Ok(())
@@ -324,9 +329,12 @@ mod tests {
         let parts: Vec<&str> = cells.split('\t').collect();
         for (i, part) in parts.iter().enumerate() {
             let Some(&column) = columns.get(i) else { return Err(Fault::Columns) };
+            if column == EXCLUDED {
+                continue;
+            }
             let (call, top) = parse(part.as_bytes())?;
             max = max.max(top);
-            if column != EXCLUDED && (call.a, call.b) != (0, 0) {
+            if (call.a, call.b) != (0, 0) {
                 calls.push(Call { sample: column, ..call });
             }
         }

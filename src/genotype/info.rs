@@ -3,10 +3,12 @@
 //! Whoever called the file computed INFO over all of its samples. Where some of them stay out (withdrawn,
 //! without consent, unmapped), a field that counts samples, alleles, calls or reads of the file must not be
 //! copied: the included samples' own counts are in `variants`, and subtracting them from `AC` or `AN` leaves
-//! the genotype of the person who stays out, exactly so when there is one. The same holds for text, which
-//! can name samples, and for lists without a declared length of records that lost an ALT, whose length
-//! tells of it. Such values are null and the ledger notes `info_withheld:<FIELD>` with the rows concerned.
+//! the genotype of the person who stays out, exactly so when there is one. Nobody can list the names under
+//! which files hold counts, so only fields of [`ABOUT_SITES`] are copied then, and no other. Lists without a
+//! declared length are withheld of records that lost an ALT, as their length tells of it. Such values are
+//! null and the ledger notes `info_withheld:<FIELD>` with the rows concerned.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,7 +34,86 @@ pub struct InfoField {
     ty: InfoType,
 }
 
-/// Fields that count or sum over the samples of the file, in lower case.
+/// Fields that tell of the allele, its place or the quality of its reads, in lower case: what may be copied
+/// where samples stay out.
+///
+/// Means and tests over reads (MQ, FS, SOR, VQSLOD and other scores) took in the reads of those who stay out,
+/// but give none of their number back without the reads themselves. Two kinds do, and are not here: QD, as
+/// QUAL / QD is the depth summed over the carriers, and rank sums (MQRankSum, ReadPosRankSum, BaseQRankSum),
+/// which a record has only if somebody is het (GATK 4, `QualByDepth` and `RankSumTest`). Nor is BCSQ, whose
+/// entries are of the haplotypes of samples (bcftools csq).
+const ABOUT_SITES: [&str; 59] = [
+    // Place and extent (VCF 4.5, section 3).
+    "end",
+    "svlen",
+    "svtype",
+    "svclaim",
+    "cipos",
+    "ciend",
+    "cilen",
+    "homlen",
+    "homseq",
+    "imprecise",
+    "precise",
+    "inseq",
+    "svinsseq",
+    "svinslen",
+    "chr2",
+    "end2",
+    "mateid",
+    "ru",
+    "rul",
+    "rb",
+    "rus",
+    "repid",
+    "vartype",
+    "variant_type",
+    // Ancestral allele and membership of public sets.
+    "aa",
+    "db",
+    "h2",
+    "h3",
+    "1000g",
+    "rs",
+    "rsid",
+    "dbsnp",
+    "clnsig",
+    "clnrevstat",
+    "alleleid",
+    // Quality of the site.
+    "mq",
+    "fs",
+    "sor",
+    "vqslod",
+    "culprit",
+    "positive_train_site",
+    "negative_train_site",
+    "score",
+    "calibration_sensitivity",
+    "calibration",
+    "extracted",
+    "training",
+    "as_mq",
+    "as_fs",
+    "as_sor",
+    "as_vqslod",
+    "as_culprit",
+    "lcr",
+    "segdup",
+    // Consequences, by allele.
+    "csq",
+    "ann",
+    "vep",
+    "lof",
+    "nmd",
+];
+
+/// Whether a field of this name may be copied where samples stay out, whatever its case.
+fn about_site(id: &str) -> bool {
+    ABOUT_SITES.iter().any(|known| known.eq_ignore_ascii_case(id))
+}
+
+/// Fields that count or sum over the samples of the file, in lower case. They are withheld of a merge.
 const COUNTS: [&str; 40] = [
     "ac",
     "an",
@@ -92,7 +173,7 @@ fn counts_samples(id: &str) -> bool {
 /// A row of a shard.
 type At<'a> = (&'a ShardRows, &'a Row);
 
-/// Finds the selected fields in the headers, and how many are left out (`Number=G`).
+/// Finds the selected fields in the headers.
 ///
 /// `leaves_out` says whether samples of the files stay out.
 ///
@@ -102,9 +183,8 @@ pub fn select(
     ids: &[String],
     sources: &[Source],
     leaves_out: bool,
-) -> Result<(Vec<InfoField>, u64), Error> {
+) -> Result<Vec<InfoField>, Error> {
     let mut fields = Vec::new();
-    let mut skipped = 0;
     for id in ids {
         let mut known = None;
         for source in sources {
@@ -118,15 +198,14 @@ pub fn select(
             }
         }
         match known {
-            Some((InfoNumber::PerGenotype, _)) => skipped += 1,
             Some((number, ty)) if !fields.iter().any(|f: &InfoField| f.id == *id) => {
-                let withheld = leaves_out && (ty == InfoType::Text || counts_samples(id));
+                let withheld = leaves_out && !about_site(id);
                 fields.push(InfoField { id: id.clone(), withheld, number, ty });
             }
             _ => {}
         }
     }
-    Ok((fields, skipped))
+    Ok(fields)
 }
 
 /// Checks that the header of `path` defines the selected fields as another does.
@@ -152,7 +231,7 @@ pub fn arrow_fields(fields: &[InfoField]) -> Fields {
                 InfoType::Text => DataType::Utf8,
             };
             let ty = match f.number {
-                InfoNumber::Many => DataType::new_list(item, true),
+                InfoNumber::Many | InfoNumber::PerGenotype => DataType::new_list(item, true),
                 _ => item,
             };
             Field::new(&f.id, ty, true)
@@ -176,10 +255,10 @@ pub fn column(fields: &[InfoField], rows: &[At<'_>]) -> ArrayRef {
 
 macro_rules! typed {
     ($field:expr, $k:expr, $rows:expr, $builder:ty, $parse:expr) => {{
-        if $field.number == InfoNumber::Many {
+        if matches!($field.number, InfoNumber::Many | InfoNumber::PerGenotype) {
             let mut list = ListBuilder::new(<$builder>::new());
             for at in $rows {
-                match $field.value($k, at).filter(|v| *v != b".") {
+                match $field.pick($k, at).filter(|v| **v != *b".") {
                     Some(value) => {
                         for item in value.split(|&b| b == b',') {
                             list.values().append_option($parse(item));
@@ -193,7 +272,7 @@ macro_rules! typed {
         } else {
             let mut builder = <$builder>::new();
             for at in $rows {
-                builder.append_option($field.pick($k, at).and_then($parse));
+                builder.append_option($field.pick($k, at).as_deref().and_then($parse));
             }
             Arc::new(builder.finish()) as ArrayRef
         }
@@ -220,8 +299,8 @@ impl InfoField {
     /// Withholds the field if it tells of samples that are not in the callset. In a merge no file's counts
     /// are those of the callset, so they are withheld whoever is in.
     pub fn withhold(&mut self, leaves_out: bool, merge: bool) {
-        let counts = counts_samples(&self.id);
-        self.withheld = (leaves_out && (counts || self.ty == InfoType::Text)) || (merge && counts);
+        self.withheld =
+            (leaves_out && !about_site(&self.id)) || (merge && counts_samples(&self.id));
     }
 
     /// Appends `KEY=value;` for a record of one ALT, for which [`InfoField::pick`] gives `value`.
@@ -247,18 +326,37 @@ impl InfoField {
         if self.withheld_in(at.1) { None } else { at.0.info(at.1, k) }
     }
 
-    /// The value for the row's allele; null when the record has the wrong number of values.
-    pub fn pick<'a>(&self, k: usize, at: &At<'a>) -> Option<&'a [u8]> {
-        let value = self.value(k, at)?;
-        let (allele, alleles) = (usize::from(at.1.allele), usize::from(at.1.alleles));
+    /// The value for the row's allele; null when the record has the wrong number of values. Of values by
+    /// genotype those of 0/0, 0/a and a/a, comma-joined.
+    pub fn pick<'a>(&self, k: usize, at: &At<'a>) -> Option<Cow<'a, [u8]>> {
+        self.of_allele(self.value(k, at)?, at.1)
+    }
+
+    /// Whether the record has another number of values than its alleles ask for. A lone `.` is no value.
+    pub fn wrong_count(&self, k: usize, at: &At<'_>) -> bool {
+        let value = self.value(k, at).filter(|v| *v != b".");
+        value.is_some_and(|value| self.of_allele(value, at.1).is_none())
+    }
+
+    fn of_allele<'v>(&self, value: &'v [u8], row: &Row) -> Option<Cow<'v, [u8]>> {
+        let (allele, alleles) = (usize::from(row.allele), usize::from(row.alleles));
+        let parts = || value.split(|&b| b == b',');
         let nth = |at: usize, of: usize| {
-            let parts = || value.split(|&b| b == b',');
-            (parts().count() == of).then(|| parts().nth(at)).flatten()
+            (parts().count() == of).then(|| parts().nth(at)).flatten().map(Cow::Borrowed)
         };
         match self.number {
             InfoNumber::PerAlt => nth(allele - 1, alleles),
             InfoNumber::PerAllele => nth(allele, alleles + 1),
-            _ => Some(value),
+            InfoNumber::PerGenotype => {
+                let all: Vec<&[u8]> = parts().collect();
+                if all.len() != (alleles + 1) * (alleles + 2) / 2 {
+                    return None;
+                }
+                // Genotype j/k with j <= k is number k(k+1)/2 + j (VCF 4.5, section 1.6.2, GL).
+                let het = allele * (allele + 1) / 2;
+                Some(Cow::Owned([all[0], all[het], all[het + allele]].join(&b',')))
+            }
+            _ => Some(Cow::Borrowed(value)),
         }
     }
 }
@@ -273,7 +371,41 @@ fn text(text: &[u8]) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::counts_samples;
+    use super::{about_site, counts_samples};
+
+    #[test]
+    fn a_field_that_nobody_knows_is_not_about_the_site() {
+        for id in [
+            "N_HET",
+            "N_HOMREF",
+            "N_HOMALT",
+            "N_BI_GENOS",
+            "FREQ_HET",
+            "CN_COUNT",
+            "AC-XX",
+            "n_alt_alleles",
+            "AC0",
+            "GC",
+            "ALTCOUNT",
+            "N_CARRIERS",
+            "CALLS",
+            "AC",
+            "AN",
+            "DP",
+            "QD",
+            "MQRankSum",
+            "ReadPosRankSum",
+            "BCSQ",
+            "NAMES",
+            "",
+        ] {
+            assert!(!about_site(id), "{id}");
+        }
+        for id in ["MQ", "FS", "SOR", "END", "SVLEN", "DB", "CSQ", "ANN", "VQSLOD", "SCORE", "AA"] {
+            assert!(about_site(id), "{id}");
+        }
+        assert!(super::ABOUT_SITES.iter().all(|id| !counts_samples(id)));
+    }
 
     #[test]
     fn fields_that_count_samples() {

@@ -12,7 +12,6 @@ use arrow::datatypes::{DataType, Field, Schema};
 
 use super::assemble::{Assembler, Group, Rejected};
 use super::cohort::Cohort;
-use super::csq::Format;
 use super::encode::{self, Encoded, Plan, Worker};
 use super::fasta::Reference;
 use super::fields::Rules;
@@ -27,8 +26,10 @@ use super::summary::SampleSums;
 use super::tables::{Parts, Tables};
 use super::tally::Tally;
 use super::work::{Feed, Scratch, Shard, Tuning, scan};
-use super::{CallsetRequest, Error, align, report, samples};
-use crate::engine::{FileEntry, FileTags, Job, Ledger, StageOutput, TableFile, TableLedger};
+use super::{CallsetRequest, Error, align, annotate, report, samples};
+use crate::engine::{
+    FileEntry, FileTags, Job, Ledger, StageOutput, TableFile, TableLedger, partition,
+};
 
 /// Variants a row group, unless rows are so long that it would hold more than [`GROUP_BYTES`].
 const GROUP_ROWS: usize = 8192;
@@ -93,27 +94,24 @@ pub(super) fn ingest_tuned(
         sorted = copy;
         &sorted
     };
-    let Inputs { files, samples, info: mut fields, info_skipped, path } = inputs::open(request)?;
+    let Inputs { files, samples, info: mut fields, consequences: format, path } =
+        inputs::open(request)?;
     let cohort = Cohort::new(&samples, &request.samples, &path)?;
     let merge = matches!(files, Files::Groups(_));
-    fields.iter_mut().for_each(|f| f.withhold(cohort.leaves_out(), merge));
+    // Whom the sheet leaves out may have been in when INFO was computed, though the files have them no more.
+    let leaves_out = cohort.leaves_out() || !request.samples.excluded.is_empty();
+    fields.iter_mut().for_each(|f| f.withhold(leaves_out, merge));
     let mut ledger = TableLedger::new(format!("genomics/{}", request.name));
     for (reason, count) in &cohort.excluded {
         ledger.note(&format!("sample_excluded:{reason}"), *count);
     }
     ledger.note("sheet_sample_not_in_files", cohort.absent);
-    ledger.note("info_field_per_genotype_skipped", info_skipped);
+    ledger.note("exclude_samples_unmatched", request.samples.unmatched);
     let stride = cohort.stride();
     let rules = Rules::new(request, &cohort);
     let selections = Selections::load(request)?;
     let exclude = request.options.exclude_variants.as_deref();
     let exclude = exclude.map(|path| Variants::read(path, request)).transpose()?;
-    let consequences = request.options.consequences.as_deref();
-    let format = match (consequences, &files) {
-        (Some(id), Files::Parts(sources)) => Format::of(id, sources)?,
-        (Some(_), Files::Groups(_)) => return Err(Error::ConsequencesOfMerge),
-        (None, _) => None,
-    };
     let plan = Plan {
         tables: Tables::new(
             &request.name,
@@ -137,6 +135,7 @@ pub(super) fn ingest_tuned(
     let genome = request.genome;
     let reference = reference(request)?;
     let hold = if reference.is_some() { align::FURTHEST } else { 0 };
+    let annotations = annotate::open(request, reference.as_ref(), kernel)?;
     let context = Context {
         cohort,
         genome,
@@ -162,17 +161,20 @@ pub(super) fn ingest_tuned(
             sources
         }
         Files::Groups(groups) => {
-            // Spools hold calls alone.
-            let unread = request.options.format.len() + usize::from(request.options.quality);
-            ledger.note("format_field_not_merged", unread as u64);
             let (cohort, info) = (&context.cohort, &context.info[..]);
-            let reading = Reading { request, job, cohort, info, kernel, tuning };
-            let (merged, read) = pool.install(|| merge::read(&reading, &groups))?;
+            let (numbers, consequences) = (context.fields.numbers, context.consequences.as_ref());
+            let reading =
+                Reading { request, job, cohort, info, numbers, consequences, kernel, tuning };
+            let (merged, read) = pool
+                .install(|| merge::read(&reading, &groups))
+                .map_err(|error| inputs::unnamed(error, &request.files))?;
             books = read;
             vec![Source::of_merged(&path, merged)?]
         }
     };
     books.add_to(&mut ledger);
+    let mut annotation_files = books.names.len();
+    books.names.extend(annotations.iter().flat_map(annotate::Opened::file_names));
     let contexts = Contexts::new(context, if merge { &[] } else { &samples }, &sources);
     let context = contexts.first();
     let mut rejects = Rejects::create(request, job, books.names)?;
@@ -190,6 +192,10 @@ pub(super) fn ingest_tuned(
         run.drive(scope, tuning)
     })?;
     let mut ledger = done.ledger;
+    plan.selections.note(&mut ledger);
+    if ledger.rows_out == 0 {
+        return Err(no_variants(&request.name, &ledger));
+    }
     for merged in sources.iter().filter_map(|s| s.merged.as_ref()) {
         merged.note(&context.info, &mut ledger);
     }
@@ -197,14 +203,36 @@ pub(super) fn ingest_tuned(
     for worker in &workers {
         tally.merge(&worker.lock().unwrap_or_else(PoisonError::into_inner).tally);
     }
-    let mut files = done.files;
+    let (mut files, mut rejects) = (done.files, done.rejects);
+    let mut accounts = Vec::new();
+    let run = annotate::Run { job, callset: &request.name, files: &files, pool: &pool, tuning };
+    let mut tables = Vec::new();
+    for annotation in &annotations {
+        let (table, account) = annotation.write(&run, &mut ledger, |mut rejected| {
+            rejected.iter_mut().for_each(|r| r.file += annotation_files);
+            rejects.write(rejected)
+        })?;
+        annotation_files += annotation.file_names().count();
+        tables.extend(table);
+        accounts.push(account);
+    }
+    files.extend(tables);
+    files.push(rejects.finish()?);
     let mads = request.options.outlier_mads;
     let sums = &done.samples;
     files.push(samples::write(job, &request.name, &context.cohort, &tally, sums, mads)?);
     let (name, genome) = (&request.name, request.genome);
     files.push(pool.install(|| report::write(job, name, genome, &files, &ledger))?);
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(StageOutput { ledger: Ledger(vec![ledger]), files })
+    accounts.insert(0, ledger);
+    Ok(StageOutput { ledger: Ledger(accounts), files })
+}
+
+/// What to say of a callset without rows.
+fn no_variants(callset: &str, ledger: &TableLedger) -> Error {
+    let most = ledger.excluded.iter().rev().max_by_key(|(_, count)| **count);
+    let (reason, most) = most.map_or(("none".to_owned(), 0), |(r, n)| (r.to_string(), *n));
+    Error::NoVariants { callset: callset.to_owned(), excluded: ledger.rows_in, reason, most }
 }
 
 /// The reference sequence that a request names.
@@ -291,12 +319,16 @@ struct Run<'a> {
 
 struct Done {
     files: Vec<FileEntry>,
+    rejects: Rejects,
     ledger: TableLedger,
     samples: SampleSums,
 }
 
 /// Runs `work`; a panic becomes an error, so that the coordinator never waits for a dead worker.
-fn guarded<T>(what: &'static str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+pub(super) fn guarded<T>(
+    what: &'static str,
+    work: impl FnOnce() -> Result<T, Error>,
+) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(Error::Internal { what, detail: "a worker panicked".to_owned() }))
 }
@@ -356,9 +388,8 @@ impl<'a> Run<'a> {
                 self.receive(&mut scanned, &mut encoded)?;
             }
         }
-        let mut files = self.writer.finish()?;
-        files.push(self.rejects.finish()?);
-        Ok(Done { files, ledger: self.assembler.ledger, samples: self.assembler.samples })
+        let (files, rejects) = (self.writer.finish()?, self.rejects);
+        Ok(Done { files, rejects, ledger: self.assembler.ledger, samples: self.assembler.samples })
     }
 
     fn next_shard(
@@ -475,7 +506,9 @@ impl<'a> Writer<'a> {
             for table in tables.into_iter().flatten() {
                 let folder = format!(
                     "controlled/genomics/{}/{}/chrom={}",
-                    self.callset, table.name, encoded.chrom
+                    self.callset,
+                    table.name,
+                    partition::folder(&encoded.chrom)
                 );
                 self.open.push(Parts::new(self.root, folder, table));
             }
@@ -566,10 +599,11 @@ impl Rejects {
             });
         }
         self.waiting.extend(rejected);
-        while self.waiting.len() >= REJECT_ROWS {
-            let rest = self.waiting.split_off(REJECT_ROWS);
-            let batch = std::mem::replace(&mut self.waiting, rest);
-            self.write_batch(&batch)?;
+        let waiting = std::mem::take(&mut self.waiting);
+        let full = waiting.chunks_exact(REJECT_ROWS);
+        self.waiting = full.remainder().to_vec();
+        for batch in full {
+            self.write_batch(batch)?;
         }
         Ok(())
     }
@@ -599,7 +633,7 @@ impl Rejects {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::genotype::{Genome, SampleEntry, SampleSheet};
+    use crate::genotype::{Annotation, Genome, SampleEntry, SampleSheet};
 
     fn digests(tuning: Tuning, kernel: Kernel) -> Vec<(String, String)> {
         let mut text = String::from(
@@ -635,6 +669,10 @@ mod tests {
         }
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("in.vcf");
+        let site = |line: &str| line.split('\t').take(8).collect::<Vec<_>>().join("\t") + "\n";
+        let sites = dir.path().join("sites.vcf");
+        std::fs::write(&sites, text.lines().map(site).collect::<String>()).unwrap();
+        let annotation = Annotation { files: vec![sites], info: vec!["AF".to_owned()] };
         std::fs::write(&path, text).unwrap();
         let entry = |(i, name): (usize, String)| {
             (name, SampleEntry { research_id: 77 * i as i64 % 151, ..SampleEntry::default() })
@@ -649,13 +687,16 @@ mod tests {
             },
             info: ["CSQ", "MQ", "AF"].map(str::to_owned).to_vec(),
             carriers: true,
-            options: crate::genotype::Options::default(),
+            options: crate::genotype::Options {
+                annotations: BTreeMap::from([("a".to_owned(), annotation)]),
+                ..crate::genotype::Options::default()
+            },
         };
         let job = Job::quiet(dir.path().join("out"), 2);
         let done = ingest_tuned(&request, &job, tuning, kernel).unwrap();
         assert!(done.ledger.unbalanced().is_empty());
         for reason in ["duplicate_variant", "bad_record:alt_is_ref", "bad_record:column_count"] {
-            assert!(done.ledger.0[0].excluded[reason] > 5, "{reason}");
+            assert!(done.ledger.0.iter().all(|t| t.excluded[reason] > 5), "{reason}");
         }
         done.files.into_iter().map(|f| (f.path, f.sha256)).collect()
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
+use super::csq::Format;
 use super::gt::EXCLUDED;
 use super::info::{self, InfoField};
 use super::merge::Group;
@@ -26,8 +27,8 @@ pub struct Inputs {
     pub samples: Vec<String>,
     /// Selected INFO fields.
     pub info: Vec<InfoField>,
-    /// Selected INFO fields that cannot be kept.
-    pub info_skipped: u64,
+    /// Where the parts of consequences are.
+    pub consequences: Option<Format>,
     /// A file, for messages.
     pub path: PathBuf,
 }
@@ -38,22 +39,39 @@ pub struct Inputs {
 /// No file, one that cannot be opened, files that share some of their samples but not all, INFO fields that
 /// a header lacks or that two headers define differently.
 pub fn open(request: &CallsetRequest) -> Result<Inputs, Error> {
+    let mut merge = false;
+    open_all(request, &mut merge).map_err(|error| {
+        let named = request.files.iter().any(|f| called_as_sample(f, request));
+        if merge || named { unnamed(error, &request.files) } else { error }
+    })
+}
+
+/// [`open`], which sets `merge` as soon as it shows that the files are to be merged.
+fn open_all(request: &CallsetRequest, merge: &mut bool) -> Result<Inputs, Error> {
     let Some(path) = request.files.first().cloned() else {
         return Err(Error::NoFiles { callset: request.name.clone() });
     };
     let mut parts = Vec::new();
     let mut groups: Vec<Group> = Vec::new();
     let mut group_of: HashMap<String, usize> = HashMap::new();
-    let mut selected: Option<(Vec<InfoField>, u64)> = None;
+    let mut selected: Option<Vec<InfoField>> = None;
+    let mut consequences: Option<Format> = None;
     let mut reports = false;
     for path in &request.files {
         let report = final_report::is_report(path)?;
         let source =
             if report { Source::of_nothing(path)? } else { Source::open_of(path, request)? };
-        let (fields, skipped) = info::select(&request.info, std::slice::from_ref(&source), false)?;
+        let fields = info::select(&request.info, std::slice::from_ref(&source), false)?;
         match &selected {
-            Some((known, _)) => info::same(known, &fields, path)?,
-            None => selected = Some((fields, skipped)),
+            Some(known) => info::same(known, &fields, path)?,
+            None => selected = Some(fields),
+        }
+        if let Some(id) = request.options.consequences.as_deref() {
+            let format = Format::of(id, std::slice::from_ref(&source))?;
+            if consequences.is_some() && consequences != format {
+                return Err(Error::InfoMismatch { file: path.clone(), field: id.to_owned() });
+            }
+            consequences = format;
         }
         let names = if report { final_report::samples(path)?.0 } else { Vec::new() };
         let names = if report { &names } else { &source.header.samples };
@@ -77,6 +95,7 @@ pub fn open(request: &CallsetRequest) -> Result<Inputs, Error> {
                 groups.push(Group { files: vec![path.clone()], samples: names.clone(), report });
             }
         }
+        *merge = groups.len() > 1 || reports;
         // Files of a merge are opened again when it is their turn.
         if groups.len() == 1 && !reports {
             parts.push(source);
@@ -87,8 +106,8 @@ pub fn open(request: &CallsetRequest) -> Result<Inputs, Error> {
     let samples = groups.iter().flat_map(|g| g.samples.iter().cloned()).collect();
     let files =
         if groups.len() == 1 && !reports { Files::Parts(parts) } else { Files::Groups(groups) };
-    let (info, info_skipped) = selected.unwrap_or_default();
-    Ok(Inputs { files, samples, info, info_skipped, path })
+    let info = selected.unwrap_or_default();
+    Ok(Inputs { files, samples, info, consequences, path })
 }
 
 fn same_samples(a: &[String], b: &[String]) -> bool {
@@ -139,11 +158,42 @@ pub fn order(path: &Path) -> (Option<&std::ffi::OsStr>, &Path) {
     (path.file_name(), path)
 }
 
-/// What reject tables call a file of a merge: `part-<n>`, by its number in the manifest's list of inputs.
-/// The name of a file of one sample is often the sample's, which leaves no run.
+/// What reject tables and messages call a file of a merge: `part-<n>`, by its number in the manifest's list
+/// of inputs. The name of a file of one sample is often the sample's, which leaves no run.
 pub fn label(request: &CallsetRequest, path: &Path) -> String {
     let part = request.files.partition_point(|file| order(file) < order(path));
     format!("part-{part:05}")
+}
+
+/// `error` with [`label`]s instead of the names of `files` and of those beside them.
+pub fn unnamed(mut error: Error, files: &[PathBuf]) -> Error {
+    let mut sorted: Vec<&PathBuf> = files.iter().collect();
+    sorted.sort_by(|a, b| order(a).cmp(&order(b)));
+    for named in error.files() {
+        let belongs = |file: &&&PathBuf| {
+            let stem = file.file_stem().unwrap_or_default().as_encoded_bytes();
+            let name = named.file_name().unwrap_or_default().as_encoded_bytes();
+            let rest = name.strip_prefix(stem);
+            **file == named
+                || (named.parent() == file.parent() && rest.is_some_and(|r| r.starts_with(b".")))
+        };
+        let found = sorted.iter().position(|f| **f == *named);
+        let found = found.or_else(|| sorted.iter().position(|f| belongs(&f)));
+        if let Some(part) = found {
+            *named = PathBuf::from(format!("part-{part:05}"));
+        }
+    }
+    error
+}
+
+/// Whether the file is called as a sample of the sheet.
+fn called_as_sample(path: &Path, request: &CallsetRequest) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let sheet = &request.samples;
+    name.match_indices('.')
+        .map(|(at, _)| &name[..at])
+        .chain([&name[..]])
+        .any(|stem| sheet.included.contains_key(stem) || sheet.excluded.contains_key(stem))
 }
 
 /// A file's base name, as reject tables call it.

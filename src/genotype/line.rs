@@ -8,6 +8,9 @@ use super::shard::{Builder, Site, commas};
 pub fn add(builder: &mut Builder<'_>, line: &[u8]) {
     builder.begin();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if line.is_empty() {
+        return builder.blank();
+    }
     let mut tabs = [0usize; 9];
     let mut found = 0;
     for (slot, tab) in tabs.iter_mut().zip(memchr::memchr_iter(b'\t', line)) {

@@ -18,6 +18,7 @@ use rayon::prelude::*;
 
 use super::assemble::Rejected;
 use super::cohort::Cohort;
+use super::csq::Format;
 use super::final_report::spool::Sites;
 use super::gt::Kernel;
 use super::info::InfoField;
@@ -32,10 +33,12 @@ mod coverage;
 mod extract;
 pub mod record;
 pub mod spool;
-mod sweep;
+pub mod sweep;
+pub mod values;
 
 use spool::{Pile, Spool, Writer, rank};
 use sweep::{Joined, Sink, Sweep};
+use values::Levels;
 
 /// Spools joined at a time.
 const FAN_IN: usize = 64;
@@ -67,6 +70,10 @@ pub struct Reading<'a> {
     pub cohort: &'a Cohort,
     /// Selected INFO fields.
     pub info: &'a [InfoField],
+    /// Whether GQ, DP and AD are read.
+    pub numbers: bool,
+    /// Where the parts of consequences are, if any are read.
+    pub consequences: Option<&'a Format>,
     /// Instructions.
     pub kernel: Kernel,
     /// Sizes of units.
@@ -89,6 +96,8 @@ pub struct Merged {
     windows: Vec<Window>,
     /// By INFO field: rows whose records do not agree.
     differs: Vec<AtomicU64>,
+    /// Rows whose records do not agree on consequences.
+    consequences: AtomicU64,
 }
 
 /// What reading all files came to, besides the spools.
@@ -184,10 +193,13 @@ pub fn read(reading: &Reading<'_>, groups: &[Group]) -> Result<(Merged, Books), 
     // Gone if nothing else is in it.
     let _ = std::fs::remove_dir(&reading.job.scratch);
     books.ledger.exclude("merged_row", merged);
-    let windows = windows(&spools, samples.div_ceil(8));
+    // Of the values of `quality` a row has three of 16 bits a sample.
+    let quality = if reading.request.options.quality { 6 * samples } else { 0 };
+    let windows = windows(&spools, 2 * samples.div_ceil(8) + quality);
     let maps = spools.iter().map(|s| s.samples.clone()).collect();
     let differs = reading.info.iter().map(|_| AtomicU64::new(0)).collect();
-    Ok((Merged { spools, maps, samples, windows, differs }, books))
+    let consequences = AtomicU64::new(0);
+    Ok((Merged { spools, maps, samples, windows, differs, consequences }, books))
 }
 
 /// Adds what was read and excluded; rows out are those of the callset alone.
@@ -271,8 +283,8 @@ fn join(
     for chrom in chroms(spools) {
         reading.job.check()?;
         sink.writer.begin(&chrom)?;
-        let fields = reading.info.len();
-        Sweep::new(spools, &maps, count, fields, &chrom, i32::MIN)?.run(i32::MAX, &mut sink)?;
+        let fields = (reading.info.len(), reading.numbers);
+        Sweep::new((spools, &maps), count, fields, &chrom, i32::MIN)?.run(i32::MAX, &mut sink)?;
     }
     Ok((sink.writer.finish()?, sink.merged))
 }
@@ -283,24 +295,25 @@ struct Joiner {
 }
 
 impl Sink for Joiner {
-    fn cover(&mut self, pos: i32, sample: u32, state: u8) -> Result<(), Error> {
-        self.writer.cover(pos, sample, state)
+    fn cover(&mut self, pos: i32, sample: u32, state: u8, levels: Levels) -> Result<(), Error> {
+        self.writer.cover(pos, sample, state, levels)
     }
 
     fn row(&mut self, row: &Joined<'_>) -> Result<(), Error> {
         self.merged += row.parts - 1;
-        self.writer.row(row.key, row.end, &row.about, row.codes)
+        self.writer.row(row.key, row.end, &row.about, (&row.own.codes, &row.own.cells))
     }
 }
 
 /// Cuts all chromosomes where blocks begin, so that the rows of a window fit in memory.
-fn windows(spools: &[Spool], stride: usize) -> Vec<Window> {
+/// `row` is the number of bytes of a row.
+fn windows(spools: &[Spool], row: usize) -> Vec<Window> {
     let mut windows = Vec::new();
     for chrom in chroms(spools) {
         let mut blocks: Vec<(i32, usize, u64)> = spools
             .iter()
             .flat_map(|s| s.blocks(&chrom))
-            .map(|b| (b.first, b.rows as usize * 2 * stride, u64::from(b.size)))
+            .map(|b| (b.first, b.rows as usize * row, u64::from(b.size)))
             .collect();
         blocks.sort_unstable();
         let mut from = i32::MIN;
@@ -332,13 +345,14 @@ impl Merged {
     /// When scratch cannot be read.
     pub fn scan(&self, context: &Context, i: usize) -> Result<ShardRows, Error> {
         let Window { chrom, from, to } = &self.windows[i];
-        let (spools, maps) = (&self.spools, &self.maps);
-        let fields = context.info.len();
-        let mut sweep = Sweep::new(spools, maps, self.samples, fields, chrom, *from)?;
+        let spools = (&self.spools[..], &self.maps[..]);
+        let fields = (context.info.len(), context.fields.numbers);
+        let mut sweep = Sweep::new(spools, self.samples, fields, chrom, *from)?;
         let mut rows = Rows {
             builder: Builder::new(context),
             chrom: &chrom.name,
             differs: &self.differs,
+            consequences: &self.consequences,
             merged: 0,
         };
         sweep.run(*to, &mut rows)?;
@@ -350,11 +364,12 @@ impl Merged {
         Ok(rows)
     }
 
-    /// Notes the INFO values that are null because records do not agree.
+    /// Notes the INFO values that are null, and the consequences that were chosen, because records do not agree.
     pub fn note(&self, info: &[InfoField], ledger: &mut TableLedger) {
         for (field, count) in info.iter().zip(&self.differs) {
             ledger.note(&format!("info_differs:{}", field.id), count.load(Ordering::Relaxed));
         }
+        ledger.note("consequences_differ", self.consequences.load(Ordering::Relaxed));
     }
 }
 
@@ -362,11 +377,12 @@ struct Rows<'a> {
     builder: Builder<'a>,
     chrom: &'a str,
     differs: &'a [AtomicU64],
+    consequences: &'a AtomicU64,
     merged: u64,
 }
 
 impl Sink for Rows<'_> {
-    fn cover(&mut self, _: i32, _: u32, _: u8) -> Result<(), Error> {
+    fn cover(&mut self, _: i32, _: u32, _: u8, _: Levels) -> Result<(), Error> {
         Ok(())
     }
 
@@ -377,14 +393,10 @@ impl Sink for Rows<'_> {
                 count.fetch_add(1, Ordering::Relaxed);
             }
         }
-        self.builder.add_joined(
-            self.chrom.as_bytes(),
-            row.key,
-            row.end,
-            &row.about,
-            row.codes,
-            row.states,
-        );
+        if row.about.consequences.is_some_and(|c| c.differ) {
+            self.consequences.fetch_add(1, Ordering::Relaxed);
+        }
+        self.builder.add_joined(self.chrom.as_bytes(), row);
         Ok(())
     }
 }

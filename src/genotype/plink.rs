@@ -60,8 +60,19 @@ pub fn sample_names(path: &Path) -> Result<Option<Vec<String>>, Error> {
     if !is_plink(&magic) {
         return Ok(None);
     }
+    check_mode(path, &magic)?;
     let extensions = if is_bed_set(path, &magic) { ["fam"] } else { ["psam"] };
     people::read(&companion(path, &extensions)?).map(Some)
+}
+
+/// A .bed whose third byte is none that a .bed has would pass for a .pgen that is not there.
+fn check_mode(path: &Path, data: &[u8]) -> Result<(), Error> {
+    let bed = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("bed"));
+    if bed && !matches!(data.get(2), Some(0 | 1)) {
+        let what = "its third byte is neither 1 (variant-major) nor 0 (sample-major)";
+        return Err(Error::Plink { file: path.to_owned(), what });
+    }
+    Ok(())
 }
 
 /// Whether the other files are .bim and .fam.
@@ -84,6 +95,7 @@ impl Plink {
     /// # Errors
     /// See [`Error`]: a file that is absent, malformed, cut short or of another set.
     pub fn open(path: &Path, data: &[u8]) -> Result<(Self, Header), Error> {
+        check_mode(path, data)?;
         let bed_set = is_bed_set(path, data);
         let bed = matches!(data.get(2), Some(0 | 1));
         // The header first: a .pgen that is not read at all should say so, whatever lies beside it.

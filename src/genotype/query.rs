@@ -59,6 +59,12 @@ pub fn chrom_name(raw: &str) -> Option<String> {
     super::region::chrom(raw.as_bytes()).map(|c| c.name)
 }
 
+/// A `vid` as the tables write it, from one with another name of the chromosome or in lower case; `None` for
+/// what cannot be one.
+pub fn vid(raw: &str) -> Option<String> {
+    super::selection::canonical(raw)
+}
+
 /// What chromosomes of these names sort by: 1 to 22, X, Y, M, then others by name.
 pub fn chrom_rank(name: &str) -> (u8, String) {
     let rank = super::region::chrom(name.as_bytes()).map_or(u8::MAX, |c| c.rank);
@@ -156,29 +162,37 @@ impl Genotypes {
     }
 
     /// Runs `work` on every row group that `span` meets and hands the results to `take` in table order
-    /// until it returns `false`. On the current rayon pool; results in flight are bounded.
-    fn each<T: Send, E: From<Error>>(
+    /// until it returns `false`; the next results are made in the meantime. On the current rayon pool;
+    /// results in flight are bounded.
+    fn each<T: Send, E: From<Error> + Send>(
         &self,
         span: Span,
         work: impl Fn(Unit<'_>) -> Result<T, Error> + Sync,
-        mut take: impl FnMut(T) -> Result<bool, E>,
+        mut take: impl FnMut(T) -> Result<bool, E> + Send,
     ) -> Result<(), E> {
         let units = self.units(span)?;
         let threads = rayon::current_num_threads();
-        // Small at first, so that a reader of the first rows need not wait for many.
-        let (mut at, mut window) = (0, threads);
-        while at < units.len() {
-            let end = units.len().min(at + window);
-            let done: Vec<Result<T, Error>> =
-                units[at..end].par_iter().map(|unit| work(*unit)).collect();
-            for result in done {
+        let make = |units: &[Unit<'_>]| -> Vec<Result<T, Error>> {
+            units.par_iter().map(|unit| work(*unit)).collect()
+        };
+        let mut take_all = |made: Vec<Result<T, Error>>| -> Result<bool, E> {
+            for result in made {
                 if !take(result?)? {
-                    return Ok(());
+                    return Ok(false);
                 }
             }
-            (at, window) = (end, (window * 4).min(16 * threads));
+            Ok(true)
+        };
+        // Few at first, so that a reader of the first rows need not wait for many.
+        let (mut rest, mut window, mut made) = (&units[..], threads, Vec::new());
+        loop {
+            let (next, later) = rest.split_at(rest.len().min(window));
+            let (more, coming) = rayon::join(|| take_all(made), || make(next));
+            if !more? || coming.is_empty() {
+                return Ok(());
+            }
+            (made, rest, window) = (coming, later, (window * 4).min(8 * threads));
         }
-        Ok(())
     }
 
     /// Counts every variant of `span` in each of `sets` and hands the counts to `take`, row group by row
@@ -186,11 +200,11 @@ impl Genotypes {
     ///
     /// # Errors
     /// When the table cannot be read, or what `take` returns.
-    pub fn count<E: From<Error>>(
+    pub fn count<E: From<Error> + Send>(
         &self,
         span: Span,
         sets: &[SampleSet],
-        take: impl FnMut(Counted) -> Result<bool, E>,
+        take: impl FnMut(Counted) -> Result<bool, E> + Send,
     ) -> Result<(), E> {
         let masks = popcount::Masks::new(sets, self.samples);
         self.each(span, |unit| count::count(unit, self.samples, &masks), take)
@@ -201,12 +215,12 @@ impl Genotypes {
     ///
     /// # Errors
     /// As [`Genotypes::count`].
-    pub fn calls<E: From<Error>>(
+    pub fn calls<E: From<Error> + Send>(
         &self,
         span: Span,
         set: &SampleSet,
         missing: bool,
-        take: impl FnMut(Vec<Call>) -> Result<bool, E>,
+        take: impl FnMut(Vec<Call>) -> Result<bool, E> + Send,
     ) -> Result<(), E> {
         self.each(span, |unit| call::calls(unit, self.samples, set, missing), take)
     }

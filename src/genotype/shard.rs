@@ -11,10 +11,11 @@ use super::fasta::{Reference, Sequence};
 use super::fields::{Cells, Rules};
 use super::gt::{ABSENT, Call, FILTERED, Kernel, MAX_ALLELES, MISSING, NOT_EXPECTED, UNSUPPORTED};
 use super::info::InfoField;
+use super::merge::values::Levels;
 use super::region::{self, Chrom, Region};
 use super::summary::{Summaries, View};
 use super::survivors::Survivors;
-use super::{Genome, HalfCalls, ReferenceMismatch, allele, policy};
+use super::{Genome, HalfCalls, ReferenceMismatch, allele, csq, policy};
 
 mod joined;
 pub mod keep;
@@ -275,6 +276,8 @@ pub struct Tallies {
     pub unusable_values: u64,
     /// Cells whose AD does not have one number an allele.
     pub miscounted_depths: u64,
+    /// Entries of the consequences field that name no ALT of their record.
+    pub consequence_unmatched: u64,
 }
 
 /// The result of a shard.
@@ -286,6 +289,8 @@ pub struct ShardRows {
     pub segments: Vec<Segment>,
     /// What could not be used.
     pub rejects: Vec<Reject>,
+    /// How many of the last lines are blank, which are the last of `rejects`.
+    pub blank: u32,
     /// Virtual offsets of `rejects`, in the same order; shorter where the input has none.
     pub places: Vec<Option<u64>>,
     /// Lines or records read.
@@ -403,6 +408,8 @@ pub struct Builder<'a> {
     /// FORMAT fields of the record at hand.
     pub cells: Cells,
     halves: i32,
+    /// The last blank line and how many end with it.
+    blanks: Option<(u32, u32)>,
     fresh: bool,
     /// Sequence of the chromosome at hand.
     sequence: Option<Sequence<'a>>,
@@ -411,6 +418,8 @@ pub struct Builder<'a> {
     /// Chromosome of the file, if it may have no other.
     pub only: Option<Chrom>,
     confidence: Vec<u8>,
+    /// For a merge: GQ and DP of the reference block at hand.
+    stated: Vec<Levels>,
     out: ShardRows,
     slots: Vec<[i32; CLASSES]>,
     scratch: [Vec<u8>; EXTRAS],
@@ -436,11 +445,13 @@ impl<'a> Builder<'a> {
             calls: Vec::new(),
             cells: Cells::default(),
             halves: 0,
+            blanks: None,
             fresh: false,
             sequence: None,
             agrees: false,
             only: None,
             confidence: Vec::new(),
+            stated: Vec::new(),
             out: ShardRows { stride, group_count, ..ShardRows::default() },
             slots: vec![[0; CLASSES]; cohort.cells.len()],
             scratch: std::array::from_fn(|_| vec![0; stride]),
@@ -452,6 +463,8 @@ impl<'a> Builder<'a> {
     /// The finished shard.
     pub fn finish(mut self) -> ShardRows {
         self.out.summaries.finish();
+        let end = self.out.lines as u32;
+        self.out.blank = self.blanks.filter(|(last, _)| last + 1 == end).map_or(0, |(_, n)| n);
         self.out
     }
 
@@ -460,6 +473,15 @@ impl<'a> Builder<'a> {
         self.out.lines += 1;
         self.calls.clear();
         self.cells.clear();
+    }
+
+    /// Rejects the line at hand, which is blank. At the end of a file it is nothing, as the assembler finds.
+    pub fn blank(&mut self) {
+        let line = (self.out.lines - 1) as u32;
+        let run = self.blanks.filter(|(last, _)| last + 1 == line).map_or(0, |(_, n)| n);
+        self.blanks = Some((line, run + 1));
+        self.out.tallies.alleles += 1;
+        self.out.rejects.push(Reject { line, reason: "column_count", alleles: 1 });
     }
 
     /// Rejects the record at hand, `alleles` ALT alleles with it.
@@ -519,6 +541,9 @@ impl<'a> Builder<'a> {
         }
         if self.only.is_some() && self.only != region::chrom(site.chrom) {
             return self.reject("other_chromosome", count);
+        }
+        if region::of_other_genome(site.chrom, self.context.genome) {
+            return self.reject("other_genome", count);
         }
         let Some(region) = self.locate(site) else {
             return self.reject("bad_contig", count);
@@ -630,6 +655,8 @@ impl<'a> Builder<'a> {
             if s.alt.is_empty() {
                 return;
             }
+        }
+        if let Some(s) = &survivors {
             self.cells.forget(|i| s.index.get(i).is_some_and(|&index| index > 0));
         }
         self.out.tallies.unusable_values += self.cells.unusable;
@@ -675,8 +702,11 @@ impl<'a> Builder<'a> {
             phasing: Phasing::All,
             extra: [0; EXTRAS],
         };
+        let format = self.context.consequences.as_ref();
+        let mut strays = format.map_or(0, |f| f.count(site));
         for (i, (alt, kind)) in alts().filter(|(i, _)| keep || remains(*i) > 0) {
-            let entries = self.context.consequences.as_ref().map(|f| f.of_allele(site, i));
+            let entries = format.map(|f| f.of_allele(site, i));
+            strays = strays.saturating_sub(entries.as_deref().map_or(0, csq::count));
             let consequences = entries.map_or(empty, |text| self.out.keep(&text));
             let (allele, index) = ((i + 1) as u16, remains(i));
             let row = || Row { allele, index, consequences, ..base.clone() };
@@ -687,6 +717,10 @@ impl<'a> Builder<'a> {
                 AltKind::Bases => self.bases(site, alt, row()),
                 AltKind::Bad => {}
             }
+        }
+        // Of a record that lost an ALT an entry that names none may be of that ALT: not even its number is told.
+        if survivors.is_none() {
+            self.out.tallies.consequence_unmatched += strays;
         }
     }
 
@@ -782,7 +816,8 @@ impl<'a> Builder<'a> {
         let scatter = self.scatter(row.allele, row.region);
         row.phasing = scatter.phasing;
         for (i, used) in scatter.used.iter().enumerate() {
-            if *used {
+            // Without samples, in a list of sites, there are no planes.
+            if *used && self.out.stride > 0 {
                 let plane = &mut self.scratch[i];
                 // On X, Y and MT these follow from who is in, so rows share one copy.
                 let by_cohort = i == Extra::Haploid as usize || i == Extra::NotExpected as usize;

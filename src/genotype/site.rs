@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field};
 use super::assemble::Group;
 use super::region::Region;
 use super::shard::{Counts, Row};
-use super::stats::Memo;
+use super::stats::{Memo, SMALL_P, nlog10};
 
 /// The columns in order. Statistics that the contract does not fix have seven digits: in 64 bits they
 /// would be a fifth of the table.
@@ -71,15 +71,16 @@ pub fn columns(groups: &[String], memo: &mut Memo, group: &Group) -> Vec<ArrayRe
         let c = &row.counts;
         let best = highest(memo, at.shard.rows.groups(at.row as usize));
         let faf99 = (c.an() > 0).then(|| memo.faf99(c.ac() as u32, c.an() as u32));
-        let nlog10 = memo.hwe_nlog10(c.hom_ref as u32, c.het as u32, c.hom_alt as u32);
+        let extreme = memo.hwe_nlog10(c.hom_ref as u32, c.het as u32, c.hom_alt as u32);
         let x = joint(memo, row);
         het_hap.push(c.het_hap);
         names.append_option(best.map(|(g, _)| &groups[g]));
-        let values = [inbreeding(c), faf99, best.map(|(_, faf)| faf), Some(nlog10)];
+        let values = [inbreeding(c), faf99, best.map(|(_, faf)| faf), extreme];
         for (column, value) in short.iter_mut().zip(values) {
             column.push(value.map(|v| v as f32));
         }
-        let values = [x.map(f64::exp), x.map(|ln| -ln / std::f64::consts::LN_10)];
+        let extreme = x.filter(|ln| ln.exp() < SMALL_P);
+        let values = [x.map(f64::exp), extreme.map(nlog10)];
         for (column, value) in floats.iter_mut().zip(values) {
             column.push(value);
         }

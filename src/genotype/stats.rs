@@ -25,6 +25,14 @@ pub struct Memo {
     walk: Vec<f64>,
 }
 
+/// Below this a p is on its way out of a double's range, and its logarithm is written as well.
+pub const SMALL_P: f64 = 1e-280;
+
+/// `-log10` of a p given by its natural logarithm.
+pub fn nlog10(ln: f64) -> f64 {
+    -ln / std::f64::consts::LN_10
+}
+
 /// Entries after which a memo starts over.
 const MEMO: usize = 1 << 17;
 
@@ -43,13 +51,10 @@ impl Memo {
         pair
     }
 
-    /// `-log10` of the two-sided p of [`hwe`], also where that is too small for a double.
-    pub fn hwe_nlog10(&mut self, hom_ref: u32, het: u32, hom_alt: u32) -> f64 {
-        let p = self.hwe(hom_ref, het, hom_alt).0;
-        if p > 1e-280 {
-            return -p.log10();
-        }
-        -self.ln_joint([hom_ref, het, hom_alt], [0, 0]) / std::f64::consts::LN_10
+    /// `-log10` of the two-sided p of [`hwe`] where that is below [`SMALL_P`].
+    pub fn hwe_nlog10(&mut self, hom_ref: u32, het: u32, hom_alt: u32) -> Option<f64> {
+        let small = self.hwe(hom_ref, het, hom_alt).0 < SMALL_P;
+        small.then(|| nlog10(self.ln_joint([hom_ref, het, hom_alt], [0, 0])))
     }
 
     /// Natural logarithm of the joint test of women and men ([`hardy::ln_p`]), remembered.
@@ -311,6 +316,18 @@ mod tests {
             excess += if h > het { q } else { 0.0 };
         }
         (two, excess)
+    }
+
+    #[test]
+    fn a_logarithm_is_given_for_an_extreme_p_alone() {
+        let mut memo = Memo::default();
+        assert_eq!(memo.hwe_nlog10(5, 5, 2), None);
+        assert_eq!(memo.hwe(600, 0, 600).0, 0.0);
+        // P(no het) = 2 (n!)^2 ... : 1200! 1200! / (600! 600! 2400!) in logarithms, halved by mid-p.
+        let g = |n: u32| ln_factorial(n);
+        let ln = 3.0 * g(1200) - 2.0 * g(600) - g(2400) - 2f64.ln();
+        let got = memo.hwe_nlog10(600, 0, 600).unwrap();
+        assert!((got - nlog10(ln)).abs() < 1e-6 * got, "{got} {}", nlog10(ln));
     }
 
     proptest! {

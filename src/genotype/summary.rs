@@ -183,6 +183,13 @@ impl Summaries {
                     }
                 },
             );
+            for sample in cells.repeats.iter().map(|&sample| sample as usize) {
+                let called = !(bit(view.het, sample) && bit(view.hom, sample));
+                if called && values[sample] != NONE {
+                    sums[sample].total -= u64::from(values[sample]);
+                    sums[sample].count -= 1;
+                }
+            }
         }
     }
 

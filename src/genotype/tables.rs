@@ -306,13 +306,19 @@ fn parquet_error(path: &str) -> impl Fn(ParquetError) -> Error + use<> {
 }
 
 impl Table {
-    fn new(
+    /// A table of `schema`, whose parts end with the row group that makes them `part_rows` long.
+    pub fn new(
         name: &'static str,
         schema: Schema,
         properties: WriterPropertiesBuilder,
         tags: FileTags,
         part_rows: u64,
     ) -> Result<Self, Error> {
+        // Names that come from groups, selections and fields are not ours: any two may meet.
+        let mut seen = std::collections::HashSet::new();
+        if let Some(f) = schema.fields().iter().find(|f| !seen.insert(f.name().to_lowercase())) {
+            return Err(Error::DuplicateColumn { table: name, column: f.name().clone() });
+        }
         let (schema, properties) = (Arc::new(schema), properties.build());
         let (_, factory) =
             ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties.clone()))

@@ -103,6 +103,11 @@ impl Inputs {
                     add(format!("callset.{name}.selection.{selection}"), project.path(path));
                 }
             }
+            for (annotation, of) in &callset.annotations {
+                for path in project.annotation_files(of) {
+                    add(format!("callset.{name}.annotations.{annotation}"), path);
+                }
+            }
         }
         for (feed, folder) in folders {
             for (name, path) in files_in(&folder)? {

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::config::{
-    CallsetFeed, CdmVersion, DateBasis, Diagnostic, Document, Error, PublicPolicy, Stratum, Tier,
-    TierPolicy, Workflow, expand,
+    AnnotationFeed, CallsetFeed, CdmVersion, DateBasis, Diagnostic, Document, Error, PublicPolicy,
+    Stratum, Tier, TierPolicy, Workflow, expand,
 };
 use crate::release::Layout;
 use crate::tier;
@@ -168,6 +168,15 @@ impl Project {
         files
     }
 
+    /// Files of an annotation, globs expanded, sorted.
+    pub fn annotation_files(&self, feed: &AnnotationFeed) -> Vec<PathBuf> {
+        let folder = self.document.folder();
+        let mut files: Vec<PathBuf> = feed.files.iter().flat_map(|p| expand(folder, p)).collect();
+        files.sort();
+        files.dedup();
+        files
+    }
+
     /// Files that belong to others of a callset by name: `.bim` and `.fam`, `.pvar` and `.psam`.
     pub fn companions(&self, feed: &CallsetFeed) -> Vec<PathBuf> {
         let beside = |path: &Path| -> Vec<PathBuf> {
@@ -190,12 +199,20 @@ impl Project {
     }
 }
 
-/// The files that a list names, globs expanded; blank lines and those that start with `#` are passed over.
+/// The files that a list names, globs expanded.
 fn listed(list: &Path) -> Vec<PathBuf> {
     let text = std::fs::read_to_string(list).unwrap_or_default();
-    let folder = list.parent().unwrap_or(Path::new(""));
-    let lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
-    lines.flat_map(|pattern| expand(folder, pattern)).collect()
+    patterns(&text).flat_map(|(_, pattern)| expand(folder_of(list), pattern)).collect()
+}
+
+/// The lines of a list with their 1-based numbers; blank ones and those that start with `#` are passed over.
+fn patterns(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = (1..).zip(text.lines().map(str::trim));
+    lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+}
+
+fn folder_of(list: &Path) -> &Path {
+    list.parent().unwrap_or(Path::new(""))
 }
 
 struct Problems<'a> {
@@ -239,6 +256,7 @@ impl Problems<'_> {
         for (name, feed) in &workflow.callset {
             self.name("callset", name);
             self.check_files(name, feed);
+            self.check_named_files(name, feed);
         }
         self.check_standard_input(workflow);
         if !workflow.callset.is_empty() && workflow.tier.controlled.is_none() {
@@ -283,7 +301,36 @@ impl Problems<'_> {
         }
     }
 
-    /// A policy file stands under the tier it was written for.
+    /// Every file that a list or a map of chromosomes names is there: one that is not would be missed in
+    /// silence.
+    fn check_named_files(&mut self, name: &str, feed: &CallsetFeed) {
+        if let Some(list) = &feed.vcf_list {
+            let (key, list) = (format!("callset.{name}.vcf_list"), self.document.resolve(list));
+            match std::fs::read_to_string(&list) {
+                Ok(text) => {
+                    for (line, pattern) in patterns(&text) {
+                        if expand(folder_of(&list), pattern).is_empty() {
+                            let what = format!("no file matches line {line} of the list");
+                            self.add(&key, what, Some("take the line out or mend it".into()));
+                        }
+                    }
+                }
+                Err(_) if list.is_file() => self.add(&key, "the list is not readable text", None),
+                Err(_) => {}
+            }
+        }
+        for (chrom, pattern) in &feed.vcf_by_chrom {
+            let key = format!("callset.{name}.vcf_by_chrom");
+            if crate::genotype::query::chrom_name(chrom).is_none() {
+                let help = "write chr1, 1, X ... as the files do";
+                self.add(&key, format!("`{chrom}` is no chromosome"), Some(help.into()));
+            }
+            if expand(self.document.folder(), pattern).is_empty() {
+                self.add(&key, format!("no file matches that of `{chrom}`"), None);
+            }
+        }
+    }
+
     /// A callset's files come in one way.
     fn check_files(&mut self, name: &str, feed: &CallsetFeed) {
         let ways = feed.ways();
@@ -296,6 +343,14 @@ impl Problems<'_> {
             let help = "set min_gq, min_dp or min_ab in its `calls`";
             self.add(&format!("callset.{name}.strata"), "adj needs a threshold", Some(help.into()));
         }
+        for (annotation, of) in &feed.annotations {
+            let key = format!("callset.{name}.annotations.{annotation}");
+            if of.files.is_empty() || of.files.iter().any(|file| file == "-") {
+                let what = "needs files; standard input is for vcf only";
+                self.add(&format!("{key}.files"), what, None);
+            }
+            self.name(&format!("callset.{name}.annotations"), annotation);
+        }
         if !feed.final_report.is_empty() && feed.manifest.is_none() {
             let help = "the probes' positions and alleles are in the array's manifest (CSV)";
             let key = format!("callset.{name}.final_report");
@@ -303,6 +358,7 @@ impl Problems<'_> {
         }
     }
 
+    /// A policy file stands under the tier it was written for.
     fn check_tiers(
         &mut self,
         workflow: &Workflow,

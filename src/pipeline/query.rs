@@ -8,6 +8,7 @@ use crate::error::IoError;
 pub use crate::genotype::Error as TableError;
 pub use crate::genotype::query::{
     Call, Counted, Counts, Genotype, Genotypes, Sample, SampleSet, Site, Span, chrom_name, sites,
+    vid,
 };
 use crate::release::{self, Layout, Manifest, is_safe_path};
 
@@ -85,7 +86,8 @@ impl Release {
             for (inside, path) in files(table) {
                 let chrom = inside.strip_prefix("chrom=").and_then(|r| r.split_once('/'));
                 if let Some((chrom, _)) = chrom {
-                    map.entry(chrom.to_owned()).or_default().push(path);
+                    let chrom = crate::engine::partition::of_folder(chrom);
+                    map.entry(chrom).or_default().push(path);
                 }
             }
             map

@@ -14,7 +14,9 @@ use crate::curation;
 use crate::derived;
 use crate::engine::{FileEntry, Job, Ledger, StageOutput, TableLedger};
 use crate::error::IoError;
-use crate::genotype::{self, CallsetRequest, Options, SampleEntry, SampleSheet, Selection, Sex};
+use crate::genotype::{
+    self, Annotation, CallsetRequest, Options, SampleEntry, SampleSheet, Selection, Sex,
+};
 use crate::identity::{
     self, AgeTable, AncestryTable, IdScope, Key, PcTable, PersonId, Roster, SampleMap, SampleSex,
     SexTable, Standing, read_list,
@@ -378,16 +380,20 @@ impl<'a> Bench<'a> {
             samples: self.sample_sheet(name, feed)?,
             info: feed.info.clone(),
             carriers: feed.carriers,
-            options: self.options(feed),
+            options: self.options(name, feed),
         };
         Ok(genotype::ingest(&request, job)?)
     }
 
-    fn options(&self, feed: &CallsetFeed) -> Options {
+    fn options(&self, name: &str, feed: &CallsetFeed) -> Options {
         let resolved = |path: &Option<PathBuf>| path.as_ref().map(|p| self.project.path(p));
         let selections = feed.selection.iter().map(|(selection, of)| {
             let (bed, sites) = (resolved(&of.bed), resolved(&of.sites));
             (selection.clone(), Selection { bed, sites, ..of.clone() })
+        });
+        let annotations = feed.annotations.iter().map(|(annotation, of)| {
+            let files = self.inputs.paths(&format!("callset.{name}.annotations.{annotation}"));
+            (annotation.clone(), Annotation { files, info: of.info.clone() })
         });
         Options {
             chromosomes: self.project.chromosomes(feed),
@@ -403,6 +409,7 @@ impl<'a> Bench<'a> {
             ref_block_min_gq: feed.ref_block_min_gq,
             strata: feed.strata.clone(),
             selections: selections.collect(),
+            annotations: annotations.collect(),
             outlier_mads: feed.outlier_mads,
             strict: feed.strict,
         }
@@ -425,6 +432,8 @@ impl<'a> Bench<'a> {
         let listed = listed.transpose()?.unwrap_or_default();
         let files = self.inputs.paths(&format!("callset.{name}"));
         let names = genotype::all_sample_names(&files)?;
+        let known: std::collections::BTreeSet<&String> = names.iter().collect();
+        let unmatched = listed.iter().filter(|sample| !known.contains(sample)).count() as u64;
         let unmapped = match participants.unmapped_samples {
             Unmapped::Error => identity::Unmapped::Error,
             Unmapped::Exclude => identity::Unmapped::Exclude,
@@ -451,6 +460,7 @@ impl<'a> Bench<'a> {
         Ok(SampleSheet {
             included,
             excluded: excluded.map(|(s, why)| (s, why.to_owned())).collect(),
+            unmatched,
             exclude_unmapped: participants.unmapped_samples == Unmapped::Exclude,
         })
     }

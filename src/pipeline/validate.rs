@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Project, peek_key_id};
 use crate::error::Coded;
-use crate::genotype;
+use crate::genotype::{self, Annotation};
 use crate::identity::{AncestryTable, Roster, SampleMap, SexTable, link};
 
 /// One problem with an input.
@@ -44,6 +44,10 @@ pub fn validate(project: &Project) -> Vec<Problem> {
         }
         if let Some(path) = &feed.sex {
             note(&mut problems, SexTable::read(&project.path(path)));
+        }
+        for (annotation, of) in &feed.annotations {
+            let of = Annotation { files: project.annotation_files(of), info: of.info.clone() };
+            note(&mut problems, genotype::check_annotation(name, annotation, &of));
         }
         let mut files = project.callset_files(feed);
         // A stream that is looked into is gone for the run.

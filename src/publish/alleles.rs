@@ -89,7 +89,8 @@ pub(super) fn build(
     let mut by_chrom: BTreeMap<(u32, String), Vec<String>> = BTreeMap::new();
     for file in source.files(&table) {
         let chrom = file.split('/').find_map(|part| part.strip_prefix("chrom=")).unwrap_or("none");
-        by_chrom.entry((chrom_rank(chrom), chrom.to_owned())).or_default().push(file.clone());
+        let chrom = crate::engine::partition::of_folder(chrom);
+        by_chrom.entry((chrom_rank(&chrom), chrom)).or_default().push(file.clone());
     }
     let mut out = CallsetAlleles {
         callset: callset.to_owned(),
@@ -248,7 +249,8 @@ fn write_chromosome(
     job: &Job,
     out: &mut CallsetAlleles,
 ) -> Result<(), Error> {
-    let path = format!("{}{}/{chrom}.parquet", schema::ALLELE_FREQUENCIES, out.callset);
+    let file = crate::engine::partition::folder(chrom);
+    let path = format!("{}{}/{file}.parquet", schema::ALLELE_FREQUENCIES, out.callset);
     let tags = FileTags {
         tier: "public".into(),
         table: TABLE.into(),

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use super::super::args::{Query, QueryFormat};
 use super::super::report::Failure;
+use crate::config::nearest;
 use crate::engine::{FileTags, TableFile};
 use crate::error::IoError;
 
@@ -59,9 +60,13 @@ enum Sink {
 
 /// Where an answer goes, row by row.
 pub struct Answer {
-    columns: &'static [Column],
+    columns: Vec<&'static Column>,
+    /// Which cells of a row are wanted, in the order of `columns`.
+    wanted: Vec<usize>,
     sink: Sink,
     json: bool,
+    /// Texts of the last rows, whose memory is used again.
+    pieces: Vec<Vec<u8>>,
     left: u64,
     place: std::path::PathBuf,
 }
@@ -69,17 +74,19 @@ pub struct Answer {
 impl Answer {
     /// Opens the output and writes what comes before the rows.
     pub fn open(verb: &Query, columns: &'static [Column]) -> Result<Self, Failure> {
+        let wanted = wanted(&verb.columns, columns)?;
+        let columns: Vec<&'static Column> = wanted.iter().map(|&c| &columns[c]).collect();
         let left = verb.limit.unwrap_or(u64::MAX);
         let place = verb.out.clone().unwrap_or_else(|| "standard output".into());
         let sink = match (verb.format, &verb.out) {
-            (QueryFormat::Parquet, Some(out)) => table(out, columns)?,
+            (QueryFormat::Parquet, Some(out)) => table(out, &columns)?,
             (_, Some(out)) => Sink::Text(Box::new(BufWriter::new(private(out)?))),
             (_, None) => Sink::Text(Box::new(std::io::stdout())),
         };
-        let mut answer =
-            Self { columns, sink, json: verb.format == QueryFormat::Json, left, place };
+        let json = verb.format == QueryFormat::Json;
+        let mut answer = Self { columns, wanted, sink, json, pieces: Vec::new(), left, place };
         if verb.format == QueryFormat::Tsv {
-            let names: Vec<&str> = columns.iter().map(|c| c.name).collect();
+            let names: Vec<&str> = answer.columns.iter().map(|c| c.name).collect();
             answer.text(format!("{}\n", names.join("\t")).as_bytes())?;
         }
         Ok(answer)
@@ -93,32 +100,34 @@ impl Answer {
     ) -> Result<bool, Failure> {
         let n = usize::try_from(self.left).unwrap_or(usize::MAX).min(n);
         self.left -= n as u64;
+        let (columns, wanted, json) = (&self.columns, &self.wanted, self.json);
+        let cells = |k: usize, all: &mut Vec<Cell<'a>>, row: &mut Vec<Cell<'a>>| {
+            all.clear();
+            cells(k, all);
+            row.extend(wanted.iter().map(|&c| all[c]));
+        };
         if let Sink::Table(file, schema) = &mut self.sink {
-            file.write(&batch(self.columns, schema, n, cells)?).map_err(Failure::internal)?;
+            file.write(&batch(columns, schema, n, cells)?).map_err(Failure::internal)?;
             return Ok(self.left > 0);
         }
-        let (columns, json) = (self.columns, self.json);
-        let pieces: Vec<Vec<u8>> = (0..n.div_ceil(PIECE))
-            .into_par_iter()
-            .map(|piece| {
-                let (mut text, mut row) = (Vec::new(), Vec::with_capacity(columns.len()));
-                for k in piece * PIECE..n.min((piece + 1) * PIECE) {
-                    row.clear();
-                    cells(k, &mut row);
-                    if json {
-                        json_line(columns, &row, &mut text)
-                    } else {
-                        tsv_line(&row, &mut text)
-                    }
-                }
-                text
-            })
-            .collect();
-        for piece in pieces {
-            if !self.text(&piece)? {
+        let count = n.div_ceil(PIECE);
+        let mut pieces = std::mem::take(&mut self.pieces);
+        pieces.resize_with(pieces.len().max(count), Vec::new);
+        pieces[..count].par_iter_mut().enumerate().for_each(|(piece, text)| {
+            text.clear();
+            let (mut all, mut row) = (Vec::new(), Vec::with_capacity(columns.len()));
+            for k in piece * PIECE..n.min((piece + 1) * PIECE) {
+                row.clear();
+                cells(k, &mut all, &mut row);
+                if json { json_line(columns, &row, text) } else { tsv_line(&row, text) }
+            }
+        });
+        for piece in &pieces[..count] {
+            if !self.text(piece)? {
                 return Ok(false);
             }
         }
+        self.pieces = pieces;
         Ok(self.left > 0)
     }
 
@@ -147,6 +156,25 @@ impl Answer {
     }
 }
 
+/// Places of the columns that the user names; of all when none is named.
+fn wanted(names: &[String], columns: &[Column]) -> Result<Vec<usize>, Failure> {
+    if names.is_empty() {
+        return Ok((0..columns.len()).collect());
+    }
+    let place = |name: &String| {
+        columns.iter().position(|c| c.name == name).ok_or_else(|| {
+            let known = columns.iter().map(|c| c.name);
+            let help = match nearest(name, known.clone()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("there are {}", known.collect::<Vec<_>>().join(", ")),
+            };
+            let what = format!("--columns names `{name}`, which this answer does not have");
+            Failure::stated("query::columns", what, Some(help))
+        })
+    };
+    names.iter().map(place).collect()
+}
+
 /// A new file that only its owner may read: answers are Controlled-tier data.
 fn private(out: &Path) -> Result<File, IoError> {
     let mut options = OpenOptions::new();
@@ -154,7 +182,7 @@ fn private(out: &Path) -> Result<File, IoError> {
     options.open(out).map_err(IoError::at("creating", out))
 }
 
-fn table(out: &Path, columns: &[Column]) -> Result<Sink, Failure> {
+fn table(out: &Path, columns: &[&Column]) -> Result<Sink, Failure> {
     let fields = columns.iter().map(|c| Field::new(c.name, c.kind.clone(), true));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let tags = FileTags {
@@ -174,13 +202,13 @@ fn table(out: &Path, columns: &[Column]) -> Result<Sink, Failure> {
 }
 
 fn batch<'a>(
-    columns: &[Column],
+    columns: &[&Column],
     schema: &Arc<Schema>,
     n: usize,
-    cells: impl Fn(usize, &mut Vec<Cell<'a>>) + Sync,
+    cells: impl Fn(usize, &mut Vec<Cell<'a>>, &mut Vec<Cell<'a>>),
 ) -> Result<RecordBatch, Failure> {
-    let mut rows = Vec::with_capacity(n * columns.len());
-    (0..n).for_each(|k| cells(k, &mut rows));
+    let (mut all, mut rows) = (Vec::new(), Vec::with_capacity(n * columns.len()));
+    (0..n).for_each(|k| cells(k, &mut all, &mut rows));
     let column = |c: usize| rows.iter().skip(c).step_by(columns.len());
     let arrays = columns.iter().enumerate().map(|(c, spec)| -> ArrayRef {
         match spec.kind {
@@ -250,7 +278,7 @@ fn tsv_line(cells: &[Cell<'_>], text: &mut Vec<u8>) {
     text.push(b'\n');
 }
 
-fn json_line(columns: &[Column], cells: &[Cell<'_>], text: &mut Vec<u8>) {
+fn json_line(columns: &[&Column], cells: &[Cell<'_>], text: &mut Vec<u8>) {
     for (i, (column, cell)) in columns.iter().zip(cells).enumerate() {
         text.extend_from_slice(if i == 0 { b"{\"" } else { b",\"" });
         text.extend_from_slice(column.name.as_bytes());
@@ -279,7 +307,7 @@ mod tests {
         text.clear();
         let columns = [Column::text("a"), Column::int("b"), Column::real("c"), Column::text("d")];
         let cells = [Cell::Text("x\"\t"), Cell::Int(5), Cell::Real(0.25), Cell::Null];
-        json_line(&columns, &cells, &mut text);
+        json_line(&columns.each_ref(), &cells, &mut text);
         let value: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
         assert_eq!(value, serde_json::json!({"a": "x\"\t", "b": 5, "c": 0.25, "d": null}));
         text.clear();

@@ -271,8 +271,9 @@ impl Read<'_> {
                     id: Cow::Borrowed(if id.is_empty() { b"." } else { id }),
                     filter: Cow::Borrowed(b"."),
                     info: Vec::new(),
+                    consequences: None,
                 };
-                writer.row(shard.key(at.row as usize), row.end, &about, &codes)?;
+                writer.row(shard.key(at.row as usize), row.end, &about, (&codes, &[]))?;
             }
         }
         self.books.ledger.exclude("merged_row", joined);

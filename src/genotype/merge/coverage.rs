@@ -1,5 +1,6 @@
 //! Reference blocks of a chromosome as changes of state, in order of position.
 
+use super::values::{Levels, UNSTATED};
 use crate::genotype::shard::keep::{Block, NO_STATE};
 
 /// From `pos` on the sample has this state.
@@ -11,13 +12,15 @@ pub struct Change {
     pub sample: u32,
     /// State.
     pub state: u8,
+    /// GQ and DP of the block.
+    pub levels: Levels,
 }
 
 /// Joins blocks that touch and have the same state. Give it blocks in order of their start.
 #[derive(Debug, Default)]
 pub struct Coverage {
-    /// By sample: last position and state of the block at hand.
-    open: Vec<(i32, u8)>,
+    /// By sample: last position, state and values of the block at hand.
+    open: Vec<(i32, u8, Levels)>,
     waiting: Vec<Change>,
 }
 
@@ -26,30 +29,35 @@ impl Coverage {
     pub fn add(&mut self, block: &Block) {
         let sample = block.sample as usize;
         if self.open.len() <= sample {
-            self.open.resize(sample + 1, (0, NO_STATE));
+            self.open.resize(sample + 1, (0, NO_STATE, UNSTATED));
         }
-        let (end, state) = self.open[sample];
+        let (end, state, before) = self.open[sample];
+        let Block { start: pos, sample: number, levels, .. } = *block;
+        let change = Change { pos, sample: number, state: block.state, levels };
         if state != NO_STATE {
-            if block.state == state && block.start <= end.saturating_add(1) {
-                self.open[sample].0 = end.max(block.end);
+            if block.state == state && pos <= end.saturating_add(1) {
+                if levels != before {
+                    self.waiting.push(change);
+                }
+                self.open[sample] = (end.max(block.end), state, levels);
                 return;
             }
-            let stop = block.start.min(end.saturating_add(1));
-            self.waiting.push(Change { pos: stop, sample: block.sample, state: NO_STATE });
+            let stop = pos.min(end.saturating_add(1));
+            self.waiting.push(Change { pos: stop, state: NO_STATE, levels: UNSTATED, ..change });
         }
         if block.state != NO_STATE {
-            let Block { start: pos, sample, state, .. } = *block;
-            self.waiting.push(Change { pos, sample, state });
+            self.waiting.push(change);
         }
-        self.open[sample] = (block.end, block.state);
+        self.open[sample] = (block.end, block.state, levels);
     }
 
     /// Takes the changes up to `pos`. All blocks that begin there or before must have been added.
     pub fn until(&mut self, pos: i32) -> Vec<Change> {
-        for (sample, (end, state)) in (0u32..).zip(&mut self.open) {
+        for (sample, (end, state, _)) in (0u32..).zip(&mut self.open) {
             if *state != NO_STATE && *end < pos {
                 *state = NO_STATE;
-                self.waiting.push(Change { pos: *end + 1, sample, state: NO_STATE });
+                let change = Change { pos: *end + 1, sample, state: NO_STATE, levels: UNSTATED };
+                self.waiting.push(change);
             }
         }
         if self.waiting.is_empty() {
@@ -89,7 +97,8 @@ mod tests {
             let (mut got, mut blocks) = (Vec::new(), Vec::new());
             for (gap, length, state, sample) in parts {
                 start += gap;
-                let block = Block { segment: 0, start, end: start + length, sample, state };
+                let levels = UNSTATED;
+                let block = Block { segment: 0, start, end: start + length, sample, state, levels };
                 coverage.add(&block);
                 blocks.push(block);
                 if let Some(step) = asks.next() {

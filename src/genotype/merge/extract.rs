@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::coverage::Coverage;
-use super::record::{About, Info};
+use super::record::{About, Consequences, Info};
 use super::spool::{Pile, Spool, Writer};
+use super::values::Cell;
 use super::{Books, Group, Reading};
 use crate::engine::TableLedger;
 use crate::genotype::assemble::{Assembler, Group as Rows, Rejected, RowRef};
 use crate::genotype::cohort::Cohort;
+use crate::genotype::csq::Format;
 use crate::genotype::fields::Rules;
 use crate::genotype::info::InfoField;
 use crate::genotype::ingest::{reference, sort_files};
@@ -43,10 +45,14 @@ pub fn extract(
         kernel: reading.kernel,
         info: reading.info.to_vec(),
         keep_cells: false,
-        fields: Rules { calls: request.options.calls.clone(), ..Rules::default() },
+        fields: Rules {
+            calls: request.options.calls.clone(),
+            numbers: reading.numbers,
+            ..Rules::default()
+        },
         reference: reference(request)?,
         reference_mismatch: request.options.reference_mismatch,
-        consequences: None,
+        consequences: reading.consequences.cloned(),
         keep: Some(request.options.ref_block_min_gq),
     };
     let hold = if context.reference.is_some() { align::FURTHEST } else { 0 };
@@ -57,12 +63,14 @@ pub fn extract(
     sort_files(&mut sources, &context)?;
     let contexts = Contexts::new(context, &group.samples, &sources);
     let mut assembler = Assembler::new(&sources, reading.info, TableLedger::new(""), WAITING, hold);
-    let codes = vec![0; contexts.first().cohort.len()];
+    let count = contexts.first().cohort.len();
     let mut extract = Extract {
         info: reading.info,
         writer: Writer::new(pile, samples, block_rows),
         coverage: BTreeMap::new(),
-        codes,
+        codes: vec![0; count],
+        cells: vec![Cell::EMPTY; if reading.numbers { count } else { 0 }],
+        consequences: reading.consequences,
         rejected: Vec::new(),
     };
     let mut scratch = Scratch::default();
@@ -90,6 +98,8 @@ struct Extract<'a> {
     writer: Writer,
     coverage: BTreeMap<(u8, String), (Chrom, Coverage)>,
     codes: Vec<u8>,
+    cells: Vec<Cell>,
+    consequences: Option<&'a Format>,
     rejected: Vec<Rejected>,
 }
 
@@ -120,15 +130,24 @@ impl Extract<'_> {
             let row = &shard.rows[at.row as usize];
             if let Some((_, coverage)) = self.coverage.get_mut(&key) {
                 for change in coverage.until(row.pos) {
-                    self.writer.cover(change.pos, change.sample, change.state)?;
+                    self.writer.cover(change.pos, change.sample, change.state, change.levels)?;
                 }
             }
             self.codes.fill(0);
             for &(sample, code) in shard.kept.codes(at.row as usize) {
                 self.codes[sample as usize] = code;
             }
-            let about = about(self.info, at);
-            self.writer.row(shard.key(at.row as usize), row.end, &about, &self.codes)?;
+            self.cells.fill(Cell::EMPTY);
+            for &(sample, cell) in shard.kept.cells(at.row as usize) {
+                self.cells[sample as usize] = cell;
+            }
+            let pick = |(k, field): (usize, &InfoField)| field.pick(k, &(shard, row));
+            let picked: Vec<_> = self.info.iter().enumerate().map(pick).collect();
+            let format = self.consequences.filter(|_| row.index > 0);
+            let entries = format.map(|f| f.stripped(shard.text(row.consequences)));
+            let about = about(&picked, entries.as_deref(), at);
+            let key = shard.key(at.row as usize);
+            self.writer.row(key, row.end, &about, (&self.codes, &self.cells))?;
         }
         Ok(())
     }
@@ -137,14 +156,18 @@ impl Extract<'_> {
         for (chrom, coverage) in self.coverage.values_mut() {
             self.writer.begin(chrom)?;
             for change in coverage.until(i32::MAX) {
-                self.writer.cover(change.pos, change.sample, change.state)?;
+                self.writer.cover(change.pos, change.sample, change.state, change.levels)?;
             }
         }
         self.writer.finish()
     }
 }
 
-fn about<'a>(info: &[InfoField], at: &'a RowRef) -> About<'a> {
+fn about<'a>(
+    info: &'a [Option<Cow<'a, [u8]>>],
+    entries: Option<&'a [u8]>,
+    at: &'a RowRef,
+) -> About<'a> {
     let shard = &at.shard.rows;
     let row = &shard.rows[at.row as usize];
     let alt = shard.text(row.orig_alt);
@@ -154,14 +177,15 @@ fn about<'a>(info: &[InfoField], at: &'a RowRef) -> About<'a> {
         let alts = 1 + commas(alt) as u32;
         ((alts, shard.text(row.orig_ref), row.orig_pos, alt, row.index), row.was_split)
     };
-    let value = |(k, field): (usize, &InfoField)| {
-        field.pick(k, &(shard, row)).map_or(Info::Absent, Info::Value)
-    };
+    let value =
+        |value: &'a Option<Cow<'a, [u8]>>| value.as_deref().map_or(Info::Absent, Info::Value);
+    let entries = entries.filter(|entries| !entries.is_empty());
     About {
         origin: described.then(origin),
         qual: row.qual.filter(|_| described),
         id: Cow::Borrowed(if id.is_empty() { b"." } else { id }),
         filter: Cow::Borrowed(shard.text(row.filter)),
-        info: info.iter().enumerate().map(value).collect(),
+        info: info.iter().map(value).collect(),
+        consequences: entries.map(|entries| Consequences { entries, differ: false }),
     }
 }

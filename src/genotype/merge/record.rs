@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::values::{Cell, Values};
 use crate::genotype::shard::Key;
-use crate::genotype::shard::keep::UNKNOWN;
 
 /// Value of an INFO field over the records of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,15 @@ pub enum Info<'a> {
     Value(&'a [u8]),
     /// They do not.
     Differs,
+}
+
+/// Consequences of the row's ALT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Consequences<'a> {
+    /// Entries, without the parts that name the ALT among those of its record.
+    pub entries: &'a [u8],
+    /// Whether another record has other ones.
+    pub differ: bool,
 }
 
 /// How a source record writes the allele: ALTs in it, REF, POS, ALT column, ordinal of the allele.
@@ -32,10 +41,13 @@ pub struct About<'a> {
     pub filter: Cow<'a, [u8]>,
     /// Selected INFO fields.
     pub info: Vec<Info<'a>>,
+    /// Consequences: those of the first record that has any.
+    pub consequences: Option<Consequences<'a>>,
 }
 
 impl<'a> About<'a> {
-    /// Adds what another record says. The result does not depend on the order of records.
+    /// Adds what another record says. The result does not depend on the order of records, but for
+    /// consequences that differ: the first ones stay.
     pub fn join(&mut self, other: &Self) {
         let Some(theirs) = other.origin else { return };
         let Some(ours) = self.origin else {
@@ -57,6 +69,13 @@ impl<'a> About<'a> {
                 _ => Info::Differs,
             };
         }
+        self.consequences = match (self.consequences, other.consequences) {
+            (Some(a), Some(b)) => {
+                let differ = a.differ || b.differ || a.entries != b.entries;
+                Some(Consequences { differ, ..a })
+            }
+            (a, b) => a.or(b),
+        };
     }
 }
 
@@ -98,6 +117,8 @@ pub struct Record<'a> {
     pub about: About<'a>,
     /// Codes of the samples.
     pub codes: Codes<'a>,
+    /// Values of their FORMAT fields.
+    pub values: Values<'a>,
 }
 
 impl Record<'_> {
@@ -181,9 +202,18 @@ const SPLIT: u8 = 2;
 const QUAL: u8 = 4;
 const AS_WRITTEN: u8 = 8;
 const EXTENT: u8 = 16;
+const CONSEQUENCES: u8 = 32;
+const DIFFER: u8 = 64;
+const VALUES: u8 = 128;
 
-/// Appends a row, all but its position.
-pub fn write(out: &mut Vec<u8>, key: Key<'_>, end: i32, about: &About<'_>, codes: &[u8]) {
+/// Appends a row, all but its position. `cells` may be none at all.
+pub fn write(
+    out: &mut Vec<u8>,
+    key: Key<'_>,
+    end: i32,
+    about: &About<'_>,
+    (codes, cells): (&[u8], &[Cell]),
+) {
     let (pos, reference, alt, extent) = key;
     let written = (1, reference, pos, alt, 1);
     let mut flags = 0;
@@ -191,7 +221,12 @@ pub fn write(out: &mut Vec<u8>, key: Key<'_>, end: i32, about: &About<'_>, codes
         flags |= DESCRIBED;
         flags |= if split { SPLIT } else { 0 };
         flags |= if origin == written { AS_WRITTEN } else { 0 };
+        flags |= about
+            .consequences
+            .map_or(0, |c| if c.differ { CONSEQUENCES | DIFFER } else { CONSEQUENCES });
     }
+    let valued = cells.iter().any(|cell| *cell != Cell::EMPTY);
+    flags |= if valued { VALUES } else { 0 };
     flags |= if about.qual.is_some() { QUAL } else { 0 };
     flags |= if extent != 0 { EXTENT } else { 0 };
     out.push(flags);
@@ -224,8 +259,14 @@ pub fn write(out: &mut Vec<u8>, key: Key<'_>, end: i32, about: &About<'_>, codes
                 }
             }
         }
+        if let Some(consequences) = about.consequences {
+            put_text(out, consequences.entries);
+        }
     }
     write_codes(out, codes);
+    if valued {
+        Values::write(out, cells);
+    }
 }
 
 fn write_codes(out: &mut Vec<u8>, codes: &[u8]) {
@@ -270,6 +311,7 @@ pub fn read<'a>(data: &mut &'a [u8], pos: i32, fields: usize) -> Option<Record<'
         id: Cow::Borrowed(b"."),
         filter: Cow::Borrowed(b"."),
         info: nothing(fields),
+        consequences: None,
     };
     if flags & DESCRIBED != 0 {
         let mut origin = (1, reference, pos, alt, 1);
@@ -297,6 +339,10 @@ pub fn read<'a>(data: &mut &'a [u8], pos: i32, fields: usize) -> Option<Record<'
                 }
             };
         }
+        if flags & CONSEQUENCES != 0 {
+            let entries = take_text(data)?;
+            about.consequences = Some(Consequences { entries, differ: flags & DIFFER != 0 });
+        }
     }
     let usual = take_byte(data)?;
     let length = take(data)? as usize;
@@ -304,7 +350,8 @@ pub fn read<'a>(data: &mut &'a [u8], pos: i32, fields: usize) -> Option<Record<'
     let (others, rest) = data.split_at_checked(length)?;
     *data = rest;
     let codes = Codes { usual, count, others };
-    Some(Record { pos, reference, alt, extent, end, about, codes })
+    let values = if flags & VALUES != 0 { Values::read(data)? } else { Values::default() };
+    Some(Record { pos, reference, alt, extent, end, about, codes, values })
 }
 
 fn take_byte(data: &mut &[u8]) -> Option<u8> {
@@ -317,12 +364,6 @@ fn take_word(data: &mut &[u8]) -> Option<[u8; 4]> {
     let (word, rest) = data.split_first_chunk::<4>()?;
     *data = rest;
     Some(*word)
-}
-
-/// Codes of `n` samples of which nothing is known.
-pub fn unknown(codes: &mut Vec<u8>, n: usize) {
-    codes.clear();
-    codes.resize(n, UNKNOWN);
 }
 
 #[cfg(test)]
@@ -338,6 +379,7 @@ mod tests {
             id: Cow::Borrowed(id),
             filter: Cow::Borrowed(if *split { b"q10;s50" } else { b"PASS" }),
             info: vec![Info::Value(alt), Info::Absent, Info::Differs],
+            consequences: split.then_some(Consequences { entries: b"|x|", differ: *index > 2 }),
         }
     }
 
@@ -350,7 +392,12 @@ mod tests {
         ) {
             let about = about(&text);
             let mut out = Vec::new();
-            write(&mut out, (70, b"A", &text.1, extent), 70 + extent, &about, &codes);
+            let cells: Vec<Cell> = codes
+                .iter()
+                .map(|&c| Cell { levels: [u32::from(c) + 3, 5], ..Cell::EMPTY })
+                .collect();
+            let cells = if text.4 { &cells[..] } else { &[] };
+            write(&mut out, (70, b"A", &text.1, extent), 70 + extent, &about, (&codes, cells));
             out.push(77);
             let mut data = &out[..];
             let record = read(&mut data, 70, 3).unwrap();
@@ -360,7 +407,10 @@ mod tests {
             let map: Vec<u32> = (0..codes.len() as u32).collect();
             let mut back = vec![99; codes.len()];
             record.codes.fill(&map, &mut back);
-            prop_assert_eq!(back, codes);
+            prop_assert_eq!(back, &codes[..]);
+            let mut back = vec![Cell::EMPTY; cells.len()];
+            record.values.fill(&map, &mut back);
+            prop_assert_eq!(back, cells);
             for cut in 0..out.len() - 1 {
                 prop_assert!(read(&mut &out[..cut], 70, 3).is_none());
             }

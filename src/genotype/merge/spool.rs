@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
 
 use super::record::{self, About, Record, put, take};
+use super::values::{Cell, Levels, Seen, UNSTATED, put_levels, take_levels};
 use crate::error::IoError;
 use crate::genotype::Error;
 use crate::genotype::region::Chrom;
@@ -19,6 +20,12 @@ use crate::genotype::shard::Key;
 
 /// Bytes after which a block ends.
 const BLOCK_BYTES: usize = 1 << 16;
+/// What a block starts with: no states, states alone, states and values of those that are any.
+const NO_STATES: u8 = 0;
+const STATES: u8 = 1;
+const LEVELS: u8 = 2;
+/// Added to a state that values follow.
+const WITH_LEVELS: u8 = 0x80;
 
 /// A scratch file without a name, which goes away with the last that uses it.
 pub struct Pile {
@@ -86,6 +93,7 @@ pub struct Writer {
     data: Vec<u8>,
     packed: Vec<u8>,
     states: Vec<u8>,
+    levels: Vec<Levels>,
     first: i32,
     last: i32,
     rows: u32,
@@ -97,6 +105,7 @@ impl Writer {
     pub fn new(pile: Arc<Pile>, samples: Vec<u32>, block_rows: u32) -> Self {
         Self {
             states: vec![0; samples.len()],
+            levels: vec![UNSTATED; samples.len()],
             spool: Spool { pile, samples, chroms: Vec::new() },
             block_rows,
             chrom: 0,
@@ -116,6 +125,7 @@ impl Writer {
         }
         self.close()?;
         self.states.fill(0);
+        self.levels.fill(UNSTATED);
         let chroms = &mut self.spool.chroms;
         self.chrom = chroms.iter().position(|(c, _)| c == chrom).unwrap_or_else(|| {
             chroms.push((chrom.clone(), Vec::new()));
@@ -132,36 +142,51 @@ impl Writer {
         if self.data.is_empty() {
             self.first = pos;
             self.last = pos;
-            let any = self.states.iter().any(|&s| s != 0);
-            self.data.push(u8::from(any));
-            if any {
-                self.data.extend_from_slice(&self.states);
-            }
+            self.head();
         }
         put(&mut self.data, ((pos - self.last).max(0) as u64) << 1 | kind);
         self.last = self.last.max(pos);
         Ok(())
     }
 
-    /// From `pos` on, reference blocks say `state` of the sample with this ordinal in the spool.
-    pub fn cover(&mut self, pos: i32, sample: u32, state: u8) -> Result<(), Error> {
+    fn head(&mut self) {
+        if self.states.iter().all(|&s| s == 0) {
+            return self.data.push(NO_STATES);
+        }
+        let known = self.levels.iter().any(|levels| *levels != UNSTATED);
+        self.data.push(if known { LEVELS } else { STATES });
+        self.data.extend_from_slice(&self.states);
+        for (levels, _) in self.levels.iter().zip(&self.states).filter(|(_, s)| known && **s != 0) {
+            put_levels(&mut self.data, *levels);
+        }
+    }
+
+    /// From `pos` on, reference blocks say `state` of the sample with this ordinal in the spool, with these
+    /// values.
+    pub fn cover(&mut self, pos: i32, sample: u32, state: u8, levels: Levels) -> Result<(), Error> {
         self.item(pos, 0)?;
         put(&mut self.data, u64::from(sample));
-        self.data.push(state);
+        if levels == UNSTATED {
+            self.data.push(state);
+        } else {
+            self.data.push(state | WITH_LEVELS);
+            put_levels(&mut self.data, levels);
+        }
         self.states[sample as usize] = state;
+        self.levels[sample as usize] = levels;
         Ok(())
     }
 
-    /// Appends a row.
+    /// Appends a row with a code and, if there are any, values for each sample.
     pub fn row(
         &mut self,
         key: Key<'_>,
         end: i32,
         about: &About<'_>,
-        codes: &[u8],
+        calls: (&[u8], &[Cell]),
     ) -> Result<(), Error> {
         self.item(key.0, 1)?;
-        record::write(&mut self.data, key, end, about, codes);
+        record::write(&mut self.data, key, end, about, calls);
         self.rows += 1;
         Ok(())
     }
@@ -198,7 +223,7 @@ impl Writer {
 #[expect(clippy::large_enum_variant, reason = "nearly all items are rows, and short-lived")]
 pub enum Item<'a> {
     /// From here on, what reference blocks say of a sample.
-    Cover(u32, u8),
+    Cover(u32, u8, Levels),
     /// A row.
     Row(Record<'a>),
 }
@@ -218,13 +243,13 @@ pub struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    /// Stands at the first item at `from` or behind it. `states` gets what reference blocks say there.
+    /// Stands at the first item at `from` or behind it. `seen` gets what reference blocks say there.
     pub fn new(
         spool: &'a Spool,
         chrom: &Chrom,
         from: i32,
         fields: usize,
-        states: &mut [u8],
+        seen: &mut Seen,
     ) -> Result<Self, Error> {
         let blocks = spool.blocks(chrom);
         let skip = blocks.partition_point(|b| b.first < from).saturating_sub(1);
@@ -240,14 +265,14 @@ impl<'a> Cursor<'a> {
             unpacker: Decompressor::new(),
         };
         cursor.load()?;
-        if cursor.data.first() == Some(&1) {
-            states.copy_from_slice(&cursor.data[1..1 + states.len()]);
+        if !cursor.data.is_empty() {
+            cursor.head(Some(seen)).ok_or_else(|| cursor.damaged())?;
         }
         while let Some(pos) = cursor.pos.filter(|&pos| pos < from) {
             let mut at = cursor.at;
             for item in cursor.items(pos, &mut at)? {
-                if let Item::Cover(sample, state) = item {
-                    states[sample as usize] = state;
+                if let Item::Cover(sample, state, levels) = item {
+                    seen.cover(sample as usize, state, levels);
                 }
             }
             cursor.advance(at)?;
@@ -272,9 +297,26 @@ impl<'a> Cursor<'a> {
         self.unpacker
             .deflate_decompress(&self.packed, &mut self.data)
             .map_err(Error::internal("reading scratch"))?;
-        self.at = 1 + if self.data.first() == Some(&1) { self.spool.samples.len() } else { 0 };
+        self.at = self.head(None).ok_or_else(|| self.damaged())?;
         self.base = block.first;
         self.peek()
+    }
+
+    /// Reads the states a block starts with, and returns where its items do.
+    fn head(&self, mut seen: Option<&mut Seen>) -> Option<usize> {
+        let (&mode, rest) = self.data.split_first()?;
+        if mode == NO_STATES {
+            return Some(1);
+        }
+        let (states, mut rest) = rest.split_at_checked(self.spool.samples.len())?;
+        for (sample, &state) in states.iter().enumerate() {
+            let known = mode == LEVELS && state != 0;
+            let levels = if known { take_levels(&mut rest)? } else { UNSTATED };
+            if let Some(seen) = &mut seen {
+                seen.cover(sample, state, levels);
+            }
+        }
+        Some(self.data.len() - rest.len())
     }
 
     fn peek(&mut self) -> Result<(), Error> {
@@ -310,7 +352,12 @@ impl<'a> Cursor<'a> {
                 let sample = take(&mut data).ok_or_else(|| self.damaged())?;
                 let (&state, rest) = data.split_first().ok_or_else(|| self.damaged())?;
                 data = rest;
-                items.push(Item::Cover(sample as u32, state));
+                let levels = if state & WITH_LEVELS == 0 {
+                    UNSTATED
+                } else {
+                    take_levels(&mut data).ok_or_else(|| self.damaged())?
+                };
+                items.push(Item::Cover(sample as u32, state & !WITH_LEVELS, levels));
             }
             *at += whole - data.len();
         }

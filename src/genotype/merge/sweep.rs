@@ -1,11 +1,12 @@
 //! Going through spools side by side, position by position.
 
-use super::record::{About, Record, unknown};
+use super::record::{About, Record};
 use super::spool::{Cursor, Item, Spool};
+use super::values::{Levels, Seen};
 use crate::genotype::Error;
 use crate::genotype::region::Chrom;
 use crate::genotype::shard::Key;
-use crate::genotype::shard::keep::{NO_STATE, state};
+use crate::genotype::shard::keep::{NO_STATE, UNKNOWN, state};
 
 /// A row of all spools.
 pub struct Joined<'a> {
@@ -15,19 +16,19 @@ pub struct Joined<'a> {
     pub end: i32,
     /// What records say of it.
     pub about: About<'a>,
-    /// A code for each sample.
-    pub codes: &'a [u8],
+    /// A code and, if fields are read, values for each sample.
+    pub own: &'a Seen,
     /// For each sample what reference blocks, or other rows of the kind at this place, say of ALTs that its
-    /// own records do not name.
-    pub states: &'a [u8],
+    /// own records do not name: a state and, if fields are read, values.
+    pub said: &'a Seen,
     /// Rows of spools that it was made of.
     pub parts: u64,
 }
 
 /// What a sweep finds, in order of position; the states of a position come before its rows.
 pub trait Sink {
-    /// From `pos` on, reference blocks say `state` of `sample`.
-    fn cover(&mut self, pos: i32, sample: u32, state: u8) -> Result<(), Error>;
+    /// From `pos` on, reference blocks say `state` of `sample`, with these values.
+    fn cover(&mut self, pos: i32, sample: u32, state: u8, levels: Levels) -> Result<(), Error>;
     /// A row.
     fn row(&mut self, row: &Joined<'_>) -> Result<(), Error>;
 }
@@ -36,39 +37,41 @@ pub trait Sink {
 pub struct Sweep<'a> {
     cursors: Vec<Cursor<'a>>,
     maps: &'a [Vec<u32>],
-    states: Vec<u8>,
-    codes: Vec<u8>,
-    here: Vec<u8>,
+    numbers: bool,
+    blocks: Seen,
+    own: Seen,
+    here: Seen,
 }
 
 impl<'a> Sweep<'a> {
     /// Starts at `from`. `maps` has the ordinal among `samples` of each sample of each spool; `fields` is the
-    /// number of INFO fields.
+    /// number of INFO fields, `numbers` whether values of FORMAT fields are read.
     pub fn new(
-        spools: &'a [Spool],
-        maps: &'a [Vec<u32>],
+        (spools, maps): (&'a [Spool], &'a [Vec<u32>]),
         samples: usize,
-        fields: usize,
+        (fields, numbers): (usize, bool),
         chrom: &Chrom,
         from: i32,
     ) -> Result<Self, Error> {
-        let mut states = vec![NO_STATE; samples];
-        let mut own = Vec::new();
+        let (mut blocks, mut own) = (Seen::default(), Seen::default());
+        blocks.reset(NO_STATE, samples, numbers);
         let mut cursors = Vec::with_capacity(spools.len());
         for (spool, map) in spools.iter().zip(maps) {
-            own.clear();
-            own.resize(map.len(), NO_STATE);
+            own.reset(NO_STATE, map.len(), numbers);
             cursors.push(Cursor::new(spool, chrom, from, fields, &mut own)?);
-            for (&sample, &state) in map.iter().zip(&own) {
-                states[sample as usize] = state;
+            for (&sample, &state) in map.iter().zip(&own.codes) {
+                blocks.codes[sample as usize] = state;
+            }
+            for (&sample, &cell) in map.iter().zip(&own.cells) {
+                blocks.cells[sample as usize] = cell;
             }
         }
-        Ok(Self { cursors, maps, states, codes: Vec::new(), here: Vec::new() })
+        Ok(Self { cursors, maps, numbers, blocks, own, here: Seen::default() })
     }
 
     /// Gives all that lies before `to`.
     pub fn run(&mut self, to: i32, sink: &mut dyn Sink) -> Result<(), Error> {
-        let Self { cursors, maps, states, codes, here } = self;
+        let Self { cursors, maps, numbers, blocks, own, here } = self;
         let mut ends = vec![0; cursors.len()];
         while let Some(pos) = cursors.iter().filter_map(|c| c.pos).min().filter(|&pos| pos < to) {
             let mut rows: Vec<(Record<'_>, usize)> = Vec::new();
@@ -80,15 +83,15 @@ impl<'a> Sweep<'a> {
                 for item in cursor.items(pos, &mut ends[i])? {
                     match item {
                         Item::Row(record) => rows.push((record, i)),
-                        Item::Cover(sample, state) => {
+                        Item::Cover(sample, state, levels) => {
                             let sample = maps[i][sample as usize];
-                            states[sample as usize] = state;
-                            sink.cover(pos, sample, state)?;
+                            blocks.cover(sample as usize, state, levels);
+                            sink.cover(pos, sample, state, levels)?;
                         }
                     }
                 }
             }
-            place(&mut rows, maps, states, codes, here, sink)?;
+            place(&mut rows, (maps, *numbers), blocks, own, here, sink)?;
             drop(rows);
             for (cursor, &end) in cursors.iter_mut().zip(&ends) {
                 if cursor.pos == Some(pos) {
@@ -103,10 +106,10 @@ impl<'a> Sweep<'a> {
 /// The rows of one position.
 fn place(
     rows: &mut [(Record<'_>, usize)],
-    maps: &[Vec<u32>],
-    states: &[u8],
-    codes: &mut Vec<u8>,
-    here: &mut Vec<u8>,
+    maps: (&[Vec<u32>], bool),
+    blocks: &Seen,
+    own: &mut Seen,
+    here: &mut Seen,
     sink: &mut dyn Sink,
 ) -> Result<(), Error> {
     // The spools are in a fixed order and the sort is stable.
@@ -115,39 +118,58 @@ fn place(
     }
     let several = rows.first().zip(rows.last()).is_some_and(|((a, _), (b, _))| a.key() != b.key());
     let groups = || rows.chunk_by(|(a, _), (b, _)| a.key() == b.key());
+    let samples = blocks.codes.len();
     let mut kind = None;
     for same in groups() {
         let (first, _) = &same[0];
         if several && kind != Some(first.is_indel()) {
             kind = Some(first.is_indel());
-            here.clear();
-            here.extend_from_slice(states);
+            here.copy(blocks);
             for alike in groups().filter(|alike| Some(alike[0].0.is_indel()) == kind) {
-                fill(alike, maps, states.len(), codes);
-                for (slot, &code) in here.iter_mut().zip(&*codes) {
-                    *slot = if state(code) == NO_STATE { *slot } else { state(code) };
-                }
+                fill(alike, maps, samples, own);
+                say(own, here);
             }
         }
-        fill(same, maps, states.len(), codes);
+        fill(same, maps, samples, own);
         let mut about = first.about.clone();
         same[1..].iter().for_each(|(row, _)| about.join(&row.about));
         sink.row(&Joined {
             key: first.key(),
             end: first.end,
             about,
-            codes,
-            states: if several { here } else { states },
+            own,
+            said: if several { here } else { blocks },
             parts: same.len() as u64,
         })?;
     }
     Ok(())
 }
 
-/// The codes of a row's parts, by sample.
-fn fill(rows: &[(Record<'_>, usize)], maps: &[Vec<u32>], samples: usize, codes: &mut Vec<u8>) {
-    unknown(codes, samples);
+/// Notes what the samples that a row calls have of other ALTs.
+fn say(own: &Seen, here: &mut Seen) {
+    for (sample, &code) in own.codes.iter().enumerate() {
+        if state(code) == NO_STATE {
+            continue;
+        }
+        here.codes[sample] = state(code);
+        if let Some(cell) = own.cells.get(sample) {
+            here.cells[sample] = cell.of_other();
+        }
+    }
+}
+
+/// The codes and values of a row's parts, by sample.
+fn fill(
+    rows: &[(Record<'_>, usize)],
+    (maps, numbers): (&[Vec<u32>], bool),
+    samples: usize,
+    own: &mut Seen,
+) {
+    own.reset(UNKNOWN, samples, numbers);
     for (row, spool) in rows {
-        row.codes.fill(&maps[*spool], codes);
+        row.codes.fill(&maps[*spool], &mut own.codes);
+        if numbers {
+            row.values.fill(&maps[*spool], &mut own.cells);
+        }
     }
 }

@@ -70,14 +70,15 @@ pub fn variants(job: &Job, files: &[FileEntry]) -> Result<Figures, Error> {
         .into_par_iter()
         .map(|file| {
             let name = file.path.split("chrom=").nth(1).and_then(|rest| rest.split('/').next());
-            let chrom = region::chrom(name.unwrap_or("?").as_bytes());
+            let name = name.map(crate::engine::partition::of_folder);
+            let chrom = region::chrom(name.as_deref().unwrap_or("?").as_bytes());
             let (rank, kind) = chrom.map_or((255, Kind::Other), |c| (c.rank, c.kind));
             let mut figures = Figures::default();
             let mut places = std::collections::BTreeMap::new();
             batches(job, &file.path, Some(&COLUMNS), |batch| {
                 count(batch, kind == Kind::Autosome, &mut figures, &mut places);
             })?;
-            figures.density.insert((rank, name.unwrap_or("?").to_owned()), places);
+            figures.density.insert((rank, name.unwrap_or_else(|| "?".to_owned())), places);
             Ok(figures)
         })
         .collect();

@@ -1,23 +1,18 @@
 //! A row that a merge has joined from many files, into the builder.
 
-use super::keep::{DIPLOID, FILTERED_CALL, HAPLOID, HOM_REF, UNKNOWN, call};
-use super::{Builder, Key, Site};
-use crate::genotype::merge::record::{About, Info};
+use super::keep::{DIPLOID, FILTERED_CALL, HAPLOID, HOM_REF, NO_STATE, UNKNOWN, call};
+use super::{Builder, Site};
+use crate::genotype::merge::record::Info;
+use crate::genotype::merge::sweep::Joined;
+use crate::genotype::merge::values::{self, Cell};
 
 impl Builder<'_> {
     /// Adds a row of a merge: counted as any other, described as its records have it.
-    pub fn add_joined(
-        &mut self,
-        chrom: &[u8],
-        key: Key<'_>,
-        end: i32,
-        about: &About<'_>,
-        codes: &[u8],
-        states: &[u8],
-    ) {
-        let (pos, reference, alt, extent) = key;
+    pub fn add_joined(&mut self, chrom: &[u8], joined: &Joined<'_>) {
+        let Joined { key: (pos, reference, alt, extent), end, about, own, said, .. } = joined;
+        let (pos, extent, end) = (*pos, *extent, *end);
         self.begin();
-        for (sample, (&code, &state)) in (0u32..).zip(codes.iter().zip(states)) {
+        for (sample, (&code, &state)) in (0u32..).zip(own.codes.iter().zip(&said.codes)) {
             let code = match (code, state) {
                 (HOM_REF, _) | (UNKNOWN, DIPLOID) => continue,
                 (UNKNOWN, HAPLOID) => 8,
@@ -29,6 +24,15 @@ impl Builder<'_> {
                 continue;
             }
             self.calls.push(call(sample, code));
+        }
+        if self.context.fields.numbers {
+            values::restate(&mut self.cells, own.codes.len(), |i| {
+                match (own.codes[i], said.codes[i]) {
+                    (UNKNOWN, NO_STATE) => Cell::EMPTY,
+                    (UNKNOWN, _) => said.cells[i],
+                    _ => own.cells[i],
+                }
+            });
         }
         let info = self.info_text(&about.info, alt, extent, end);
         let site = Site {
@@ -43,6 +47,14 @@ impl Builder<'_> {
         };
         let before = self.out.rows.len();
         self.add(&site, 1);
+        if let Some(consequences) = about.consequences
+            && self.out.rows.len() == before + 1
+        {
+            let entries = self.out.keep(consequences.entries);
+            if let Some(row) = self.out.rows.last_mut() {
+                row.consequences = entries;
+            }
+        }
         let Some(((alts, orig_ref, orig_pos, orig_alt, index), split)) = about.origin else {
             return;
         };

@@ -5,6 +5,8 @@
 use super::{ABSENT, Builder, Call, FILTERED, MISSING, NOT_EXPECTED, Row, Site, UNSUPPORTED};
 use crate::genotype::allele::{AltKind, alt_kind};
 use crate::genotype::extent::info_value;
+use crate::genotype::fields::{NONE, whole};
+use crate::genotype::merge::values::{Cell, Levels, UNSTATED};
 
 /// Code of a diploid call without the row's ALT.
 pub const HOM_REF: u8 = 0;
@@ -85,6 +87,8 @@ pub struct Block {
     pub sample: u32,
     /// [`NO_STATE`], [`DIPLOID`] or [`HAPLOID`].
     pub state: u8,
+    /// GQ and DP, if fields are read.
+    pub levels: Levels,
 }
 
 /// What a shard keeps for a merge.
@@ -92,6 +96,8 @@ pub struct Block {
 pub struct Kept {
     codes: Vec<(u32, u8)>,
     ends: Vec<usize>,
+    cells: Vec<(u32, Cell)>,
+    cell_ends: Vec<usize>,
     /// Blocks in input order.
     pub blocks: Vec<Block>,
 }
@@ -101,6 +107,12 @@ impl Kept {
     pub fn codes(&self, i: usize) -> &[(u32, u8)] {
         let start = if i == 0 { 0 } else { self.ends[i - 1] };
         &self.codes[start..self.ends[i]]
+    }
+
+    /// `(sample, values)` of the samples of row `i` that have any; nothing unless fields are read.
+    pub fn cells(&self, i: usize) -> &[(u32, Cell)] {
+        let Some(&end) = self.cell_ends.get(i) else { return &[] };
+        &self.cells[if i == 0 { 0 } else { self.cell_ends[i - 1] }..end]
     }
 }
 
@@ -112,11 +124,25 @@ fn is_reference(alt: &[u8]) -> bool {
 impl Builder<'_> {
     /// Keeps the calls of a row and appends it; planes and counts stay empty.
     pub(super) fn keep_row(&mut self, row: Row) {
+        if self.context.fields.numbers {
+            self.keep_values(&row);
+        }
         let kept = &mut self.out.kept;
         let codes = self.calls.iter().map(|c| (c.sample, code(c, row.allele)));
         kept.codes.extend(codes.filter(|(_, code)| *code != HOM_REF));
         kept.ends.push(kept.codes.len());
         self.out.rows.push(row);
+    }
+
+    fn keep_values(&mut self, row: &Row) {
+        // Of a record's rows the first that may remain stands for it in sums by sample.
+        let again = row.index == 0 || !std::mem::take(&mut self.fresh);
+        let kept = &mut self.out.kept;
+        let samples = self.context.cohort.len();
+        let of = |i: usize| Cell::of(&self.cells, i, usize::from(row.allele), again);
+        let known = (0..samples).map(|i| (i as u32, of(i))).filter(|(_, c)| *c != Cell::EMPTY);
+        kept.cells.extend(known);
+        kept.cell_ends.push(kept.cells.len());
     }
 
     /// Books a record without an ALT of its own and says whether it is one; in a merge keeps what it, or
@@ -158,17 +184,27 @@ impl Builder<'_> {
             if reference && self.confidence.get(sample).is_some_and(|&gq| gq < least) {
                 state = NO_STATE;
             }
+            let levels = if reference {
+                self.stated.get(sample).copied().unwrap_or(UNSTATED)
+            } else {
+                Cell::of(&self.cells, sample, 0, false).levels
+            };
+            let levels = if state == NO_STATE { UNSTATED } else { levels };
             let sample = sample as u32;
-            self.out.kept.blocks.push(Block { segment, start: site.pos, end, sample, state });
+            let block = Block { segment, start: site.pos, end, sample, state, levels };
+            self.out.kept.blocks.push(block);
         }
     }
 
     /// Forgets how sure the last block was and says whether that of `site` is to be read.
     pub fn wants_confidence(&mut self, site: &Site<'_>) -> bool {
         self.confidence.clear();
+        self.stated.clear();
         let wanted = self.context.keep.is_some() && is_reference(site.alt);
         if wanted {
             self.confidence.resize(self.context.cohort.len(), u8::MAX);
+            let numbers = self.context.fields.numbers;
+            self.stated.resize(if numbers { self.context.cohort.len() } else { 0 }, UNSTATED);
         }
         wanted
     }
@@ -177,6 +213,11 @@ impl Builder<'_> {
     /// [`CONFIDENCE`].
     pub fn set_confidence(&mut self, column: usize, stated: impl Fn(usize) -> Option<Vec<f64>>) {
         let sample = self.context.cohort.columns.get(column).copied();
+        if let Some(slot) = sample.and_then(|sample| self.stated.get_mut(sample as usize)) {
+            let value = |i| stated(i).and_then(|values| whole(*values.first()?));
+            let either = |a, b| value(a).or_else(|| value(b)).unwrap_or(NONE);
+            *slot = [either(GQ, RGQ), either(MIN_DP, DP)];
+        }
         let slot = sample.and_then(|sample| self.confidence.get_mut(sample as usize));
         let Some(slot) = slot else { return };
         let sure = (0..CONFIDENCE.len()).find_map(|i| {
@@ -213,6 +254,10 @@ impl Builder<'_> {
 /// FORMAT fields that tell how sure a reference block is, the first that is there: GQ, what PL say, else
 /// three times the depth (a hom-ref site of d reads has a GQ of `10 log10(2^d)`). Nothing stated is sure.
 pub const CONFIDENCE: [&str; 5] = ["GQ", "RGQ", "PL", "MIN_DP", "DP"];
+const GQ: usize = 0;
+const RGQ: usize = 1;
+const MIN_DP: usize = 3;
+const DP: usize = 4;
 
 fn number(text: &[u8]) -> Option<f64> {
     std::str::from_utf8(text).ok()?.parse().ok().filter(|v: &f64| v.is_finite())
