@@ -484,7 +484,9 @@ impl Hand<'_> {
     fn latest(&mut self, concepts: &[i64], of_type: Option<i64>) {
         let fate = self.fate();
         let Some((table, rows)) = self.kept("measurement") else { return };
-        let mut last: BTreeMap<(i64, i64), (Option<i64>, Option<i64>, usize)> = BTreeMap::new();
+        // Time and row id order the rows of a person and concept.
+        type When = (Option<i64>, Option<i64>, usize);
+        let mut last: BTreeMap<(i64, i64), When> = BTreeMap::new();
         let times = table.rows.column_by_name("measurement_datetime");
         let times = times.map(|c| c.as_primitive::<TimestampMicrosecondType>());
         let mut looked_at = Vec::new();

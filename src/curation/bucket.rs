@@ -142,13 +142,13 @@ fn count(
     counts: &mut BTreeMap<(&'static str, usize), Counts>,
 ) {
     let ids = people(table);
-    for i in 0..table.rows.num_rows() {
+    for (i, person) in ids.iter().enumerate() {
         let of = counts.entry((*name, usize::from(table.site[i]))).or_default();
         of.rows_in += 1;
         match table.fate[i] {
             KEPT => of.rows_out += 1,
             EXCLUDED => {
-                let reason = request.excluded.get(&ids[i]).copied().unwrap_or("excluded");
+                let reason = request.excluded.get(person).copied().unwrap_or("excluded");
                 *of.excluded.entry(reason).or_default() += 1;
             }
             OTHER_SITE => *of.excluded.entry("person_of_another_site").or_default() += 1,

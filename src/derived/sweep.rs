@@ -12,6 +12,9 @@ use crate::engine::parquet::{FileTags, TableFile, properties};
 use crate::engine::{Job, TableLedger};
 use crate::omop::{ExtractTable, FieldKind, TableSpec};
 
+/// Facts for the books, by name.
+type Notes = BTreeMap<&'static str, u64>;
+
 /// A value of a derived row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value {
@@ -82,7 +85,7 @@ pub fn run(
     // Row ids ascend by person whatever the parts are: counted first, given on the second pass.
     let keyed = spec.fields.first().is_some_and(|f| f.primary_key && f.name != "person_id");
     let first = if keyed { pool.install(|| sweep.first_ids(job))? } else { BTreeMap::new() };
-    let written: Result<Vec<(u64, BTreeMap<&'static str, u64>)>, Error> = pool.install(|| {
+    let written: Result<Vec<(u64, Notes)>, Error> = pool.install(|| {
         let parts = (0..sweep.parts.max(1)).into_par_iter();
         parts.map(|part| sweep.write(part, &spec, &first, job)).collect()
     });
@@ -174,7 +177,7 @@ impl Sweep<'_> {
         spec: &TableSpec,
         first: &BTreeMap<i64, i64>,
         job: &Job,
-    ) -> Result<(u64, BTreeMap<&'static str, u64>), Error> {
+    ) -> Result<(u64, Notes), Error> {
         job.check()?;
         let table = self.derivation.table();
         let tags = FileTags {
@@ -187,7 +190,7 @@ impl Sweep<'_> {
         let properties = properties(&tags, &[]).build();
         let mut file = TableFile::create(&job.out, &path, spec.schema(), tags, properties)?;
         let mut columns = Columns::new(spec);
-        let mut notes: BTreeMap<&'static str, u64> = BTreeMap::new();
+        let mut notes = Notes::new();
         let mut failed = Ok(());
         self.each(part, |person, made| {
             made.notes.iter().for_each(|(what, n)| *notes.entry(what).or_default() += n);

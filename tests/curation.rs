@@ -1,0 +1,534 @@
+//! Curation: each rule of `configs/curation` at its boundaries, extracts united, nothing lost.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "test helpers")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type, TimestampMicrosecondType};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use strata::curation::{self, Request, Rules};
+use strata::engine::Job;
+use strata::omop::{self, CdmVersion, ExtractRequest, Scope, SiteExtract};
+
+const RULES: &str = "configs/curation/all_of_us.toml";
+
+fn root(relative: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(relative)
+}
+
+fn ingest(name: &str, feed: &Path, cdm: CdmVersion, scope: Scope, out: &Path) -> SiteExtract {
+    let request = ExtractRequest {
+        site: name.into(),
+        path: feed.to_owned(),
+        cdm,
+        scope,
+        encoding: Default::default(),
+        max_rejected: Default::default(),
+        shift_map: None,
+    };
+    let out = out.join(name);
+    let extract = omop::ingest(&request, &Job::quiet(&out, 2)).unwrap();
+    SiteExtract { extract, root: out }
+}
+
+fn request(extracts: Vec<SiteExtract>, rules: Rules) -> Request {
+    Request { extracts, rules, excluded: BTreeMap::new(), cutoff: day(2026, 1, 1), sandbox: true }
+}
+
+fn day(year: i16, month: i8, day: i8) -> i32 {
+    let since = jiff::civil::date(year, month, day).since(jiff::civil::date(1970, 1, 1));
+    since.unwrap().get_days()
+}
+
+/// The rows of a curated table, all parts.
+fn rows(root: &Path, extract: &omop::Extract, table: &str) -> RecordBatch {
+    let table = extract.table(table).unwrap();
+    let mut batches = Vec::new();
+    for file in table.files() {
+        let file = std::fs::File::open(root.join(file)).unwrap();
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        let schema = builder.schema().clone();
+        batches.push(RecordBatch::new_empty(schema));
+        batches.extend(builder.build().unwrap().map(Result::unwrap));
+    }
+    concat_batches(&batches[0].schema(), &batches).unwrap()
+}
+
+/// A cell as people write it.
+fn cell(batch: &RecordBatch, column: &str, row: usize) -> String {
+    let column = batch.column_by_name(column).unwrap();
+    if column.is_null(row) {
+        return String::new();
+    }
+    let epoch = jiff::civil::date(1970, 1, 1);
+    match column.data_type() {
+        DataType::Int64 => column.as_primitive::<Int64Type>().value(row).to_string(),
+        DataType::Float64 => column.as_primitive::<Float64Type>().value(row).to_string(),
+        DataType::Date32 => {
+            let days = column.as_primitive::<Date32Type>().value(row);
+            epoch.checked_add(jiff::Span::new().days(days)).unwrap().to_string()
+        }
+        DataType::Timestamp(..) => {
+            let at = column.as_primitive::<TimestampMicrosecondType>().value(row);
+            let at = epoch.at(0, 0, 0, 0).checked_add(jiff::Span::new().microseconds(at));
+            at.unwrap().to_string()
+        }
+        _ => column.as_string::<i32>().value(row).to_owned(),
+    }
+}
+
+const PERSON: &str = "person_id,gender_concept_id,year_of_birth,month_of_birth,day_of_birth,race_concept_id,ethnicity_concept_id\n\
+    1,8507,1950,3,15,0,0\n2,8532,1990,,,0,0\n3,8532,1830,1,1,0,0\n";
+
+const VISIT: &str = "visit_occurrence_id,person_id,visit_concept_id,visit_start_date,visit_end_date,visit_type_concept_id";
+const CONDITION: &str = "condition_occurrence_id,person_id,condition_concept_id,condition_start_date,condition_start_datetime,condition_end_date,condition_type_concept_id,condition_source_concept_id,visit_occurrence_id";
+const DRUG: &str = "drug_exposure_id,person_id,drug_concept_id,drug_exposure_start_date,drug_exposure_end_date,drug_type_concept_id,refills,days_supply";
+const OBSERVATION: &str = "observation_id,person_id,observation_concept_id,observation_date,observation_type_concept_id,value_as_number,value_as_concept_id,observation_source_concept_id";
+const MEASUREMENT: &str = "measurement_id,person_id,measurement_concept_id,measurement_date,measurement_datetime,measurement_type_concept_id,value_as_number,unit_concept_id";
+const DEATH: &str = "person_id,death_date,death_type_concept_id";
+
+/// What a rule does to some rows.
+struct Case {
+    rule: &'static str,
+    what: &'static str,
+    tables: &'static [(&'static str, &'static str, &'static str)],
+    table: &'static str,
+    /// A column, and its values in the rows that stay.
+    column: &'static str,
+    stay: &'static [&'static str],
+}
+
+const CASES: &[Case] = &[
+    Case {
+        rule: "wrong_date",
+        what: "1980-12-31 goes, 1981-01-01 and the cut-off stay, the day after goes",
+        tables: &[(
+            "visit_occurrence",
+            VISIT,
+            "1,1,9202,1980-12-31,1981-01-02,0\n2,1,9202,1981-01-01,1981-01-01,0\n3,1,9202,2026-01-01,2026-01-01,0\n4,1,9202,2026-01-02,2026-01-02,0",
+        )],
+        table: "visit_occurrence",
+        column: "visit_occurrence_id",
+        stay: &["2", "3"],
+    },
+    Case {
+        rule: "wrong_date",
+        what: "observations from 1901 on; of two dates the one that need not be there becomes null",
+        tables: &[
+            ("observation", OBSERVATION, "1,3,9,1900-12-31,0,,,\n2,3,9,1901-01-01,0,,,"),
+            (
+                "condition_occurrence",
+                CONDITION,
+                "5,1,7,2020-01-01,,2026-01-02,0,0,\n6,1,7,2020-01-01,,2026-01-01,0,0,",
+            ),
+        ],
+        table: "condition_occurrence",
+        column: "condition_end_date",
+        stay: &["", "2026-01-01"],
+    },
+    Case {
+        rule: "negative_age",
+        what: "the day before birth goes, the day of birth stays; an unknown day of birth is 1 January",
+        tables: &[(
+            "observation",
+            OBSERVATION,
+            "1,1,9,1950-03-14,0,,,\n2,1,9,1950-03-15,0,,,\n3,2,9,1989-12-31,0,,,\n4,2,9,1990-01-01,0,,,",
+        )],
+        table: "observation",
+        column: "observation_id",
+        stay: &["2", "4"],
+    },
+    Case {
+        rule: "negative_age",
+        what: "150 years after the year of birth stay, 151 go; a death before birth goes",
+        tables: &[
+            ("condition_occurrence", CONDITION, "1,3,7,1980-12-31,,,0,0,\n2,3,7,1981-01-01,,,0,0,"),
+            ("death", DEATH, "1,1950-03-14,0\n2,2020-01-01,0"),
+        ],
+        table: "death",
+        column: "person_id",
+        stay: &["2"],
+    },
+    Case {
+        rule: "end_before_start",
+        what: "an end before its start becomes null, an end on the day of the start stays",
+        tables: &[(
+            "condition_occurrence",
+            CONDITION,
+            "1,1,7,2020-01-02,,2020-01-01,0,0,\n2,1,7,2020-01-02,,2020-01-02,0,0,",
+        )],
+        table: "condition_occurrence",
+        column: "condition_end_date",
+        stay: &["", "2020-01-02"],
+    },
+    Case {
+        rule: "end_before_start",
+        what: "an end that the model requires becomes the start",
+        tables: &[("drug_exposure", DRUG, "1,1,7,2020-01-02,2020-01-01,0,,")],
+        table: "drug_exposure",
+        column: "drug_exposure_end_date",
+        stay: &["2020-01-02"],
+    },
+    Case {
+        rule: "end_before_start",
+        what: "a visit ends with its start, an inpatient one with the last record of it",
+        tables: &[
+            (
+                "visit_occurrence",
+                VISIT,
+                "1,1,9202,2020-01-02,2020-01-01,0\n2,1,9201,2020-02-02,2020-02-01,0",
+            ),
+            (
+                "condition_occurrence",
+                CONDITION,
+                "1,1,7,2020-02-03,,2020-02-09,0,0,2\n2,1,7,2020-01-20,,,0,0,1",
+            ),
+        ],
+        table: "visit_occurrence",
+        column: "visit_end_date",
+        stay: &["2020-01-02", "2020-02-09"],
+    },
+    Case {
+        rule: "datetime_of_date",
+        what: "a datetime of another day gets the day of the date and keeps its time",
+        tables: &[(
+            "condition_occurrence",
+            CONDITION,
+            "1,1,7,2020-01-02,2020-01-03 10:30:00,,0,0,\n2,1,7,2020-01-02,2020-01-02 23:59:59,,0,0,",
+        )],
+        table: "condition_occurrence",
+        column: "condition_start_datetime",
+        stay: &["2020-01-02T10:30:00", "2020-01-02T23:59:59"],
+    },
+    Case {
+        rule: "drug_refills",
+        what: "10 refills stay, 11 go, none stated stays",
+        tables: &[(
+            "drug_exposure",
+            DRUG,
+            "1,1,7,2020-01-02,,0,10,\n2,1,7,2020-01-02,,0,11,\n3,1,7,2020-01-02,,0,,",
+        )],
+        table: "drug_exposure",
+        column: "drug_exposure_id",
+        stay: &["1", "3"],
+    },
+    Case {
+        rule: "drug_days_supply",
+        what: "180 days stay, 181 go",
+        tables: &[("drug_exposure", DRUG, "1,1,7,2020-01-02,,0,,180\n2,1,7,2020-01-02,,0,,181")],
+        table: "drug_exposure",
+        column: "drug_exposure_id",
+        stay: &["1"],
+    },
+    Case {
+        rule: "survey_numbers",
+        what: "0 and 99 stay, -1 and 100 become null; other questions are not looked at",
+        tables: &[(
+            "observation",
+            OBSERVATION,
+            "1,1,9,2020-01-01,0,0,,1585795\n2,1,9,2020-01-01,0,99,,1586162\n3,1,9,2020-01-01,0,-1,,1585795\n4,1,9,2020-01-01,0,100,,1585873\n5,1,9,2020-01-01,0,100,,1585874",
+        )],
+        table: "observation",
+        column: "value_as_number",
+        stay: &["0", "99", "", "", "100"],
+    },
+    Case {
+        rule: "survey_numbers",
+        what: "a number that becomes null has the concept of an invalid value",
+        tables: &[(
+            "observation",
+            OBSERVATION,
+            "1,1,9,2020-01-01,0,99,,1585795\n2,1,9,2020-01-01,0,100,,1585795",
+        )],
+        table: "observation",
+        column: "value_as_concept_id",
+        stay: &["", "2000000010"],
+    },
+    Case {
+        rule: "survey_cigarettes_a_day",
+        what: "255 stays, 256 becomes null",
+        tables: &[(
+            "observation",
+            OBSERVATION,
+            "1,1,9,2020-01-01,0,255,,1585820\n2,1,9,2020-01-01,0,256,,1585820",
+        )],
+        table: "observation",
+        column: "value_as_number",
+        stay: &["255", ""],
+    },
+    Case {
+        rule: "placeholder_number",
+        what: "9999999 becomes null, 9999998 stays",
+        tables: &[(
+            "measurement",
+            MEASUREMENT,
+            "1,1,3,2020-01-01,,0,9999999,\n2,1,3,2020-01-01,,0,9999998,",
+        )],
+        table: "measurement",
+        column: "value_as_number",
+        stay: &["", "9999998"],
+    },
+    Case {
+        rule: "physical_extremes",
+        what: "height 89 goes and 90 stays, 228 stays and 229 goes; weight 29.9 goes, 30 and 250 stay, 250.1 goes; index 9.9 goes, 10 and 125 stay, 125.1 goes",
+        tables: &[(
+            "measurement",
+            MEASUREMENT,
+            "1,1,903133,2020-01-01,,0,89,\n2,1,903133,2020-01-02,,0,90,\n3,1,903133,2020-01-03,,0,228,\n4,1,903133,2020-01-04,,0,229,\n\
+            5,1,903121,2020-01-05,,0,29.9,\n6,1,903121,2020-01-06,,0,30,\n7,1,903121,2020-01-07,,0,250,\n8,1,903121,2020-01-08,,0,250.1,\n\
+            9,1,903124,2020-01-09,,0,9.9,\n10,1,903124,2020-01-10,,0,10,\n11,1,903124,2020-01-11,,0,125,\n12,1,903124,2020-01-12,,0,125.1,",
+        )],
+        table: "measurement",
+        column: "measurement_id",
+        stay: &["2", "3", "6", "7", "10", "11"],
+    },
+    Case {
+        rule: "physical_extremes",
+        what: "an extreme height takes the index of its visit, not the weight, not another time's or another type's; an extreme index takes both",
+        tables: &[(
+            "measurement",
+            MEASUREMENT,
+            "1,1,903133,2020-01-01,2020-01-01 10:00:00,5,89,\n2,1,903124,2020-01-01,2020-01-01 10:00:00,5,20,\n3,1,903121,2020-01-01,2020-01-01 10:00:00,5,70,\n\
+            4,1,903124,2020-01-01,2020-01-01 11:00:00,5,20,\n5,1,903124,2020-01-01,2020-01-01 10:00:00,6,20,\n6,1,903118,2020-01-01,2020-01-01 10:00:00,5,120,\n\
+            7,2,903124,2020-01-01,2020-01-01 10:00:00,5,126,\n8,2,903133,2020-01-01,2020-01-01 10:00:00,5,170,\n9,2,903121,2020-01-01,2020-01-01 10:00:00,5,70,",
+        )],
+        table: "measurement",
+        column: "measurement_id",
+        stay: &["3", "4", "5", "6"],
+    },
+    Case {
+        rule: "physical_latest",
+        what: "the latest of a person and concept stays, by time, then row id; other concepts all stay",
+        tables: &[(
+            "measurement",
+            MEASUREMENT,
+            "1,1,903133,2020-01-01,,0,170,\n2,1,903133,2020-01-02,,0,171,\n3,1,903133,2020-01-02,,0,172,\n4,2,903133,2019-01-01,,0,160,\n5,1,3,2020-01-01,,0,1,\n6,1,3,2020-01-02,,0,1,",
+        )],
+        table: "measurement",
+        column: "measurement_id",
+        stay: &["5", "3", "6", "4"],
+    },
+    Case {
+        rule: "zero_concepts",
+        what: "a row with a source concept alone stays, one with neither goes",
+        tables: &[(
+            "condition_occurrence",
+            CONDITION,
+            "1,1,0,2020-01-01,,,0,5,\n2,1,0,2020-01-01,,,0,0,\n3,1,0,2020-01-01,,,0,,\n4,1,7,2020-01-01,,,0,0,",
+        )],
+        table: "condition_occurrence",
+        column: "condition_occurrence_id",
+        stay: &["1", "4"],
+    },
+    Case {
+        rule: "measurement_repeats",
+        what: "of measurements alike the lowest row id stays; another person's or another value stays",
+        tables: &[(
+            "measurement",
+            MEASUREMENT,
+            "3,1,3,2020-01-01,,0,5,8\n2,1,3,2020-01-01,,0,5,8\n4,2,3,2020-01-01,,0,5,8\n5,1,3,2020-01-01,,0,6,8",
+        )],
+        table: "measurement",
+        column: "measurement_id",
+        stay: &["2", "5", "4"],
+    },
+    Case {
+        rule: "after_death",
+        what: "30 days after death stay, 31 go; the later of start and end decides; the living stay",
+        tables: &[
+            ("death", DEATH, "1,2020-06-01,0"),
+            (
+                "drug_exposure",
+                DRUG,
+                "1,1,7,2020-07-01,,0,,\n2,1,7,2020-07-02,,0,,\n3,1,7,2020-05-01,2020-07-02,0,,\n4,2,7,2024-01-01,,0,,",
+            ),
+        ],
+        table: "drug_exposure",
+        column: "drug_exposure_id",
+        stay: &["1", "4"],
+    },
+];
+
+fn feed(tables: &[(&str, &str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("person.csv"), PERSON).unwrap();
+    for (name, header, rows) in tables {
+        std::fs::write(dir.path().join(format!("{name}.csv")), format!("{header}\n{rows}\n"))
+            .unwrap();
+    }
+    dir
+}
+
+#[test]
+fn each_rule_keeps_to_its_boundaries() {
+    let all = Rules::read(&[root(RULES)]).unwrap();
+    for case in CASES {
+        let feed = feed(case.tables);
+        let out = tempfile::tempdir().unwrap();
+        let extract = ingest("a", feed.path(), CdmVersion::V5_4, Scope::Both, out.path());
+        let mut rule = all.list.iter().find(|r| r.id == case.rule).unwrap().clone();
+        rule.after.clear();
+        let request = request(vec![extract], Rules { list: vec![rule] });
+        let root = out.path().join("curate");
+        let extract = curation::curate(&request, &Job::quiet(&root, 2)).unwrap();
+        let batch = rows(&root, &extract, case.table);
+        let got: Vec<String> =
+            (0..batch.num_rows()).map(|i| cell(&batch, case.column, i)).collect();
+        assert_eq!(got, case.stay, "{}: {}", case.rule, case.what);
+        assert!(extract.output.ledger.unbalanced().is_empty());
+    }
+}
+
+#[test]
+fn every_rule_has_a_case_and_a_line_in_the_docs() {
+    let all = Rules::read(&[root(RULES)]).unwrap();
+    let tested: BTreeSet<&str> = CASES.iter().map(|c| c.rule).chain(["sleep_levels"]).collect();
+    let ids: BTreeSet<&str> = all.list.iter().map(|r| r.id.as_str()).collect();
+    assert_eq!(ids, tested);
+    let mut page = String::from(
+        "# Curation rules\n\nThe rules of `configs/curation/all_of_us.toml`, in order, with what the tests hold them to. \
+         This page is made by\n`STRATA_UPDATE_DOCS=1 cargo test --test curation`.\n",
+    );
+    for rule in &all.list {
+        page += &format!("\n## `{}`\n\n{}\n\n", rule.id, rule.description);
+        page += &format!("Tables: {}.\n", rule.kind.tables().join(", "));
+        let cases: Vec<&Case> = CASES.iter().filter(|c| c.rule == rule.id).collect();
+        if !cases.is_empty() {
+            page.push('\n');
+        }
+        for case in cases {
+            page += &format!("- {}\n", case.what);
+        }
+    }
+    let path = root("docs/curation.md");
+    if std::env::var_os("STRATA_UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), page, "docs/curation.md");
+}
+
+#[test]
+fn sleep_levels_are_those_of_devices() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "person_id,sleep_date,is_main_sleep,level,start_datetime,duration_in_min\n\
+        1,2020-01-01,true,REM,2020-01-01 01:00:00,5\n1,2020-01-01,true,wake,2020-01-01 02:00:00,5\n\
+        1,2020-01-01,true,asleeep,2020-01-01 03:00:00,5\n1,2020-01-01,true,,2020-01-01 04:00:00,5\n";
+    std::fs::write(dir.path().join("sleep_level.csv"), text).unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let extract = ingest("f", dir.path(), CdmVersion::V5_4, Scope::Wearables, out.path());
+    let all = Rules::read(&[root(RULES)]).unwrap();
+    let extract =
+        curation::curate(&request(vec![extract], all), &Job::quiet(out.path(), 1)).unwrap();
+    let batch = rows(out.path(), &extract, "sleep_level");
+    let levels: Vec<String> = (0..batch.num_rows()).map(|i| cell(&batch, "level", i)).collect();
+    assert_eq!(levels, ["REM", "wake"]);
+}
+
+#[test]
+fn death_is_checked_before_it_ends_records() {
+    // A death before birth goes first: it must not take the person's records with it.
+    let feed = feed(&[
+        ("death", DEATH, "1,1940-01-01,0"),
+        ("drug_exposure", DRUG, "1,1,7,2020-07-01,,0,,"),
+    ]);
+    let out = tempfile::tempdir().unwrap();
+    let extract = ingest("a", feed.path(), CdmVersion::V5_4, Scope::Both, out.path());
+    let all = Rules::read(&[root(RULES)]).unwrap();
+    let curate = |rules: Rules, name: &str| {
+        let root = out.path().join(name);
+        let extract =
+            curation::curate(&request(vec![extract.clone()], rules), &Job::quiet(&root, 1));
+        rows(&root, &extract.unwrap(), "drug_exposure").num_rows()
+    };
+    assert_eq!(curate(all.clone(), "in_order"), 1);
+    let mut turned = all;
+    turned.list.reverse();
+    turned.list.iter_mut().for_each(|rule| rule.after.clear());
+    assert_eq!(curate(turned, "turned"), 0);
+}
+
+#[test]
+fn extracts_are_united_without_a_clash() {
+    let visits = "7,1,9202,2020-01-01,2020-01-01,0\n8,2,9202,2020-01-01,2020-01-01,0";
+    let first = feed(&[
+        ("visit_occurrence", VISIT, visits),
+        ("condition_occurrence", CONDITION, "1,1,7,2020-01-01,,,0,0,7\n2,2,7,2020-01-01,,,0,0,0"),
+    ]);
+    let second = feed(&[
+        ("visit_occurrence", VISIT, "7,1,9202,2021-01-01,2021-01-01,0"),
+        ("condition_occurrence", CONDITION, "1,1,7,2021-01-01,,,0,0,7"),
+    ]);
+    let out = tempfile::tempdir().unwrap();
+    let sites = vec![
+        ingest("a", first.path(), CdmVersion::V5_4, Scope::Both, out.path()),
+        ingest("b", second.path(), CdmVersion::V5_3, Scope::Both, out.path()),
+    ];
+    let mut request = request(sites, Rules::default());
+    request.excluded.insert(2, "withdrawn");
+    let extract = curation::curate(&request, &Job::quiet(out.path(), 2)).unwrap();
+    assert_eq!(extract.cdm, CdmVersion::V5_4);
+    let people = rows(out.path(), &extract, "person");
+    assert_eq!(
+        (0..people.num_rows()).map(|i| cell(&people, "person_id", i)).collect::<Vec<_>>(),
+        ["1", "3"]
+    );
+    let conditions = rows(out.path(), &extract, "condition_occurrence");
+    let ids = |column: &str| -> Vec<String> {
+        (0..conditions.num_rows()).map(|i| cell(&conditions, column, i)).collect()
+    };
+    assert_eq!(ids("condition_occurrence_id"), ["1", "1000000000000001"]);
+    assert_eq!(ids("visit_occurrence_id"), ["7", "1000000000000007"]);
+    let books = |table: &str| {
+        extract.output.ledger.0.iter().find(|t| t.table == format!("curated/{table}")).unwrap()
+    };
+    assert_eq!(books("person").excluded["person_of_another_site"], 2);
+    assert_eq!(books("person").excluded["withdrawn"], 2);
+    assert_eq!(books("condition_occurrence").excluded["withdrawn"], 1);
+    assert_eq!(
+        (
+            books("visit_occurrence").noted["rows_of:a"],
+            books("visit_occurrence").noted["rows_of:b"]
+        ),
+        (1, 1)
+    );
+    assert!(extract.output.ledger.unbalanced().is_empty());
+}
+
+#[test]
+fn real_extracts_keep_their_rows_and_their_bytes() {
+    let path = root("../shared/data/omop/synthea27nj");
+    if !path.exists() {
+        return println!("skipped: the real extracts are not beside the checkout");
+    }
+    let out = tempfile::tempdir().unwrap();
+    let extract = ingest("s", &path, CdmVersion::V5_4, Scope::Both, out.path());
+    let all = Rules::read(&[root(RULES)]).unwrap();
+    let curate = |threads: usize| {
+        let root = out.path().join(format!("c{threads}"));
+        let request = request(vec![extract.clone()], all.clone());
+        let made = curation::curate(&request, &Job::quiet(&root, threads)).unwrap();
+        let files = made.tables.iter().flat_map(|t| t.files());
+        let bytes: Vec<Vec<u8>> = files.map(|f| std::fs::read(root.join(f)).unwrap()).collect();
+        (made, bytes, root)
+    };
+    let (made, bytes, root) = curate(1);
+    let (again, same, _) = curate(4);
+    assert!(made == again && bytes == same);
+    assert!(made.output.ledger.unbalanced().is_empty());
+    for books in &made.output.ledger.0 {
+        let table = books.table.strip_prefix("curated/").unwrap();
+        assert_eq!(books.rows_in, extract.extract.table(table).unwrap().rows, "{table}");
+        assert_eq!(made.table(table).unwrap().rows, books.rows_out, "{table}");
+    }
+    let removed: u64 = made.output.ledger.0.iter().flat_map(|t| t.excluded.values()).sum();
+    let kept = made.output.files.iter().filter(|f| f.path.contains("/removed/"));
+    assert_eq!(removed, kept.filter_map(|f| f.rows).sum::<u64>());
+    // Sorted by person and date.
+    let batch = rows(&root, &made, "measurement");
+    let person = batch.column_by_name("person_id").unwrap().as_primitive::<Int64Type>();
+    let date = batch.column_by_name("measurement_date").unwrap().as_primitive::<Date32Type>();
+    let keys: Vec<_> = (0..batch.num_rows()).map(|i| (person.value(i), date.value(i))).collect();
+    assert!(keys.is_sorted() && keys.len() > 5000, "{}", keys.len());
+}
