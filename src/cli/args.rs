@@ -61,7 +61,7 @@ pub enum Verb {
     /// Re-hash a release and re-check what can be checked from its bytes.
     Verify(Verify),
     /// Count genotypes of a release in any group of its samples, or list carriers. Controlled-tier data.
-    Query(Query),
+    Query(Box<Query>),
     /// Print a JSON Schema, or write all of them.
     Schema(Schema),
     /// Make a synthetic programme: VCF, OMOP, surveys, roster, maps and vocabulary.
