@@ -83,12 +83,15 @@ fn sites_are_matched_by_allele_however_they_are_written() {
 }
 
 #[test]
-fn conditions_add_up_and_no_condition_takes_nothing() {
+fn conditions_add_up_and_there_must_be_one() {
     let dir = tempfile::tempdir().unwrap();
     let sites = Some(file(&dir, "x.txt", b"20-200-C-T\n"));
     let both = Selection { af_above: Some(0.5), sites, ..Selection::default() };
     assert_eq!(select(both), [true, true, false, false, false]);
-    assert_eq!(select(Selection::default()), [false; 5]);
+    let mut request = prepared(&dir);
+    request.options.selections.insert("none".into(), Selection::default());
+    let error = run(&request, 2).err().unwrap();
+    assert_eq!(error.code(), "genotype::empty_selection");
 }
 
 #[test]
