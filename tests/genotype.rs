@@ -328,7 +328,7 @@ fn info_fields_are_typed_and_picked_by_allele() {
     let values =
         |i: usize| gl.value(i).as_primitive::<arrow::datatypes::Float32Type>().values().to_vec();
     assert_eq!((values(0), values(1)), (vec![0.0, 1.0, 2.0], vec![0.0, 3.0, 5.0]));
-    assert!(gl.is_null(2));
+    assert!(arrow::array::Array::is_null(gl, 2));
     assert_eq!(done.ledger().noted["info_field_wrong_count:GL"], 1);
     assert_eq!(done.ledger().noted["info_field_wrong_count:AD"], 1);
     assert!(!done.ledger().noted.contains_key("info_field_wrong_count:AF"));
