@@ -335,7 +335,8 @@ impl<'a> Cursor<'a> {
 
     /// All items at `pos`, which must be the next position; `at` is moved behind them.
     pub fn items(&self, pos: i32, at: &mut usize) -> Result<Vec<Item<'_>>, Error> {
-        let mut items = Vec::new();
+        // Nearly all places have one; room for four is more than the allocator has at hand.
+        let mut items = Vec::with_capacity(1);
         let mut base = self.base;
         loop {
             let mut data = self.data.get(*at..).unwrap_or_default();
