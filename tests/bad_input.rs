@@ -343,7 +343,7 @@ fn wrong_encodings() {
     refused(&programme, "identity::bad_row", &["participants.csv", "line 1", "UTF-8"]);
     let programme = Programme::new();
     latin1(&programme.path("feed/omop/person.csv"), "MRN-FAKE");
-    refused(&programme, "omop::encoding", &["person.csv", "not UTF-8"]);
+    refused(&programme, "omop::encoding", &["person.csv", "not utf-8", "windows-1252"]);
     let programme = Programme::new();
     latin1(&programme.path("feed/participants.csv"), "not_withdrawn");
     refused(&programme, "identity::bad_row", &["participants.csv", "line 2", "UTF-8"]);

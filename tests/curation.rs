@@ -1,5 +1,5 @@
 //! Curation: each rule of `configs/curation` at its boundaries, extracts united, nothing lost.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "test helpers")]
+#![expect(clippy::unwrap_used, reason = "test helpers")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

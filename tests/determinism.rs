@@ -314,8 +314,9 @@ fn a_changed_roster_is_seen_by_all_stages_that_read_it() {
     };
     assert_eq!(why("link"), "changed: roster");
     assert_eq!(why("ingest.callset.wgs"), "changed: roster");
-    assert_eq!(why("tier.controlled"), "changed: link");
-    assert_eq!(why("tier.registered"), "changed: link");
+    assert_eq!(why("curate"), "changed: link, roster");
+    assert_eq!(why("tier.controlled"), "changed: curate");
+    assert_eq!(why("tier.registered"), "changed: curate");
     assert_eq!(why("publish"), "changed: ingest.callset.wgs, tier.controlled");
     assert!(why("ingest.ehr.site_a").ends_with("reads what it makes"));
 }

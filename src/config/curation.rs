@@ -15,7 +15,8 @@ pub struct Curation {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-path" = "glob"))]
     pub rules: Vec<String>,
-    /// Whether rows that a rule removes or changes are kept, as they were, under `quality/`.
+    /// Whether rows that a rule removes are kept under `quality/curation/removed`. They have raw ids and true
+    /// dates: for a store that nobody else reads.
     pub sandbox: bool,
     /// Last day of the data; the reference date when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -30,7 +31,7 @@ impl Default for Curation {
     fn default() -> Self {
         Self {
             rules: Vec::new(),
-            sandbox: true,
+            sandbox: false,
             cutoff: None,
             observation_periods: Periods::Keep,
             eras: false,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::engine::Cancelled;
+use crate::engine::parquet::is_disk_full;
 use crate::error::{Coded, IoError};
 
 /// A failed curation.
@@ -84,6 +85,7 @@ impl Coded for Error {
             Self::Cancelled(_) => "run::stopped",
             Self::Write(e) => e.code(),
             Self::Parquet { .. } => "curation::parquet",
+            Self::Arrow { source, .. } if is_disk_full(source) => "io::disk_full",
             Self::Arrow { .. } => "curation::arrow",
             Self::RuleFile { .. } => "curation::rule_file",
             Self::Rule { .. } => "curation::rule",
@@ -96,6 +98,9 @@ impl Coded for Error {
         match self {
             Self::Io(e) => e.help(),
             Self::Write(e) => e.help(),
+            Self::Arrow { source, .. } if is_disk_full(source) => {
+                Some("free some space and run again: CURRENT still names the last release".into())
+            }
             Self::LargeId { .. } => Some("number the rows of the extract from 1".into()),
             _ => None,
         }
@@ -105,7 +110,8 @@ impl Coded for Error {
         match self {
             Self::Io(e) => e.is_unexpected(),
             Self::Write(e) => e.is_unexpected(),
-            Self::Parquet { .. } | Self::Arrow { .. } | Self::Internal { .. } => true,
+            Self::Arrow { source, .. } => !is_disk_full(source),
+            Self::Parquet { .. } | Self::Internal { .. } => true,
             _ => false,
         }
     }

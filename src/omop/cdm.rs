@@ -260,7 +260,7 @@ mod tests {
             assert_eq!(model().count(), tables);
             assert_eq!(model().map(|t| t.fields.len()).sum::<usize>(), fields);
             let wearables = cdm.tables().filter(|t| t.family == Family::Wearable);
-            assert_eq!(wearables.map(|t| t.fields.len()).sum::<usize>(), 67);
+            assert_eq!(wearables.map(|t| t.fields.len()).sum::<usize>(), 69);
             assert_eq!(cdm.table("sleep_level").unwrap().start_date, Some("sleep_date"));
             assert_eq!(cdm.table("steps_intraday").unwrap().start_date, Some("datetime"));
             for table in cdm.tables() {

@@ -43,6 +43,12 @@ START = {
     "specimen": "specimen_date",
     "note": "note_date",
     "death": "death_date",
+    "condition_era": "condition_era_start_date",
+    "drug_era": "drug_era_start_date",
+    "visit_stay": "visit_stay_start_date",
+    "person_summary": "first_record_date",
+    "wearable_day": "date",
+    "activity_summary": "date",
 }
 
 
@@ -180,7 +186,7 @@ def check_order(root, tables, checks):
         names = pq.read_schema(root / files[0]).names
         columns = SORTED_BY.get(table) if kind == "genomics" else None
         if kind in ("omop", "wearables") and "person_id" in names and table != "person":
-            columns = ["person_id"] + [START[table]] * (START.get(table) in names)
+            columns = ["person_id"] + [START.get(table)] * (START.get(table) in names)
         if not columns:
             continue
         partitions = defaultdict(list)
