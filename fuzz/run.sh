@@ -5,7 +5,7 @@ set -eu
 seconds=${1:?seconds a target}
 shift
 cd "$(dirname "$0")"
-[ $# -gt 0 ] || set -- header line blocks bcf file bed pgen
+[ $# -gt 0 ] || set -- header line blocks bcf file bed pgen csv
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 RUSTC_WRAPPER="$PWD/rustc.sh" cargo +nightly build --release
 mkdir -p artifacts
