@@ -311,6 +311,18 @@ const CASES: &[Case] = &[
         stay: &["5", "3", "6", "4"],
     },
     Case {
+        rule: "physical_extremes",
+        what: "a measurement with a standard concept is known by its source concept",
+        tables: &[(
+            "measurement",
+            "measurement_id,person_id,measurement_concept_id,measurement_date,measurement_type_concept_id,value_as_number,measurement_source_concept_id",
+            "1,1,3036277,2020-01-01,0,89,903133\n2,1,3036277,2020-01-02,0,90,903133\n3,1,3036277,2020-01-03,0,89,0",
+        )],
+        table: "measurement",
+        column: "measurement_id",
+        stay: &["2", "3"],
+    },
+    Case {
         rule: "zero_concepts",
         what: "a row with a source concept alone stays, one with neither goes",
         tables: &[(

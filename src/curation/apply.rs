@@ -133,6 +133,13 @@ fn float(table: &Table, column: &str, row: usize) -> Option<f64> {
     }
 }
 
+/// The concept of a measurement that a rule lists: the source concept, which the programme's own
+/// measurements keep when they get a standard one, else the concept.
+fn listed(table: &Table, row: usize, is: impl Fn(i64) -> bool) -> Option<i64> {
+    let columns = ["measurement_source_concept_id", "measurement_concept_id"];
+    columns.into_iter().filter_map(|column| int(table, column, row)).find(|c| is(*c))
+}
+
 /// Whether a cell says something: not null, no empty text, no concept 0.
 fn has_value(table: &Table, name: &str, row: usize) -> bool {
     let Some(column) = table.rows.column_by_name(name).filter(|c| c.is_valid(row)) else {
@@ -466,7 +473,10 @@ impl Hand<'_> {
         };
         let mut gone: BTreeSet<usize> = BTreeSet::new();
         let mut linked: BTreeSet<Visit> = BTreeSet::new();
-        let concept = |i: usize| int(table, "measurement_concept_id", i).unwrap_or(0);
+        let concept = |i: usize| {
+            listed(table, i, |c| limits.iter().any(|l| l.concept == c || l.with.contains(&c)))
+                .unwrap_or(0)
+        };
         for &i in &rows {
             let Some(limit) = limits.iter().find(|l| l.concept == concept(i)) else { continue };
             let value = float(table, "value_as_number", i);
@@ -491,10 +501,10 @@ impl Hand<'_> {
         let times = times.map(|c| c.as_primitive::<TimestampMicrosecondType>());
         let mut looked_at = Vec::new();
         for i in rows {
-            let concept = int(table, "measurement_concept_id", i).unwrap_or(0);
+            let Some(concept) = listed(table, i, |c| concepts.contains(&c)) else { continue };
             let typed =
                 of_type.is_none_or(|t| int(table, "measurement_type_concept_id", i) == Some(t));
-            if !typed || !concepts.contains(&concept) {
+            if !typed {
                 continue;
             }
             let time = times.filter(|t| t.is_valid(i)).map(|t| t.value(i));
