@@ -37,7 +37,7 @@ pub struct Request<'a> {
     pub periods: bool,
     /// Whether to build stays, days of wearables and the summary of each person.
     pub summaries: bool,
-    /// Last day of the data, days since 1970-01-01; periods and eras end there at the latest.
+    /// Last day of the data, days since 1970-01-01; what starts after it does not count.
     pub cutoff: i32,
     /// Day that ages refer to, days since 1970-01-01.
     pub reference_date: i32,

@@ -242,3 +242,26 @@ fn days_of_wearables_count_each_minute_once() {
     assert_eq!(days[1][2..], [int(599), None, int(62), int(62), None, None, int(0), int(0)]);
     assert_eq!(days[2][2..], [int(0), None, None, None, int(45_001), int(120), int(0), int(0)]);
 }
+
+#[test]
+fn no_end_is_cut_to_the_cutoff() {
+    // An end that all cut rows share would, shifted, tell the shift.
+    let conditions = "condition_occurrence_id,person_id,condition_concept_id,condition_start_date,condition_end_date,condition_type_concept_id\n\
+        1,1,7,2020-01-01,2020-03-01,0\n2,1,8,2020-02-02,2020-02-03,0\n3,2,7,2020-02-01,,0\n";
+    let feed = feed(&[("person", PERSON), ("condition_occurrence", conditions)]);
+    let dir = tempfile::tempdir().unwrap();
+    let records = ingest(feed.path(), CdmVersion::V5_4, dir.path());
+    let day = |y, m, d| {
+        let since = jiff::civil::date(y, m, d).since(jiff::civil::date(1970, 1, 1)).unwrap();
+        since.get_days()
+    };
+    let asked = Request { cutoff: day(2020, 2, 1), ..request(&records) };
+    derived::build(&asked, &Job::quiet(dir.path(), 1)).unwrap();
+    let of = |y, m, d| Some(i64::from(day(y, m, d)));
+    let eras = rows(dir.path(), "condition_era");
+    assert_eq!(eras.len(), 2);
+    assert_eq!(eras[0][2..5], [Some(7), of(2020, 1, 1), of(2020, 3, 1)]);
+    assert_eq!(eras[1][2..5], [Some(7), of(2020, 2, 1), of(2020, 2, 2)]);
+    let periods = rows(dir.path(), "observation_period");
+    assert_eq!(periods[0][2..4], [of(2020, 1, 1), of(2020, 1, 1)]);
+}

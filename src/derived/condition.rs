@@ -11,7 +11,8 @@ pub const GAP: i32 = 30;
 
 /// `condition_era`, as the script of the OMOP CDM makes it: occurrences of one concept, with their end
 /// date or, where that is empty, the day after their start; concept 0 and rows without a start date are left out.
-/// Eras end at the cut-off at the latest.
+/// So are occurrences that start after the cut-off; an end is as the data say, for one that many eras share
+/// would tell the shift of shifted dates.
 pub struct ConditionEras {
     /// Last day of the data.
     pub cutoff: i32,
@@ -35,6 +36,7 @@ impl Derivation for ConditionEras {
             match (rows.columns[1][row], rows.day(2, row)) {
                 (None | Some(0), _) => made.note("without_concept", 1),
                 (_, None) => made.note("without_start_date", 1),
+                (_, Some(start)) if start > self.cutoff => made.note("after_cutoff", 1),
                 (Some(concept), Some(start)) => {
                     let end = rows.day(3, row).unwrap_or(start.saturating_add(1));
                     spans.entry(concept).or_default().push(Span::of(start, end));
@@ -47,11 +49,10 @@ impl Derivation for ConditionEras {
         }
         eras.sort_unstable();
         for (era, concept) in eras {
-            let end = era.end.min(self.cutoff).max(era.start);
             made.row([
                 Value::Int(concept),
                 Value::Day(era.start),
-                Value::Day(end),
+                Value::Day(era.end),
                 Value::Int(era.rows),
             ]);
         }

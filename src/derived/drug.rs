@@ -105,6 +105,7 @@ const EXPOSURE: [&str; 5] = [
 fn exposures(
     person: i64,
     part: &Part,
+    cutoff: i32,
     made: &mut Made,
     mut see: impl FnMut(i64, usize, Span, &mut Made),
 ) {
@@ -114,6 +115,7 @@ fn exposures(
         match (rows.columns[1][row], rows.day(2, row)) {
             (None | Some(0), _) => made.note("without_concept", 1),
             (_, None) => made.note("without_start_date", 1),
+            (_, Some(start)) if start > cutoff => made.note("after_cutoff", 1),
             _ if supply.is_some_and(|days| days < 0) => made.note("negative_days_supply", 1),
             (Some(drug), Some(start)) => {
                 let days = supply.filter(|&d| d > 0).and_then(|d| i32::try_from(d).ok());
@@ -144,7 +146,7 @@ impl Derivation for DrugEras<'_> {
 
     fn person(&self, person: i64, sources: &[Part], made: &mut Made) {
         let mut spans: BTreeMap<i64, Vec<Span>> = BTreeMap::new();
-        exposures(person, &sources[0], made, |drug, _, span, made| {
+        exposures(person, &sources[0], self.cutoff, made, |drug, _, span, made| {
             match self.drugs.of.get(&drug) {
                 Some(ingredients) => {
                     ingredients.iter().for_each(|i| spans.entry(*i).or_default().push(span));
@@ -166,7 +168,7 @@ impl Derivation for DrugEras<'_> {
             made.row([
                 Value::Int(ingredient),
                 Value::Day(era.start),
-                Value::Day(era.end.min(self.cutoff).max(era.start)),
+                Value::Day(era.end),
                 Value::Int(era.rows),
                 Value::Int(length - era.exposed),
             ]);
@@ -198,7 +200,7 @@ impl Derivation for DoseEras<'_> {
     fn person(&self, person: i64, sources: &[Part], made: &mut Made) {
         let mut spans: BTreeMap<(i64, i64, u64), Vec<Span>> = BTreeMap::new();
         let part = &sources[0];
-        exposures(person, part, made, |drug, row, span, made| {
+        exposures(person, part, self.cutoff, made, |drug, row, span, made| {
             let quantity = part.rows.float(5, row).filter(|q| *q > 0.0);
             let days = part.rows.columns[4][row].filter(|d| *d > 0);
             let mut any = false;
@@ -226,7 +228,7 @@ impl Derivation for DoseEras<'_> {
                 Value::Int(unit),
                 Value::Float(f64::from_bits(dose)),
                 Value::Day(era.start),
-                Value::Day(era.end.min(self.cutoff).max(era.start)),
+                Value::Day(era.end),
             ]);
         }
     }

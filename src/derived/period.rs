@@ -19,7 +19,7 @@ pub const EVENTS: [(&str, &str, &str); 8] = [
 ];
 
 /// `observation_period`: from a person's first event to the last, as the All of Us programme does where
-/// enrolment says nothing; never after the cut-off. Events that start after it do not count.
+/// enrolment says nothing. Events that start after the cut-off do not count, nor does an end after it.
 pub struct Periods {
     /// Last day of the data.
     pub cutoff: i32,
@@ -31,7 +31,8 @@ pub fn extent(person: i64, sources: &[Part], cutoff: i32) -> Option<(i32, i32)> 
     for part in sources {
         for row in part.of(person) {
             let Some(start) = part.rows.day(1, row).filter(|s| *s <= cutoff) else { continue };
-            let end = part.rows.day(2, row).unwrap_or(start).clamp(start, cutoff);
+            // Not cut to the cut-off: in a tier of shifted dates an end that all cut rows share would tell the shift.
+            let end = part.rows.day(2, row).filter(|e| *e <= cutoff).unwrap_or(start).max(start);
             let (first, last) = extent.unwrap_or((start, end));
             extent = Some((first.min(start), last.max(end)));
         }
