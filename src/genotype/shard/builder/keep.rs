@@ -2,10 +2,11 @@
 //!
 //! Planes are made once, from the calls of all files, when it is known which samples each row has.
 
-use super::{ABSENT, Builder, Call, FILTERED, MISSING, NOT_EXPECTED, Row, Site, UNSUPPORTED};
+use super::{Builder, Row, Site};
 use crate::genotype::allele::{AltKind, alt_kind};
 use crate::genotype::extent::info_value;
 use crate::genotype::fields::{NONE, whole};
+use crate::genotype::gt::{ABSENT, Call, FILTERED, MISSING, NOT_EXPECTED, UNSUPPORTED};
 use crate::genotype::merge::values::{Cell, Levels, UNSTATED};
 
 /// Code of a diploid call without the row's ALT.
