@@ -63,7 +63,7 @@ def main():
     tables = out / "omop"
     tables.mkdir(parents=True, exist_ok=True)
     db = duckdb.connect()
-    db.sql("SET preserve_insertion_order = true; SET threads = 2; SET memory_limit = '2GB'")
+    db.sql("SET preserve_insertion_order = true; SET threads = 2; SET memory_limit = '12GB'")
     for path in sorted(folder.glob("*.csv*")):
         clone(db, path, tables, k)
     roster(db, tables)

@@ -12,4 +12,4 @@ pub mod session;
 pub use job::{Cancelled, Job, Progress};
 pub use ledger::{Ledger, TableLedger};
 pub use output::StageOutput;
-pub use parquet::{FileEntry, FileTags, TableFile};
+pub use parquet::{FileEntry, FileTags, TableFile, UnlistedTable};

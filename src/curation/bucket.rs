@@ -12,7 +12,7 @@ use parquet::schema::types::ColumnPath;
 
 use super::spill::Spill;
 use super::{Error, Request, SITE, apply};
-use crate::engine::parquet::{FileTags, TableFile, properties};
+use crate::engine::parquet::{FileTags, TableFile, UnlistedTable, properties};
 use crate::engine::{FileEntry, Job};
 use crate::omop::{Family, FieldKind, TableSpec};
 
@@ -214,9 +214,9 @@ fn write(part: u32, table: &Table, job: &Job) -> Result<(), Error> {
     let rows = take_record_batch(&table.rows, &order(table)).map_err(Error::arrow(name))?;
     let path = format!("{SITE}/{name}/part-{part:04}.parquet");
     let properties = encodings(&table.spec, properties(&tags(name), &[])).build();
-    let mut file = TableFile::create(&job.out, &path, rows.schema(), tags(name), properties)?;
+    let mut file = UnlistedTable::unlisted(&job.out, &path, rows.schema(), tags(name), properties)?;
     file.write(&rows)?;
-    file.finish()?;
+    file.close()?;
     Ok(())
 }
 

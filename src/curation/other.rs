@@ -6,7 +6,7 @@ use std::fs::File;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::{Error, Request, SITE, spill};
-use crate::engine::parquet::{FileTags, TableFile, properties};
+use crate::engine::parquet::{FileTags, UnlistedTable, properties};
 use crate::engine::{Job, TableLedger};
 use crate::error::IoError;
 use crate::omop::{ExtractTable, TableSpec};
@@ -29,7 +29,7 @@ pub fn copy(
         };
         let (path, schema) = (format!("{SITE}/{name}.parquet"), spec.schema());
         let properties = properties(&tags, &[]).build();
-        let mut file = TableFile::create(&job.out, &path, schema.clone(), tags, properties)?;
+        let mut file = UnlistedTable::unlisted(&job.out, &path, schema.clone(), tags, properties)?;
         for (site, extract) in request.extracts.iter().enumerate() {
             for source in extract.files(name) {
                 let broken = |error| Error::Parquet { file: source.clone(), source: error };
@@ -45,9 +45,8 @@ pub fn copy(
                 }
             }
         }
-        let entry = file.finish()?;
-        ledger.rows_out = entry.rows.unwrap_or(0);
-        let rows = ledger.rows_out;
+        let rows = file.close()?;
+        ledger.rows_out = rows;
         books.push(ledger);
         made.push(ExtractTable { name: (*name).to_owned(), path, rows, parts: 0 });
     }

@@ -1,16 +1,24 @@
 //! Rows by bucket of persons, on disk.
+//!
+//! One file a table and extract. Batches of the input are put in the order of buckets and written as
+//! blocks, each an Arrow stream of its own without the columns that are null throughout; where a bucket's
+//! blocks are is kept in memory.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::BufWriter;
-use std::path::PathBuf;
+use std::io::Write;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array, new_null_array,
+};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{Int64Type, SchemaRef};
-use arrow::ipc::reader::FileReader;
-use arrow::ipc::writer::{FileWriter, IpcWriteOptions};
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rayon::prelude::*;
 
@@ -18,14 +26,14 @@ use super::{Error, Request};
 use crate::engine::Job;
 use crate::engine::parquet::create_private_dir;
 use crate::error::IoError;
-use crate::omop::TableSpec;
+use crate::omop::{SiteExtract, TableSpec};
 
 /// Rows a bucket has on average at most.
 const BUCKET_ROWS: u64 = 1 << 18;
-/// Most buckets: as many files are open at a time.
-const MOST_BUCKETS: u64 = 512;
-/// Rows of a bucket that wait for being written.
-const WAITING: usize = 4096;
+/// Most buckets: each is a file of every curated table.
+const MOST_BUCKETS: u64 = 4096;
+/// Rows that a worker puts in the order of buckets at a time.
+const BATCH_ROWS: usize = 1 << 17;
 
 /// The bucket of a person. Fibonacci hashing: ids that follow each other part evenly.
 pub fn bucket_of(person: i64, buckets: u32) -> u32 {
@@ -41,7 +49,8 @@ pub struct Spill {
     pub sites: BTreeMap<&'static str, Vec<usize>>,
     /// By table: the columns of the specification.
     pub tables: BTreeMap<&'static str, TableSpec>,
-    root: PathBuf,
+    several: bool,
+    blocks: BTreeMap<(&'static str, usize), Blocks>,
 }
 
 impl Spill {
@@ -53,107 +62,154 @@ impl Spill {
     ) -> Result<Self, Error> {
         let about: BTreeMap<&'static str, TableSpec> =
             tables.iter().filter(|(_, t)| t.person_field).map(|(n, t)| (*n, t.clone())).collect();
-        let count = |name: &str| -> u64 {
-            request.extracts.iter().filter_map(|s| s.extract.table(name)).map(|t| t.rows).sum()
-        };
-        let rows: u64 = about.keys().map(|name| count(name)).sum();
+        let rows_of = |name: &str, site: &SiteExtract| site.extract.table(name).map(|t| t.rows);
+        // By table and extract that has it: number of rows, the largest first.
+        let mut tasks: Vec<(u64, &'static str, usize)> = Vec::new();
+        let mut sites: BTreeMap<&'static str, Vec<usize>> = BTreeMap::new();
+        for name in about.keys() {
+            for (number, site) in request.extracts.iter().enumerate() {
+                let Some(rows) = rows_of(name, site) else { continue };
+                tasks.push((rows, name, number));
+                sites.entry(name).or_default().push(number);
+            }
+        }
+        tasks.sort_by_key(|(rows, ..)| std::cmp::Reverse(*rows));
+        let rows: u64 = tasks.iter().map(|(rows, ..)| rows).sum();
         let buckets = rows.div_ceil(BUCKET_ROWS).clamp(1, MOST_BUCKETS) as u32;
         let root = job.scratch.join("buckets");
         create_private_dir(&root)?;
-        let has = |name: &str| {
-            let sites = request.extracts.iter().enumerate();
-            sites.filter(|(_, s)| s.extract.table(name).is_some()).map(|(i, _)| i).collect()
-        };
-        let sites = about.keys().map(|name| (*name, has(name))).collect();
-        let spill = Self { buckets, sites, tables: about, root };
-        let mut tasks: Vec<(&'static str, usize)> = Vec::new();
-        for (name, sites) in &spill.sites {
-            tasks.extend(sites.iter().map(|site| (*name, *site)));
-        }
-        tasks.sort_by_key(|(name, site)| {
-            std::cmp::Reverse(request.extracts[*site].extract.table(name).map_or(0, |t| t.rows))
-        });
         job.progress.expect(rows * 2);
-        // One table a worker, the largest first.
-        tasks
-            .into_par_iter()
-            .with_max_len(1)
-            .try_for_each(|(name, site)| spill.part(name, site, &request.extracts, job))?;
-        Ok(spill)
+        let part = |&(_, name, number): &(u64, &'static str, usize)| {
+            let mut blocks = Blocks::create(&root, name, number, buckets)?;
+            for path in request.extracts[number].files(name) {
+                scatter(&path, name, &mut blocks, job)?;
+            }
+            Ok(((name, number), blocks))
+        };
+        // One table a worker.
+        let blocks = tasks.par_iter().with_max_len(1).map(part).collect::<Result<_, Error>>()?;
+        let several = request.extracts.len() > 1;
+        Ok(Self { buckets, sites, tables: about, several, blocks })
     }
 
-    fn path(&self, table: &str, site: usize, bucket: u32) -> PathBuf {
-        self.root.join(format!("{table}-{site}-{bucket:03}.arrow"))
-    }
-
-    fn part(
-        &self,
-        name: &'static str,
-        site: usize,
-        extracts: &[crate::omop::SiteExtract],
-        job: &Job,
-    ) -> Result<(), Error> {
+    /// The rows of a bucket of one table from one extract, in the order of the input, with the columns
+    /// of the specification.
+    pub fn rows(&self, name: &'static str, site: usize, bucket: u32) -> Result<RecordBatch, Error> {
         let spec = &self.tables[name];
         let schema = spec.schema();
-        let mut writers: Vec<Writer> =
-            (0..self.buckets).map(|b| Writer::new(self.path(name, site, b), &schema)).collect();
-        let several = extracts.len() > 1;
-        for path in extracts[site].files(name) {
-            let broken = |source| Error::Parquet { file: path.clone(), source };
-            let file = File::open(&path).map_err(IoError::at("opening", &path))?;
-            let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
-            for batch in builder.with_batch_size(1 << 15).build().map_err(broken)? {
-                job.check()?;
-                let batch = batch.map_err(|e| broken(e.into()))?;
-                let batch = conform(&batch, spec, &schema, several.then_some(site))?;
-                self.scatter(&batch, name, &mut writers)?;
-                job.progress.advance(batch.num_rows() as u64);
-            }
+        let raise = self.several.then_some(site);
+        let batches = self.blocks[&(name, site)].read(bucket)?;
+        let batches = batches.iter().map(|batch| conform(batch, spec, &schema, raise));
+        let batches = batches.collect::<Result<Vec<_>, Error>>()?;
+        match &batches[..] {
+            [] => Ok(RecordBatch::new_empty(schema)),
+            [only] => Ok(only.clone()),
+            _ => concat_batches(&schema, &batches).map_err(Error::arrow(name)),
         }
-        writers.into_iter().try_for_each(|writer| writer.finish(name))
     }
+}
 
-    fn scatter(
-        &self,
-        batch: &RecordBatch,
-        name: &'static str,
-        writers: &mut [Writer],
-    ) -> Result<(), Error> {
+/// Appends the rows of one Parquet file to the blocks of their buckets.
+fn scatter(path: &Path, name: &'static str, blocks: &mut Blocks, job: &Job) -> Result<(), Error> {
+    let broken = |source| Error::Parquet { file: path.to_owned(), source };
+    let file = File::open(path).map_err(IoError::at("opening", path))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
+    for batch in builder.with_batch_size(BATCH_ROWS).build().map_err(broken)? {
+        job.check()?;
+        let batch = batch.map_err(|e| broken(e.into()))?;
         let person = batch.column_by_name("person_id").map(|c| c.as_primitive::<Int64Type>());
         let Some(person) = person else {
             return Err(Error::Internal { what: format!("`{name}` has no person_id") });
         };
-        if let [only] = writers {
-            return only.append(batch.clone(), name);
-        }
-        let mut rows: Vec<Vec<u32>> = vec![Vec::new(); writers.len()];
-        for (row, id) in person.values().iter().enumerate() {
-            rows[bucket_of(*id, self.buckets) as usize].push(row as u32);
-        }
-        for (writer, rows) in writers.iter_mut().zip(rows) {
-            if !rows.is_empty() {
-                let taken = take_record_batch(batch, &UInt32Array::from(rows));
-                writer.append(taken.map_err(Error::arrow(name))?, name)?;
+        let (order, ends) = by_bucket(person.values(), blocks.buckets());
+        let held: Vec<usize> = (0..batch.num_columns())
+            .filter(|&c| batch.column(c).null_count() < batch.num_rows())
+            .collect();
+        let rows = batch.project(&held).and_then(|held| take_record_batch(&held, &order));
+        blocks.append(&rows.map_err(Error::arrow(name))?, &ends)?;
+        job.progress.advance(batch.num_rows() as u64);
+    }
+    Ok(())
+}
+
+/// The rows of people in the order of their buckets, those of one as they came, and where each ends.
+fn by_bucket(people: &[i64], buckets: u32) -> (UInt32Array, Vec<usize>) {
+    let bucket: Vec<u32> = people.iter().map(|person| bucket_of(*person, buckets)).collect();
+    let mut ends = vec![0_usize; buckets as usize];
+    bucket.iter().for_each(|b| ends[*b as usize] += 1);
+    let mut before = 0;
+    // First where each starts; after the rows are put in place, where it ends.
+    ends.iter_mut().for_each(|n| before += std::mem::replace(n, before));
+    let mut order = vec![0_u32; people.len()];
+    for (row, bucket) in bucket.iter().enumerate() {
+        let at = &mut ends[*bucket as usize];
+        order[*at] = row as u32;
+        *at += 1;
+    }
+    (UInt32Array::from(order), ends)
+}
+
+/// The rows of one table of one extract on disk, and where those of each bucket are.
+struct Blocks {
+    table: &'static str,
+    path: PathBuf,
+    file: File,
+    at: Vec<Vec<Range<u64>>>,
+    end: u64,
+}
+
+impl Blocks {
+    fn create(root: &Path, table: &'static str, site: usize, buckets: u32) -> Result<Self, Error> {
+        let path = root.join(format!("{table}-{site}.arrows"));
+        let file = File::options().read(true).write(true).create_new(true).open(&path);
+        let file = file.map_err(IoError::at("creating", &path))?;
+        Ok(Self { table, path, file, at: vec![Vec::new(); buckets as usize], end: 0 })
+    }
+
+    fn buckets(&self) -> u32 {
+        self.at.len() as u32
+    }
+
+    /// Appends rows in the order of buckets; those of bucket *b* end before row `ends[b]`.
+    fn append(&mut self, rows: &RecordBatch, ends: &[usize]) -> Result<(), Error> {
+        let mut bytes: Vec<u8> = Vec::new();
+        let mut start = 0;
+        for (&end, at) in ends.iter().zip(&mut self.at) {
+            if end > start {
+                let from = self.end + bytes.len() as u64;
+                write(&rows.slice(start, end - start), &mut bytes)
+                    .map_err(Error::arrow(self.table))?;
+                at.push(from..self.end + bytes.len() as u64);
+                start = end;
             }
         }
+        self.file.write_all(&bytes).map_err(IoError::at("writing", &self.path))?;
+        self.end += bytes.len() as u64;
         Ok(())
     }
 
-    /// The rows of a bucket of one table from one extract, in the order of the input.
-    pub fn rows(&self, name: &'static str, site: usize, bucket: u32) -> Result<RecordBatch, Error> {
-        let path = self.path(name, site, bucket);
-        let schema = self.tables[name].schema();
-        if !path.exists() {
-            return Ok(RecordBatch::new_empty(schema));
+    /// The batches of a bucket.
+    fn read(&self, bucket: u32) -> Result<Vec<RecordBatch>, Error> {
+        let mut batches = Vec::new();
+        let mut bytes: Vec<u8> = Vec::new();
+        for at in &self.at[bucket as usize] {
+            bytes.resize((at.end - at.start) as usize, 0);
+            let read = self.file.read_exact_at(&mut bytes, at.start);
+            read.map_err(IoError::at("reading", &self.path))?;
+            let stream =
+                StreamReader::try_new(&bytes[..], None).map_err(Error::arrow(self.table))?;
+            for batch in stream {
+                batches.push(batch.map_err(Error::arrow(self.table))?);
+            }
         }
-        let file = File::open(&path).map_err(IoError::at("opening", &path))?;
-        let reader = FileReader::try_new_buffered(file, None).map_err(Error::arrow(name))?;
-        let batches: Vec<RecordBatch> =
-            reader.collect::<Result<_, _>>().map_err(Error::arrow(name))?;
-        // Read once: the space is wanted back before the parts grow.
-        std::fs::remove_file(&path).map_err(IoError::at("removing", &path))?;
-        concat_batches(&schema, &batches).map_err(Error::arrow(name))
+        Ok(batches)
     }
+}
+
+fn write(rows: &RecordBatch, to: &mut Vec<u8>) -> Result<(), arrow::error::ArrowError> {
+    let mut stream = StreamWriter::try_new(to, &rows.schema())?;
+    stream.write(rows)?;
+    stream.finish()
 }
 
 /// The columns of the specification, ids kept apart from those of other extracts.
@@ -196,56 +252,6 @@ fn raised(
     Ok(Arc::new(Int64Array::from_iter(raised)))
 }
 
-/// The file of a bucket, made when there is something for it.
-struct Writer {
-    path: PathBuf,
-    schema: SchemaRef,
-    waiting: Vec<RecordBatch>,
-    rows: usize,
-    file: Option<FileWriter<BufWriter<File>>>,
-}
-
-impl Writer {
-    fn new(path: PathBuf, schema: &SchemaRef) -> Self {
-        Self { path, schema: schema.clone(), waiting: Vec::new(), rows: 0, file: None }
-    }
-
-    fn append(&mut self, batch: RecordBatch, table: &str) -> Result<(), Error> {
-        self.rows += batch.num_rows();
-        self.waiting.push(batch);
-        if self.rows >= WAITING { self.flush(table) } else { Ok(()) }
-    }
-
-    fn flush(&mut self, table: &str) -> Result<(), Error> {
-        if self.rows == 0 {
-            return Ok(());
-        }
-        let batch = concat_batches(&self.schema, &self.waiting).map_err(Error::arrow(table))?;
-        self.waiting.clear();
-        self.rows = 0;
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => {
-                let file =
-                    File::create_new(&self.path).map_err(IoError::at("creating", &self.path))?;
-                let options = IpcWriteOptions::default();
-                let file =
-                    FileWriter::try_new_with_options(BufWriter::new(file), &self.schema, options);
-                self.file.insert(file.map_err(Error::arrow(table))?)
-            }
-        };
-        file.write(&batch).map_err(Error::arrow(table))
-    }
-
-    fn finish(mut self, table: &str) -> Result<(), Error> {
-        self.flush(table)?;
-        match self.file {
-            Some(mut file) => file.finish().map_err(Error::arrow(table)),
-            None => Ok(()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,6 +265,20 @@ mod tests {
             assert!(counts.iter().all(|&c| c > mean * 8 / 10 && c < mean * 12 / 10), "{buckets}");
         }
         assert_eq!((bucket_of(-1, 7), bucket_of(i64::MIN, 1)), (bucket_of(-1, 7), 0));
+    }
+
+    #[test]
+    fn rows_come_in_the_order_of_buckets() {
+        let people: Vec<i64> = (0..1000).map(|i| i * 7 % 91).collect();
+        for buckets in [1, 2, 7, 64] {
+            let (order, ends) = by_bucket(&people, buckets);
+            let bucket = |row: u32| bucket_of(people[row as usize], buckets);
+            let keys: Vec<(u32, u32)> = order.values().iter().map(|&r| (bucket(r), r)).collect();
+            assert!(keys.is_sorted_by(|a, b| a < b), "{buckets}");
+            for (b, end) in ends.iter().enumerate() {
+                assert_eq!(*end, keys.iter().filter(|(k, _)| *k as usize <= b).count());
+            }
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::part::{self, Part};
 use super::{Error, Request};
-use crate::engine::parquet::{FileTags, TableFile, properties};
+use crate::engine::parquet::{FileTags, UnlistedTable, properties};
 use crate::engine::{Job, TableLedger};
 use crate::omop::{ExtractTable, FieldKind, TableSpec};
 
@@ -188,7 +188,7 @@ impl Sweep<'_> {
         };
         let path = format!("{}/{table}/part-{part:04}.parquet", self.request.folder);
         let properties = properties(&tags, &[]).build();
-        let mut file = TableFile::create(&job.out, &path, spec.schema(), tags, properties)?;
+        let mut file = UnlistedTable::unlisted(&job.out, &path, spec.schema(), tags, properties)?;
         let mut columns = Columns::new(spec);
         let mut notes = Notes::new();
         let mut failed = Ok(());
@@ -201,8 +201,7 @@ impl Sweep<'_> {
         })?;
         failed?;
         columns.flush(&mut file)?;
-        let entry = file.finish()?;
-        Ok((entry.rows.unwrap_or(0), notes))
+        Ok((file.close()?, notes))
     }
 }
 
@@ -233,7 +232,7 @@ impl<'a> Columns<'a> {
         self.rows += made.rows;
     }
 
-    fn flush(&mut self, file: &mut TableFile) -> Result<(), Error> {
+    fn flush(&mut self, file: &mut UnlistedTable) -> Result<(), Error> {
         let arrays = self.spec.fields.iter().zip(&mut self.values).map(|(field, values)| {
             let array = array(field.kind, values);
             values.clear();

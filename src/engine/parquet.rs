@@ -184,6 +184,23 @@ pub fn create_private_dir(dir: &Path) -> Result<(), IoError> {
         .map_err(IoError::at("creating", dir))
 }
 
+/// Creates `path`, with its folders; mode 0600, must not exist yet.
+fn create_private_file(path: &Path) -> Result<BufWriter<File>, IoError> {
+    if let Some(parent) = path.parent() {
+        create_private_dir(parent)?;
+    }
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    Ok(BufWriter::with_capacity(1 << 18, file.map_err(IoError::at("creating", path))?))
+}
+
+/// Flushes and syncs to disk.
+///
+/// An fsync error is final: pages may be lost, so it is never retried (privacy reference 4.1).
+fn sync(file: BufWriter<File>, path: &Path) -> Result<(), IoError> {
+    let file = file.into_inner().map_err(|e| IoError::at("writing", path)(e.into_error()))?;
+    file.sync_all().map_err(IoError::at("syncing", path))
+}
+
 /// A file that counts and hashes what goes through it. Mode 0600, must not exist yet.
 pub struct HashedFile {
     file: BufWriter<File>,
@@ -196,31 +213,13 @@ impl HashedFile {
     /// Creates `root/relative`, with its folders.
     pub fn create(root: &Path, relative: &str) -> Result<Self, IoError> {
         let path = root.join(relative);
-        if let Some(parent) = path.parent() {
-            create_private_dir(parent)?;
-        }
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(IoError::at("creating", &path))?;
-        Ok(Self {
-            file: BufWriter::with_capacity(1 << 18, file),
-            hasher: Sha256::new(),
-            bytes: 0,
-            path,
-        })
+        Ok(Self { file: create_private_file(&path)?, hasher: Sha256::new(), bytes: 0, path })
     }
 
     /// Flushes, syncs to disk and returns `(bytes, sha256 hex)`.
-    ///
-    /// An fsync error is final: pages may be lost, so it is never retried (privacy reference 4.1).
     pub fn finish(self) -> Result<(u64, String), IoError> {
-        let Self { file, hasher, bytes, path } = self;
-        let file = file.into_inner().map_err(|e| IoError::at("writing", &path)(e.into_error()))?;
-        file.sync_all().map_err(IoError::at("syncing", &path))?;
-        Ok((bytes, hex(&hasher.finalize())))
+        sync(self.file, &self.path)?;
+        Ok((self.bytes, hex(&self.hasher.finalize())))
     }
 }
 
@@ -259,9 +258,9 @@ pub fn write_bytes(
 }
 
 /// One Parquet file being written. Bytes depend on the rows and their order, never on how they were
-/// batched.
-pub struct TableFile {
-    writer: ArrowWriter<HashedFile>,
+/// batched. What a release lists goes to a [`HashedFile`], what stages leave for each other to a plain one.
+pub struct TableFile<W: Write + Send = HashedFile> {
+    writer: ArrowWriter<W>,
     pending: Vec<RecordBatch>,
     pending_rows: usize,
     schema: SchemaRef,
@@ -279,7 +278,63 @@ impl TableFile {
         tags: FileTags,
         properties: WriterProperties,
     ) -> Result<Self, Error> {
-        let file = HashedFile::create(root, relative)?;
+        Self::to(HashedFile::create(root, relative)?, relative, schema, tags, properties)
+    }
+
+    /// Writes the footer, syncs and returns the manifest entry.
+    pub fn finish(mut self) -> Result<FileEntry, Error> {
+        self.flush_pending()?;
+        let path = self.relative.clone();
+        let file = self.writer.into_inner();
+        let file = file.map_err(|source| Error::Parquet { path: path.clone(), source })?;
+        let (bytes, sha256) = file.finish()?;
+        Ok(FileEntry {
+            path,
+            tier: self.tags.tier,
+            table: self.tags.table,
+            rows: Some(self.rows),
+            bytes,
+            sha256,
+            schema: Some(schema_digest(&self.schema)),
+        })
+    }
+}
+
+/// A table that stages leave for each other and no release lists.
+pub type UnlistedTable = TableFile<BufWriter<File>>;
+
+impl UnlistedTable {
+    /// Creates `root/relative` for rows of `schema`; nobody needs the digest of what no release lists.
+    pub fn unlisted(
+        root: &Path,
+        relative: &str,
+        schema: SchemaRef,
+        tags: FileTags,
+        properties: WriterProperties,
+    ) -> Result<Self, Error> {
+        let file = create_private_file(&root.join(relative))?;
+        Self::to(file, relative, schema, tags, properties)
+    }
+
+    /// Writes the footer, syncs and returns the number of rows.
+    pub fn close(mut self) -> Result<u64, Error> {
+        self.flush_pending()?;
+        let path = PathBuf::from(&self.relative);
+        let file = self.writer.into_inner();
+        let file = file.map_err(|source| Error::Parquet { path: self.relative, source })?;
+        sync(file, &path)?;
+        Ok(self.rows)
+    }
+}
+
+impl<W: Write + Send> TableFile<W> {
+    fn to(
+        file: W,
+        relative: &str,
+        schema: SchemaRef,
+        tags: FileTags,
+        properties: WriterProperties,
+    ) -> Result<Self, Error> {
         let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties))
             .map_err(|source| Error::Parquet { path: relative.to_owned(), source })?;
         Ok(Self {
@@ -321,25 +376,5 @@ impl TableFile {
         self.writer
             .write(&batch)
             .map_err(|source| Error::Parquet { path: self.relative.clone(), source })
-    }
-
-    /// Writes the footer, syncs and returns the manifest entry.
-    pub fn finish(mut self) -> Result<FileEntry, Error> {
-        self.flush_pending()?;
-        let path = self.relative.clone();
-        let file = self
-            .writer
-            .into_inner()
-            .map_err(|source| Error::Parquet { path: path.clone(), source })?;
-        let (bytes, sha256) = file.finish()?;
-        Ok(FileEntry {
-            path,
-            tier: self.tags.tier,
-            table: self.tags.table,
-            rows: Some(self.rows),
-            bytes,
-            sha256,
-            schema: Some(schema_digest(&self.schema)),
-        })
     }
 }

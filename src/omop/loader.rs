@@ -15,7 +15,7 @@ use roaring::RoaringTreemap;
 
 use crate::config::TextEncoding;
 use crate::engine::parquet::properties;
-use crate::engine::{FileTags, Job, TableFile, TableLedger};
+use crate::engine::{FileTags, Job, TableLedger, UnlistedTable};
 
 use super::ExtractTable;
 use super::cdm::{FieldKind, TableSpec};
@@ -178,7 +178,7 @@ pub struct Loader<'a> {
     keys: Keys,
     builders: Vec<Builder>,
     pending: usize,
-    file: TableFile,
+    file: UnlistedTable,
     path: String,
     excluded: [u64; Reason::ALL.len()],
     empty_rows: u64,
@@ -197,7 +197,8 @@ impl<'a> Loader<'a> {
         };
         let properties = encodings(spec, properties(&tags, &[]));
         let schema = spec.schema();
-        let file = TableFile::create(&context.job.out, &path, schema.clone(), tags, properties)?;
+        let file =
+            UnlistedTable::unlisted(&context.job.out, &path, schema.clone(), tags, properties)?;
         let mut ledger = TableLedger::new(format!("omop/{}", spec.name));
         ledger.noted.insert(format!("site:{}", context.site), 1);
         Ok(Self {
@@ -355,7 +356,7 @@ impl<'a> Loader<'a> {
             unshift.close(&mut ledger)?;
         }
         let rows = ledger.rows_out;
-        self.file.finish()?;
+        self.file.close()?;
         Ok(Loaded {
             table: ExtractTable {
                 name: self.spec.name.to_owned(),
