@@ -3,12 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
 
 use super::assemble::{Assembler, Group, Rejected};
 use super::cohort::Cohort;
@@ -23,20 +19,26 @@ use super::selection::{Selections, Variants};
 use super::shard::{Context, ShardRows};
 use super::source::Source;
 use super::summary::SampleSums;
-use super::tables::{Parts, Tables};
+use super::tables::Tables;
 use super::tally::Tally;
 use super::work::{Feed, Scratch, Shard, Tuning, scan};
 use super::{CallsetRequest, Error, align, annotate, report, samples};
-use crate::engine::{
-    FileEntry, FileTags, Job, Ledger, StageOutput, TableFile, TableLedger, partition,
-};
+use crate::engine::{FileEntry, Job, Ledger, StageOutput, TableLedger};
+
+mod rejects;
+mod writer;
+
+use rejects::Rejects;
+use writer::Writer;
 
 /// Variants a row group, unless rows are so long that it would hold more than [`GROUP_BYTES`].
 const GROUP_ROWS: usize = 8192;
 /// Bytes of het and hom-alt planes, and of the values of `quality`, in a row group.
 const GROUP_BYTES: usize = 64 << 20;
-/// Rejects written at a time.
-const REJECT_ROWS: usize = 4096;
+/// Bytes that the stage needs however many work, and those that each worker may come to, measured at up
+/// to 100,000 samples (`benches/results/profile.md`).
+const BASE_BYTES: u64 = 96 << 20;
+const WORKER_BYTES: u64 = 160 << 20;
 
 /// Ingests a callset: reads all files of the request and writes its tables below `job.out`.
 ///
@@ -148,6 +150,7 @@ pub(super) fn ingest_tuned(
         keep: None,
         consequences: format,
     };
+    let job = &within_memory(job);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(job.threads)
         .build()
@@ -226,6 +229,20 @@ pub(super) fn ingest_tuned(
     files.sort_by(|a, b| a.path.cmp(&b.path));
     accounts.insert(0, ledger);
     Ok(StageOutput { ledger: Ledger(accounts), files })
+}
+
+/// The job with as many workers as its memory allows: what is in flight grows with them alone.
+fn within_memory(job: &Job) -> Job {
+    let fit = job.memory.saturating_sub(BASE_BYTES) / WORKER_BYTES;
+    let threads = usize::try_from(fit).unwrap_or(usize::MAX).clamp(1, job.threads);
+    if threads < job.threads {
+        tracing::warn!(
+            threads,
+            of = job.threads,
+            "memory for fewer workers than threads: more engine.memory_mib would be faster"
+        );
+    }
+    Job { threads, ..job.clone() }
 }
 
 /// What to say of a callset without rows.
@@ -476,78 +493,6 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Appends row groups to the part files of one chromosome after the other.
-struct Writer<'a> {
-    plan: &'a Plan,
-    root: &'a Path,
-    callset: &'a str,
-    chrom: Option<String>,
-    open: Vec<Parts<'a>>,
-    files: Vec<FileEntry>,
-}
-
-impl<'a> Writer<'a> {
-    fn new(plan: &'a Plan, root: &'a Path, callset: &'a str) -> Self {
-        Self { plan, root, callset, chrom: None, open: Vec::new(), files: Vec::new() }
-    }
-
-    fn write(&mut self, encoded: Encoded) -> Result<(), Error> {
-        if self.chrom.as_ref() != Some(&encoded.chrom) {
-            self.close()?;
-            let tables = &self.plan.tables;
-            let tables = [
-                Some(&tables.variants),
-                Some(&tables.genotypes),
-                tables.carriers.as_ref(),
-                tables.freq.as_ref(),
-                tables.consequences.as_ref(),
-                tables.quality.as_ref(),
-            ];
-            for table in tables.into_iter().flatten() {
-                let folder = format!(
-                    "controlled/genomics/{}/{}/chrom={}",
-                    self.callset,
-                    table.name,
-                    partition::folder(&encoded.chrom)
-                );
-                self.open.push(Parts::new(self.root, folder, table));
-            }
-            self.chrom = Some(encoded.chrom);
-        }
-        let [variants, genotypes, rest @ ..] = &mut self.open[..] else { return Ok(()) };
-        variants.append(encoded.variants, encoded.rows)?;
-        genotypes.append(encoded.genotypes, encoded.rows)?;
-        // In the order in which they were opened.
-        let mut rest = rest.iter_mut();
-        let tables = &self.plan.tables;
-        let quality = encoded.quality.map(|chunks| (encoded.rows, chunks)).into_iter().collect();
-        for (table, groups) in [
-            (&tables.carriers, encoded.carriers),
-            (&tables.freq, encoded.freq),
-            (&tables.consequences, encoded.consequences),
-            (&tables.quality, quality),
-        ] {
-            let Some(parts) = table.as_ref().and_then(|_| rest.next()) else { continue };
-            for (rows, chunks) in groups {
-                parts.append(chunks, rows)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn close(&mut self) -> Result<(), Error> {
-        for parts in self.open.drain(..) {
-            self.files.extend(parts.finish()?);
-        }
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<Vec<FileEntry>, Error> {
-        self.close()?;
-        Ok(self.files)
-    }
-}
-
 /// Rejects of PLINK files by the line of the variant in .bim or .pvar.
 fn placed(sources: &[Source], mut rejected: Vec<Rejected>) -> Vec<Rejected> {
     for reject in &mut rejected {
@@ -556,78 +501,6 @@ fn placed(sources: &[Source], mut rejected: Vec<Rejected>) -> Vec<Rejected> {
         }
     }
     rejected
-}
-
-/// The table of records that could not be used.
-struct Rejects {
-    file: TableFile,
-    schema: Arc<Schema>,
-    names: Vec<String>,
-    waiting: Vec<Rejected>,
-    strict: bool,
-}
-
-impl Rejects {
-    fn create(request: &CallsetRequest, job: &Job, names: Vec<String>) -> Result<Self, Error> {
-        let schema = Arc::new(Schema::new(vec![
-            Field::new("file", DataType::Utf8, false),
-            Field::new("line", DataType::Int64, false),
-            Field::new("virtual_offset", DataType::Int64, true),
-            Field::new("reason", DataType::Utf8, false),
-        ]));
-        let tags = FileTags {
-            tier: "quality".to_owned(),
-            table: "rejects".to_owned(),
-            callset: Some(request.name.clone()),
-            date_basis: "none",
-        };
-        let properties = crate::engine::parquet::properties(&tags, &[]).build();
-        let path = format!("quality/rejects/genomics/{}.parquet", request.name);
-        let file = TableFile::create(&job.out, &path, schema.clone(), tags, properties)?;
-        Ok(Self { file, schema, names, waiting: Vec::new(), strict: request.options.strict })
-    }
-
-    /// Appends rejects. They are written in batches of a fixed size: pages end where batches do, and the
-    /// bytes must not tell how the input was cut.
-    fn write(&mut self, rejected: Vec<Rejected>) -> Result<(), Error> {
-        if let Some(first) = rejected.first().filter(|_| self.strict) {
-            let (line, reason) = (first.line, first.reason);
-            return Err(Error::Rejected {
-                file: self.names[first.file].clone().into(),
-                line,
-                reason,
-            });
-        }
-        self.waiting.extend(rejected);
-        let waiting = std::mem::take(&mut self.waiting);
-        let full = waiting.chunks_exact(REJECT_ROWS);
-        self.waiting = full.remainder().to_vec();
-        for batch in full {
-            self.write_batch(batch)?;
-        }
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<FileEntry, Error> {
-        let batch = std::mem::take(&mut self.waiting);
-        if !batch.is_empty() {
-            self.write_batch(&batch)?;
-        }
-        Ok(self.file.finish()?)
-    }
-
-    fn write_batch(&mut self, rejected: &[Rejected]) -> Result<(), Error> {
-        let names = &self.names;
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(StringArray::from_iter_values(rejected.iter().map(|r| &names[r.file]))),
-            Arc::new(Int64Array::from_iter_values(rejected.iter().map(|r| r.line as i64))),
-            Arc::new(Int64Array::from_iter(rejected.iter().map(|r| r.offset.map(|o| o as i64)))),
-            Arc::new(StringArray::from_iter_values(rejected.iter().map(|r| r.reason))),
-        ];
-        let batch = RecordBatch::try_new(self.schema.clone(), columns)
-            .map_err(Error::internal("writing rejects"))?;
-        Ok(self.file.write(&batch)?)
-    }
 }
 
 #[cfg(test)]
