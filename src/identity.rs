@@ -17,7 +17,7 @@ mod sheet;
 mod shift_map;
 
 pub use error::Error;
-pub use key::{ControlledKeys, DisclosureKey, IdScope, Key, RegisteredKeys};
+pub use key::{AuditKey, ControlledKeys, DisclosureKey, IdScope, Key, RegisteredKeys};
 pub use link::{CallsetLinks, LinkedSample, Unmapped};
 pub use people::{ExcludedPerson, Exclusion, TierPeople, TierPerson};
 pub use roster::{Roster, Standing};

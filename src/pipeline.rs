@@ -1,5 +1,6 @@
 //! From a workflow file to a committed release: what to do, why, in what order, and what came of it.
 
+mod audit;
 mod inputs;
 pub mod plan;
 mod project;
@@ -13,6 +14,7 @@ mod verify;
 
 use std::path::PathBuf;
 
+pub use audit::check_audit;
 pub use inputs::Inputs;
 pub use plan::{Action, Plan, Stage, Work};
 pub use project::Project;
@@ -20,6 +22,8 @@ pub use run::{Listener, Options, Summary, run};
 pub use stage::{load_key, peek_key_id};
 pub use validate::{Problem, validate};
 pub use verify::verify;
+
+pub use crate::identity::Key;
 
 use crate::engine::Cancelled;
 use crate::error::{Coded, IoError};

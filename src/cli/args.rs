@@ -181,13 +181,25 @@ pub enum TierName {
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  strata verify out/quickstart\n  \
-                        strata verify out/quickstart --release 2026q4r1-0123456789ab --json")]
+                        strata verify out/quickstart --release 2026q4r1-0123456789ab --json\n  \
+                        strata verify out/quickstart --audit --key out/quickstart.key")]
 pub struct Verify {
     /// Store folder, or a workflow file that names it.
     pub store: PathBuf,
     /// Release id; the current one by default.
     #[arg(long)]
     pub release: Option<String>,
+    /// Check the audit log of the store instead: the chain of its lines and, with a key, the signatures of
+    /// its checkpoints. A workflow file brings its own key.
+    #[arg(long, conflicts_with = "release")]
+    pub audit: bool,
+    /// Key file of checkpoints to check (may be given several times, after a change of key).
+    #[arg(long, value_name = "FILE", requires = "audit")]
+    pub key: Vec<PathBuf>,
+    /// File of checkpoint lines that were kept elsewhere; they must still be in the log (may be given several
+    /// times).
+    #[arg(long, value_name = "FILE", requires = "audit")]
+    pub checkpoint: Vec<PathBuf>,
     /// Answer in JSON.
     #[arg(long)]
     pub json: bool,

@@ -5,6 +5,7 @@
 //! K_rid   = HKDF-SHA256(K, info = "strata/v1/rid/" + tier)     or "strata/v1/rid/shared"
 //! K_row   = HKDF-SHA256(K, info = "strata/v1/rowid/" + tier + "/" + table)
 //! K_sdc   = HKDF-SHA256(K, info = "strata/v1/sdc/" + programme)
+//! K_audit = HKDF-SHA256(K, info = "strata/v1/audit")
 //! kid     = first 8 hex digits of SHA-256(HKDF-SHA256(K, info = "strata/v1/kid"))
 //! ```
 //!
@@ -57,12 +58,16 @@ impl Secret {
     /// HMAC-SHA256 over the canonical form of a person id: `"v1"`, the length 8 as one byte, the id as
     /// a big-endian 64-bit integer.
     fn mac(&self, person: PersonId) -> [u8; 32] {
+        self.mac_of(&[b"v1\x08", &person.0.to_be_bytes()])
+    }
+
+    /// HMAC-SHA256 over `parts`, one after another.
+    fn mac_of(&self, parts: &[&[u8]]) -> [u8; 32] {
         let mut mac = match Hmac::<Sha256>::new_from_slice(&self.0) {
             Ok(mac) => mac,
             Err(_) => unreachable!("HMAC takes keys of any length"),
         };
-        mac.update(b"v1\x08");
-        mac.update(&person.0.to_be_bytes());
+        parts.iter().for_each(|part| mac.update(part));
         mac.finalize().into_bytes().into()
     }
 }
@@ -185,6 +190,11 @@ impl Key {
         DisclosureKey(Secret(self.root.derive(&format!("strata/v1/sdc/{programme}"))))
     }
 
+    /// The key that signs the audit log.
+    pub fn audit(&self) -> AuditKey {
+        AuditKey { secret: Secret(self.root.derive("strata/v1/audit")), kid: self.kid() }
+    }
+
     fn rid(&self, tier: &str, scope: IdScope) -> Secret {
         let name = match scope {
             IdScope::PerTier => tier,
@@ -300,6 +310,24 @@ impl DisclosureKey {
     }
 }
 
+/// The key of the audit log's checkpoints.
+pub struct AuditKey {
+    secret: Secret,
+    kid: String,
+}
+
+impl AuditKey {
+    /// Name of the root key.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// HMAC-SHA256 of `message` in lower-case hex.
+    pub fn mac(&self, message: &[u8]) -> String {
+        hex(&self.secret.mac_of(&[message]))
+    }
+}
+
 macro_rules! redacted {
     ($($name:ident),*) => {$(
         impl fmt::Debug for $name {
@@ -309,7 +337,7 @@ macro_rules! redacted {
         }
     )*};
 }
-redacted!(Secret, ControlledKeys, RegisteredKeys, DisclosureKey);
+redacted!(Secret, ControlledKeys, RegisteredKeys, DisclosureKey, AuditKey);
 
 #[cfg(test)]
 mod tests {

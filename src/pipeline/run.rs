@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use super::audit::Trail;
 use super::plan::{Action, Stage, readable_current};
 use super::record::{RecordedError, Recorder, StageRun, Status, close, now};
 use super::stage::{Bench, Done};
@@ -66,11 +67,14 @@ pub fn run(
     create_store(&project.store)?;
     let mut options = options.clone();
     let plan = Plan::make(project, inputs, &key.kid(), &options.force);
-    let _lock = StoreLock::acquire(&project.store, &plan.run_id)?;
+    let lock = StoreLock::acquire(&project.store, &plan.run_id)?;
+    let mut trail = Trail::open(&project.store, &lock, &plan.run_id, key)?;
+    trail.start(project, inputs, &plan)?;
     loop {
         // Made again under the lock: another run may have committed in between.
         let plan = Plan::make(project, inputs, &key.kid(), &options.force);
-        match attempt(project, inputs, key, &plan, &options, listener) {
+        let done = attempt(project, inputs, key, &plan, &options, listener, &mut trail);
+        match done.inspect_err(|error| trail.failed(error)) {
             Err(error) => match error.damaged_stage() {
                 Some(stage) if !options.force.contains_key(stage) => {
                     tracing::warn!(stage, "its files are damaged; it runs again");
@@ -91,6 +95,7 @@ fn attempt(
     plan: &Plan,
     options: &Options,
     listener: &dyn Listener,
+    trail: &mut Trail,
 ) -> Result<Summary, Error> {
     let summary = |unchanged, stages| Summary {
         release_id: plan.release_id.clone(),
@@ -101,8 +106,9 @@ fn attempt(
     clear_dead_runs(&project.store, &plan.run_id)?;
     let records = project.store.run(&plan.run_id);
     // Stopped between its two last renames: the release is whole, only CURRENT was not told.
-    let adopted = !plan.done && options.force.is_empty() && adopt(&project.store, plan)?;
+    let adopted = !plan.done && options.force.is_empty() && adopt(&project.store, plan, trail)?;
     if plan.done || adopted {
+        trail.unchanged(&plan.release_id)?;
         remove(&project.store.staging_of(&plan.run_id))?;
         close(&records, if adopted { Status::Done } else { Status::Unchanged })?;
         tracing::info!(release = plan.release_id, "nothing changed: the release is current");
@@ -117,6 +123,7 @@ fn attempt(
         listener,
         staging: project.store.staging_of(&plan.run_id),
         bench: Bench::new(project, inputs, key),
+        trail,
         outputs: BTreeMap::new(),
     };
     match execution.carry_out(&mut recorder) {
@@ -137,8 +144,16 @@ fn attempt(
     }
 }
 
-fn adopt(store: &Layout, plan: &Plan) -> Result<bool, Error> {
-    Ok(crate::release::adopt(store, &plan.release_id, &plan.content_key)?)
+/// Makes a whole release of this content current that `CURRENT` was not told of.
+fn adopt(store: &Layout, plan: &Plan, trail: &mut Trail) -> Result<bool, Error> {
+    let path = store.release(&plan.release_id).join("MANIFEST.json");
+    let Ok(manifest) = std::fs::read(&path) else { return Ok(false) };
+    trail.intend(&plan.release_id, &manifest)?;
+    let adopted = crate::release::adopt(store, &plan.release_id, &plan.content_key)?;
+    if adopted {
+        trail.committed(&plan.release_id, &manifest)?;
+    }
+    Ok(adopted)
 }
 
 /// The store folder itself is open to readers of the public tier; what is private below it is 0700.
@@ -187,6 +202,7 @@ struct Execution<'a> {
     listener: &'a dyn Listener,
     staging: PathBuf,
     bench: Bench<'a>,
+    trail: &'a mut Trail,
     outputs: BTreeMap<String, StageOutput>,
 }
 
@@ -209,6 +225,7 @@ impl Execution<'_> {
         for (index, stage) in self.plan.stages.iter().enumerate() {
             self.check()?;
             recorder.event("stage_started", &[("stage", stage.id.clone().into())])?;
+            self.trail.stage_start(stage)?;
             let progress = self.listener.stage_started(stage, index, total);
             let (started, clock) = (now(), Instant::now());
             let output = self.stage(stage, progress).map_err(|e| Error::at_stage(&stage.id, e))?;
@@ -222,6 +239,7 @@ impl Execution<'_> {
                 ledger: output.ledger.clone(),
                 files: output.files.clone(),
             };
+            self.trail.stage_end(&stage.id, &output)?;
             self.listener.stage_finished(&run);
             recorder.stage(run)?;
             self.outputs.insert(stage.id.clone(), output);
@@ -358,7 +376,10 @@ impl Execution<'_> {
         self.check()?;
         self.inputs.check_unchanged()?;
         let manifest = self.manifest();
+        let (id, bytes) = (&manifest.release_id, manifest.to_bytes()?);
+        self.trail.intend(id, &bytes)?;
         commit(&self.project.store, &self.tree(), &manifest)?;
+        self.trail.committed(id, &bytes)?;
         remove(&self.staging)
     }
 
