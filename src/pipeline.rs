@@ -1,6 +1,7 @@
 //! From a workflow file to a committed release: what to do, why, in what order, and what came of it.
 
 mod audit;
+mod epoch;
 mod inputs;
 pub mod plan;
 mod project;
@@ -9,6 +10,7 @@ pub mod record;
 mod run;
 mod spool;
 mod stage;
+mod unshift;
 mod validate;
 mod verify;
 
@@ -20,6 +22,7 @@ pub use plan::{Action, Plan, Stage, Work};
 pub use project::Project;
 pub use run::{Listener, Options, Summary, run};
 pub use stage::{load_key, peek_key_id};
+pub use unshift::unshift;
 pub use validate::{Problem, validate};
 pub use verify::verify;
 

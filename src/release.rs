@@ -14,7 +14,9 @@ pub use audit::{AuditLog, AuditReport, Signer};
 pub use commit::{adopt, commit, sync_names};
 pub use layout::{Layout, is_safe_path};
 pub use lock::StoreLock;
-pub use manifest::{Current, Input, MANIFEST_SCHEMA, Manifest, StageRecord};
+pub use manifest::{
+    Current, IdentityRecord, Input, MANIFEST_SCHEMA, Manifest, MapRecord, StageRecord,
+};
 pub use verify::{Finding, Verification, digest_of, verify};
 
 use crate::error::{Coded, IoError};

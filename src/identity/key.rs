@@ -18,6 +18,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
@@ -25,8 +26,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroize;
 
-pub use crate::config::IdScope;
+pub use crate::config::{IdScope, ShiftMode};
 
+use super::map::{IdentityMap, Imported, ResearchIds};
 use super::row_key::RowKeys;
 use super::{Error, PersonId, ResearchId};
 use crate::engine::parquet::hex;
@@ -168,6 +170,7 @@ impl Key {
             rid: self.rid("controlled", scope),
             rows: self.rows("controlled", tables),
             kid: self.kid(),
+            imported: None,
         }
     }
 
@@ -182,6 +185,8 @@ impl Key {
             shift: Secret(self.root.derive("strata/v1/shift")),
             rows: self.rows("registered", tables),
             kid: self.kid(),
+            mode: ShiftMode::Days,
+            imported: None,
         }
     }
 
@@ -242,6 +247,7 @@ pub struct ControlledKeys {
     rid: Secret,
     rows: RowKeys,
     kid: String,
+    pub(super) imported: Option<Imported<ResearchIds>>,
 }
 
 /// The keys of the Registered tier.
@@ -250,10 +256,19 @@ pub struct RegisteredKeys {
     shift: Secret,
     rows: RowKeys,
     kid: String,
+    mode: ShiftMode,
+    pub(super) imported: Option<Imported<IdentityMap>>,
 }
 
 impl ControlledKeys {
-    /// The person's research id in this tier.
+    /// With research ids that were given out elsewhere, for both tiers; no shift comes with them. Whom they
+    /// lack has a derived one if `derive_missing`, else is an error where people are listed.
+    #[must_use]
+    pub fn with_research_ids(mut self, ids: Arc<ResearchIds>, derive_missing: bool) -> Self {
+        self.imported = Some(Imported { map: ids, derive_missing });
+        self
+    }
+    /// The research id that the key gives the person in this tier, whatever a map says.
     pub fn research_id(&self, person: PersonId) -> ResearchId {
         research_id(&self.rid, person)
     }
@@ -268,18 +283,40 @@ impl ControlledKeys {
 }
 
 impl RegisteredKeys {
-    /// The person's research id in this tier.
+    /// With shifts of this kind; days if nothing is said.
+    #[must_use]
+    pub fn with_shift(mut self, mode: ShiftMode) -> Self {
+        self.mode = mode;
+        self
+    }
+    /// With ids and shifts that were given out elsewhere. Whom they lack has derived ones if
+    /// `derive_missing`, else is an error where people are listed.
+    #[must_use]
+    pub fn with_map(mut self, map: Arc<IdentityMap>, derive_missing: bool) -> Self {
+        self.imported = Some(Imported { map, derive_missing });
+        self
+    }
+    /// Of what kind shifts are.
+    pub fn shift_mode(&self) -> ShiftMode {
+        self.mode
+    }
+    /// The research id that the key gives the person in this tier, whatever a map says.
     pub fn research_id(&self, person: PersonId) -> ResearchId {
         research_id(&self.rid, person)
     }
-    /// Days, 1..=364, by which every date of the person moves back.
+    /// Days, 1..=364, by which the key moves every date of the person back, whatever a map says.
     ///
-    /// `1 + (u mod 364)` with `u` the first 16 bytes of the MAC, big-endian: bias below 2^-119.
+    /// `1 + (u mod 364)`, or `7 * (1 + u mod 52)` in whole weeks, with `u` the first 16 bytes of the MAC,
+    /// big-endian: bias below 2^-119.
     pub fn shift(&self, person: PersonId) -> u16 {
         let mac = self.shift.mac(person);
         let u = mac[..16].iter().fold(0u128, |u, b| (u << 8) | u128::from(*b));
-        // In 0..364, so the conversion keeps the value.
-        1 + (u % u128::from(MAX_SHIFT_DAYS)) as u16
+        // Below 364, so the conversion keeps the value.
+        let below = |n: u16| (u % u128::from(n)) as u16;
+        match self.mode {
+            ShiftMode::Days => below(MAX_SHIFT_DAYS) + 1,
+            ShiftMode::Weeks => 7 * (below(MAX_SHIFT_DAYS / 7) + 1),
+        }
     }
     /// The row keys.
     pub fn rows(&self) -> &RowKeys {
@@ -406,17 +443,25 @@ mod tests {
         );
     }
 
+    /// Chi-square over 1,000,000 ids, which come in a row as ids do.
     #[test]
-    fn shifts_are_uniform_over_1_to_364() {
-        let keys = key(3).registered(IdScope::PerTier, [""; 0]);
-        let mut cells = [0u32; 364];
-        for p in 0..100_000 {
-            cells[usize::from(keys.shift(PersonId(p))) - 1] += 1;
-        }
-        let expected = 100_000.0 / 364.0;
-        let chi2: f64 = cells.iter().map(|&n| (f64::from(n) - expected).powi(2) / expected).sum();
-        // 363 degrees of freedom: 0.0001 quantiles are about 269 and 471.
-        assert!((269.0..471.0).contains(&chi2), "chi-square {chi2}");
+    fn shifts_are_uniform_in_days_and_in_weeks() {
+        let statistic = |mode: ShiftMode, cells: usize, step: u16| {
+            let keys = key(3).registered(IdScope::PerTier, [""; 0]).with_shift(mode);
+            let mut found = vec![0u32; cells];
+            for p in 0..1_000_000 {
+                let shift = keys.shift(PersonId(p));
+                assert!(shift % step == 0 && (step..=MAX_SHIFT_DAYS).contains(&shift));
+                found[usize::from(shift / step) - 1] += 1;
+            }
+            let expected = 1_000_000.0 / cells as f64;
+            found.iter().map(|&n| (f64::from(n) - expected).powi(2) / expected).sum::<f64>()
+        };
+        // Quantiles 0.0001 and 0.9999 with 363 and 51 degrees of freedom.
+        let days = statistic(ShiftMode::Days, 364, 1);
+        assert!((269.0..471.0).contains(&days), "chi-square {days}");
+        let weeks = statistic(ShiftMode::Weeks, 52, 7);
+        assert!((21.0..99.0).contains(&weeks), "chi-square {weeks}");
     }
 
     #[test]

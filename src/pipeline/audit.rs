@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::epoch::shift_name;
 use super::plan::{Stage, Work};
 use super::record::now;
 use super::{Error, Inputs, Plan, Project};
@@ -13,7 +14,7 @@ use crate::engine::parquet::hex;
 use crate::error::{Coded, IoError};
 use crate::identity::{AuditKey, Key};
 use crate::release::audit::{Fields, Kind, fields};
-use crate::release::{AuditLog, AuditReport, Layout, Signer, StoreLock};
+use crate::release::{AuditLog, AuditReport, IdentityRecord, Layout, Signer, StoreLock};
 
 impl Signer for AuditKey {
     fn key_id(&self) -> &str {
@@ -34,6 +35,21 @@ impl Trail {
     /// Opens the log of `store` as `run`, under the store's lock.
     pub fn open(store: &Layout, lock: &StoreLock, run: &str, key: &Key) -> Result<Self, Error> {
         Ok(Self { log: AuditLog::open(store, lock, run, &now())?, key: key.audit() })
+    }
+
+    /// The log itself.
+    pub fn log(&self) -> &AuditLog {
+        &self.log
+    }
+
+    /// A key that is about to be that of a release for the first time.
+    pub fn epoch(&mut self, identity: &IdentityRecord) -> Result<(), Error> {
+        let said = [
+            ("key", self.key.kid().into()),
+            ("epoch", identity.epoch.into()),
+            ("shift", shift_name(identity.shift).into()),
+        ];
+        self.say(Kind::Epoch, fields(said))
     }
 
     /// An entry, on disk when this returns.

@@ -52,6 +52,9 @@ impl Inputs {
         if let Some(samples) = &workflow.participants.samples {
             add("samples".into(), project.path(samples));
         }
+        if let Some(map) = &workflow.identity.map {
+            add("identity.map".into(), project.path(&map.file));
+        }
         let mut folders: Vec<(String, PathBuf)> = Vec::new();
         if let Some(vocabulary) = &workflow.vocabulary {
             folders.push(("vocabulary".to_owned(), project.path(&vocabulary.path)));

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::audit::Trail;
+use super::epoch::Naming;
 use super::plan::{Action, Stage, readable_current};
 use super::record::{RecordedError, Recorder, StageRun, Status, close, now};
 use super::stage::{Bench, Done};
@@ -36,6 +37,8 @@ pub struct Options {
     pub threads: usize,
     /// Stages to run even if nothing changed, and why.
     pub force: BTreeMap<String, String>,
+    /// Whether a key that is new to the store may be used.
+    pub new_epoch: bool,
     /// Set when the user asks to stop.
     pub cancel: Arc<AtomicBool>,
 }
@@ -70,10 +73,16 @@ pub fn run(
     let lock = StoreLock::acquire(&project.store, &plan.run_id)?;
     let mut trail = Trail::open(&project.store, &lock, &plan.run_id, key)?;
     trail.start(project, inputs, &plan)?;
+    let checked = Naming::of(project, key).and_then(|naming| {
+        let is_new = naming.check(project, trail.log(), options.new_epoch)?;
+        Ok((naming, is_new))
+    });
+    let (naming, is_new) = checked.inspect_err(|error| trail.failed(error))?;
     loop {
         // Made again under the lock: another run may have committed in between.
         let plan = Plan::make(project, inputs, &key.kid(), &options.force);
-        let done = attempt(project, inputs, key, &plan, &options, listener, &mut trail);
+        let mut hands = Hands { naming: &naming, is_new, trail: &mut trail };
+        let done = attempt(project, inputs, &plan, &options, listener, &mut hands);
         match done.inspect_err(|error| trail.failed(error)) {
             Err(error) => match error.damaged_stage() {
                 Some(stage) if !options.force.contains_key(stage) => {
@@ -88,14 +97,32 @@ pub fn run(
     }
 }
 
+/// What a run has of keys and the audit log.
+struct Hands<'a> {
+    naming: &'a Naming<'a>,
+    /// Whether no release of the store was made with the key.
+    is_new: bool,
+    trail: &'a mut Trail,
+}
+
+impl Hands<'_> {
+    /// Says which release is about to become current, and with what new key.
+    fn intend(&mut self, release_id: &str, manifest: &[u8]) -> Result<(), Error> {
+        if self.is_new {
+            self.trail.epoch(&self.naming.record())?;
+            self.is_new = false;
+        }
+        self.trail.intend(release_id, manifest)
+    }
+}
+
 fn attempt(
     project: &Project,
     inputs: &Inputs,
-    key: &Key,
     plan: &Plan,
     options: &Options,
     listener: &dyn Listener,
-    trail: &mut Trail,
+    hands: &mut Hands<'_>,
 ) -> Result<Summary, Error> {
     let summary = |unchanged, stages| Summary {
         release_id: plan.release_id.clone(),
@@ -106,9 +133,9 @@ fn attempt(
     clear_dead_runs(&project.store, &plan.run_id)?;
     let records = project.store.run(&plan.run_id);
     // Stopped between its two last renames: the release is whole, only CURRENT was not told.
-    let adopted = !plan.done && options.force.is_empty() && adopt(&project.store, plan, trail)?;
+    let adopted = !plan.done && options.force.is_empty() && adopt(&project.store, plan, hands)?;
     if plan.done || adopted {
-        trail.unchanged(&plan.release_id)?;
+        hands.trail.unchanged(&plan.release_id)?;
         remove(&project.store.staging_of(&plan.run_id))?;
         close(&records, if adopted { Status::Done } else { Status::Unchanged })?;
         tracing::info!(release = plan.release_id, "nothing changed: the release is current");
@@ -122,8 +149,8 @@ fn attempt(
         options,
         listener,
         staging: project.store.staging_of(&plan.run_id),
-        bench: Bench::new(project, inputs, key),
-        trail,
+        bench: Bench::new(project, inputs, hands.naming),
+        hands,
         outputs: BTreeMap::new(),
     };
     match execution.carry_out(&mut recorder) {
@@ -145,13 +172,13 @@ fn attempt(
 }
 
 /// Makes a whole release of this content current that `CURRENT` was not told of.
-fn adopt(store: &Layout, plan: &Plan, trail: &mut Trail) -> Result<bool, Error> {
+fn adopt(store: &Layout, plan: &Plan, hands: &mut Hands<'_>) -> Result<bool, Error> {
     let path = store.release(&plan.release_id).join("MANIFEST.json");
     let Ok(manifest) = std::fs::read(&path) else { return Ok(false) };
-    trail.intend(&plan.release_id, &manifest)?;
+    hands.intend(&plan.release_id, &manifest)?;
     let adopted = crate::release::adopt(store, &plan.release_id, &plan.content_key)?;
     if adopted {
-        trail.committed(&plan.release_id, &manifest)?;
+        hands.trail.committed(&plan.release_id, &manifest)?;
     }
     Ok(adopted)
 }
@@ -194,7 +221,7 @@ fn remove(path: &Path) -> Result<(), Error> {
     }
 }
 
-struct Execution<'a> {
+struct Execution<'a, 'n> {
     project: &'a Project,
     inputs: &'a Inputs,
     plan: &'a Plan,
@@ -202,11 +229,11 @@ struct Execution<'a> {
     listener: &'a dyn Listener,
     staging: PathBuf,
     bench: Bench<'a>,
-    trail: &'a mut Trail,
+    hands: &'a mut Hands<'n>,
     outputs: BTreeMap<String, StageOutput>,
 }
 
-impl Execution<'_> {
+impl Execution<'_, '_> {
     /// The release as it will be, file by file.
     fn tree(&self) -> PathBuf {
         self.staging.join("release")
@@ -225,7 +252,7 @@ impl Execution<'_> {
         for (index, stage) in self.plan.stages.iter().enumerate() {
             self.check()?;
             recorder.event("stage_started", &[("stage", stage.id.clone().into())])?;
-            self.trail.stage_start(stage)?;
+            self.hands.trail.stage_start(stage)?;
             let progress = self.listener.stage_started(stage, index, total);
             let (started, clock) = (now(), Instant::now());
             let output = self.stage(stage, progress).map_err(|e| Error::at_stage(&stage.id, e))?;
@@ -239,7 +266,7 @@ impl Execution<'_> {
                 ledger: output.ledger.clone(),
                 files: output.files.clone(),
             };
-            self.trail.stage_end(&stage.id, &output)?;
+            self.hands.trail.stage_end(&stage.id, &output)?;
             self.listener.stage_finished(&run);
             recorder.stage(run)?;
             self.outputs.insert(stage.id.clone(), output);
@@ -377,9 +404,9 @@ impl Execution<'_> {
         self.inputs.check_unchanged()?;
         let manifest = self.manifest();
         let (id, bytes) = (&manifest.release_id, manifest.to_bytes()?);
-        self.trail.intend(id, &bytes)?;
+        self.hands.intend(id, &bytes)?;
         commit(&self.project.store, &self.tree(), &manifest)?;
-        self.trail.committed(id, &bytes)?;
+        self.hands.trail.committed(id, &bytes)?;
         remove(&self.staging)
     }
 
@@ -404,6 +431,7 @@ impl Execution<'_> {
             reference_date: self.project.workflow.workflow.reference_date.0.to_string(),
             strata_version: env!("CARGO_PKG_VERSION").into(),
             key_id: self.plan.key_id.clone(),
+            identity: self.hands.naming.record(),
             config: self.project.portable_config(),
             inputs: self.inputs.list(),
             stages: stages.collect(),

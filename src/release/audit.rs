@@ -63,6 +63,8 @@ pub struct AuditLog {
     end: u64,
     /// A failed write or sync is final: what is on disk is not known any more.
     failed: bool,
+    /// Epoch and kind of shift by key id, as entries `epoch` give them.
+    epochs: BTreeMap<String, (u32, String)>,
 }
 
 impl AuditLog {
@@ -101,6 +103,7 @@ impl AuditLog {
             hash: reading.hash.clone(),
             end: reading.end,
             failed: false,
+            epochs: reading.epochs.iter().filter_map(Entry::epoch).collect(),
         };
         log.settle(layout, &reading, time)?;
         if let Some(line) = reading.signed.filter(|_| !reading.beside) {
@@ -142,6 +145,12 @@ impl AuditLog {
             self.append(time, Kind::Recovered, fields(said))?;
         }
         Ok(())
+    }
+
+    /// Epoch and kind of shift (`days`, `weeks`) by id of each key that releases of this store were made with
+    /// since the log began.
+    pub fn epochs(&self) -> &BTreeMap<String, (u32, String)> {
+        &self.epochs
     }
 
     /// Adds an entry; it is on disk when this returns.

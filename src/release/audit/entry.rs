@@ -19,7 +19,7 @@ pub enum Kind {
     Start,
     /// One feed of the run: `feed`, `files`, `bytes`, `sha256`.
     Input,
-    /// A key of the store is used for the first time: `key`, `epoch`, `shift`.
+    /// A key is about to be that of a release for the first time: `key`, `epoch`, `shift`.
     Epoch,
     /// Derived keys are about to be used: `key`, `purposes`, `stage`.
     KeyUse,
@@ -115,6 +115,13 @@ impl Entry {
         let mut unsigned = self.clone();
         unsigned.fields.remove("mac");
         Ok(format!("strata/v1/audit-checkpoint\n{}", unsigned.body()?).into_bytes())
+    }
+
+    /// Key id, epoch and kind of shift of an entry `epoch`.
+    pub(super) fn epoch(&self) -> Option<(String, (u32, String))> {
+        let epoch = self.fields.get("epoch").and_then(serde_json::Value::as_u64)?;
+        let shift = self.text("shift")?.to_owned();
+        Some((self.text("key")?.to_owned(), (u32::try_from(epoch).ok()?, shift)))
     }
 
     /// A text field.
