@@ -451,7 +451,7 @@ mod tests {
             let mut found = vec![0u32; cells];
             for p in 0..1_000_000 {
                 let shift = keys.shift(PersonId(p));
-                assert!(shift % step == 0 && (step..=MAX_SHIFT_DAYS).contains(&shift));
+                assert!(shift.is_multiple_of(step) && (step..=MAX_SHIFT_DAYS).contains(&shift));
                 found[usize::from(shift / step) - 1] += 1;
             }
             let expected = 1_000_000.0 / cells as f64;
