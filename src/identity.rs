@@ -24,7 +24,7 @@ pub use link::{CallsetLinks, LinkedSample, Unmapped};
 pub use map::{IdentityMap, ResearchIds};
 pub use people::{ExcludedPerson, Exclusion, TierPeople, TierPerson};
 pub use roster::{Roster, Standing};
-pub use row_key::{RowKey, RowKeys};
+pub use row_key::{RowKey, RowKeys, TextKey};
 pub use samples::{AgeTable, AncestryTable, PcTable, SampleMap, SampleSex, SexTable, read_list};
 pub use shift_map::shift_map;
 pub use unshift::{Unshift, Unshifted};

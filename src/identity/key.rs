@@ -4,6 +4,7 @@
 //! K_shift = HKDF-SHA256(K, info = "strata/v1/shift")
 //! K_rid   = HKDF-SHA256(K, info = "strata/v1/rid/" + tier)     or "strata/v1/rid/shared"
 //! K_row   = HKDF-SHA256(K, info = "strata/v1/rowid/" + tier + "/" + table)
+//! K_dev   = HKDF-SHA256(K, info = "strata/v1/textid/" + tier + "/device")
 //! K_sdc   = HKDF-SHA256(K, info = "strata/v1/sdc/" + programme)
 //! K_audit = HKDF-SHA256(K, info = "strata/v1/audit")
 //! kid     = first 8 hex digits of SHA-256(HKDF-SHA256(K, info = "strata/v1/kid"))
@@ -29,7 +30,7 @@ use zeroize::Zeroize;
 pub use crate::config::{IdScope, ShiftMode};
 
 use super::map::{IdentityMap, Imported, ResearchIds};
-use super::row_key::RowKeys;
+use super::row_key::{RowKeys, TextKey};
 use super::{Error, PersonId, ResearchId};
 use crate::engine::parquet::hex;
 use crate::error::IoError;
@@ -65,13 +66,18 @@ impl Secret {
 
     /// HMAC-SHA256 over `parts`, one after another.
     fn mac_of(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let mut mac = match Hmac::<Sha256>::new_from_slice(&self.0) {
-            Ok(mac) => mac,
-            Err(_) => unreachable!("HMAC takes keys of any length"),
-        };
-        parts.iter().for_each(|part| mac.update(part));
-        mac.finalize().into_bytes().into()
+        hmac_sha256(&self.0, parts)
     }
+}
+
+/// HMAC-SHA256 over `parts`, one after another.
+pub(super) fn hmac_sha256(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
+    let mut mac = match Hmac::<Sha256>::new_from_slice(key) {
+        Ok(mac) => mac,
+        Err(_) => unreachable!("HMAC takes keys of any length"),
+    };
+    parts.iter().for_each(|part| mac.update(part));
+    mac.finalize().into_bytes().into()
 }
 
 /// A programme's root key: 32 random bytes.
@@ -213,9 +219,9 @@ impl Key {
         tier: &'static str,
         tables: impl IntoIterator<Item = S>,
     ) -> RowKeys {
-        RowKeys::new(tier, tables, |table| {
-            self.root.derive(&format!("strata/v1/rowid/{tier}/{table}"))
-        })
+        let row = |table: &str| self.root.derive(&format!("strata/v1/rowid/{tier}/{table}"));
+        let device = self.root.derive(&format!("strata/v1/textid/{tier}/device"));
+        RowKeys::new(tier, tables, row, TextKey::from_bytes(device))
     }
 }
 

@@ -198,6 +198,24 @@ mod tests {
         TierPeople { tier: Tier::Registered, people: vec![person], excluded: Vec::new() }
     }
 
+    proptest::proptest! {
+        /// Whatever day of whatever month and year, moved back and forth again it is the same, at the same
+        /// time of day, and of two days the distance stays.
+        #[test]
+        fn there_and_back(a in 0i64..60_000, b in 0i64..60_000, second in 0i64..86_400, days in 1u16..=364) {
+            let start = jiff::civil::date(1900, 1, 1);
+            let [a, b] = [a, b].map(|day| start.checked_add(day.days()).unwrap());
+            let clock = jiff::civil::Time::midnight().wrapping_add(second.seconds());
+            let back = |day: Date| day.checked_sub(i64::from(days).days()).unwrap();
+            let text = format!("research_id,date\n77,{}\n77,{}\n", back(a), back(b).to_datetime(clock));
+            let answer = ask(&text).unwrap().answer(&people(Some(days))).unwrap();
+            let moved: Vec<When> = answer.rows.iter().map(|row| row.2).collect();
+            proptest::prop_assert!(moved == [When::Day(a), When::Time(b.to_datetime(clock))]);
+            let distance = |a: Date, b: Date| a.until(b).unwrap().get_days();
+            proptest::prop_assert_eq!(distance(a, b), distance(back(a), back(b)));
+        }
+    }
+
     fn ask(text: &str) -> Result<Unshift, Error> {
         Unshift::read(Path::new("asked"), text.as_bytes())
     }
