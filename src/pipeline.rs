@@ -21,7 +21,7 @@ pub use inputs::Inputs;
 pub use plan::{Action, Plan, Stage, Work};
 pub use project::Project;
 pub use run::{Listener, Options, Summary, run};
-pub use stage::{load_key, peek_key_id};
+pub use stage::{has_key, load_key, peek_key_id};
 pub use unshift::unshift;
 pub use validate::{Problem, validate};
 pub use verify::verify;

@@ -112,6 +112,17 @@ proptest! {
         prop_assert!(near.contains(&found[0].1), "{found:?} is not at {line}");
     }
 
+    /// Whatever the file holds, it is told to be no log, and nothing is added.
+    #[test]
+    fn any_bytes_are_no_log(bytes in prop::collection::vec(any::<u8>(), 1..300)) {
+        let (_dir, layout) = store();
+        fs::remove_file(layout.audit_checkpoint()).unwrap();
+        fs::write(layout.audit(), &bytes).unwrap();
+        prop_assert!(!found(&layout).is_empty());
+        let broken = bytes.contains(&b'\n');
+        prop_assert_eq!(open(&layout).is_err(), broken, "a torn first line alone is mended");
+    }
+
     /// Any bytes cut out of the part that the last checkpoint protects.
     #[test]
     fn any_bytes_cut_out_are_found(from in any::<prop::sample::Index>(), n in 1..400usize) {

@@ -175,6 +175,51 @@ fn what_cannot_be_answered_is_refused_without_an_echo() {
     assert_eq!(unshift(&programme, &one, REASON).code, Some(1));
 }
 
+/// Who withdrew has no id any more, whatever an older release says.
+#[test]
+fn nothing_is_said_of_who_withdrew() {
+    let programme = programme();
+    programme.run().done();
+    let before: BTreeSet<String> = dates(&programme, "registered").into_keys().collect();
+    programme.edit("feed/participants.csv", |text| {
+        let withdrawn = |line: &str| line.replace("not_withdrawn", "withdrawn") + "\n";
+        let (head, rows) = text.split_once('\n').unwrap();
+        let (out, stay): (Vec<_>, Vec<_>) = rows.lines().enumerate().partition(|(i, _)| *i < 20);
+        let out: String = out.iter().map(|(_, line)| withdrawn(line)).collect();
+        let stay: String = stay.iter().map(|(_, line)| format!("{line}\n")).collect();
+        format!("{head}\n{out}{stay}")
+    });
+    programme.run().done();
+    let after: BTreeSet<String> = dates(&programme, "registered").into_keys().collect();
+    let gone: Vec<&String> = before.difference(&after).collect();
+    assert!(gone.len() > 3 && after.is_subset(&before));
+    for person in gone {
+        let said = unshift(&programme, &format!("research_id,date\n{person},2019-03-04\n"), REASON);
+        said.refused("identity::unknown_research_id", &["line 2"]);
+    }
+}
+
+/// The key may come by a descriptor, which can be read once only; the desk waits for no run that holds the store.
+#[test]
+fn keys_by_descriptor_and_a_store_that_is_held() {
+    let programme = programme();
+    programme.run().done();
+    let person = dates(&programme, "registered").into_keys().next().unwrap();
+    programme.write("asked.csv", format!("research_id\tdate\n{person}\t2019-03-04 10:11:12\n"));
+    programme.replace("w.toml", "{ file = \"key\" }", "{ fd = 9 }");
+    let shell = |verb: &str| {
+        let script = format!("umask 077; {STRATA} {verb} 9< key");
+        programme::said(Command::new("sh").args(["-c", &script]).current_dir(programme.root()))
+    };
+    let desk = format!("unshift w.toml --reason '{REASON}' --in asked.csv");
+    let said = shell(&desk).done();
+    assert!(said.out.lines().nth(1).unwrap().contains("T10:11:12"), "{said:?}");
+    shell("verify w.toml --audit").done();
+    let layout = strata::release::Layout::new(programme.store());
+    let _lock = strata::release::StoreLock::acquire(&layout, "other").unwrap();
+    shell(&format!("{desk} --log-format json")).refused("release::locked", &["other"]);
+}
+
 #[test]
 fn a_new_key_needs_a_new_epoch() {
     let programme = programme();

@@ -28,7 +28,7 @@ pub fn unshift(verb: &Unshift) -> Result<ExitCode, Failure> {
     // Made before anything is asked: an answer that is in the log is not lost for want of a place.
     let out = verb.out.as_ref().map(|path| create(path)).transpose()?;
     // Never a new key: what was never used has moved nothing.
-    if pipeline::peek_key_id(&project)? == "new" {
+    if !pipeline::has_key(&project) {
         let what = "the key file of the workflow is not there";
         return Err(discard(verb, Failure::stated("identity::no_key", what, None)));
     }

@@ -77,8 +77,6 @@ fn own_keys(verb: &Verify) -> Result<Vec<pipeline::Key>, Failure> {
         return Ok(Vec::new());
     }
     let project = pipeline::Project::open(&verb.store)?;
-    if pipeline::peek_key_id(&project)? == "new" {
-        return Ok(Vec::new());
-    }
-    Ok(vec![pipeline::load_key(&project)?])
+    let there = pipeline::has_key(&project);
+    Ok(there.then(|| pipeline::load_key(&project)).transpose()?.into_iter().collect())
 }

@@ -53,14 +53,19 @@ pub fn load_key(project: &Project) -> Result<Key, Error> {
     }
 }
 
+/// Whether there is a root key to read; not before the first run of a workflow that makes its own.
+pub fn has_key(project: &Project) -> bool {
+    let source = &project.workflow.identity.key;
+    source.file.as_ref().is_none_or(|file| project.path(file).exists())
+}
+
 /// Id of the root key, without making one: `new` when the first run will.
 ///
 /// # Errors
 /// When there is a key and it is not usable.
 pub fn peek_key_id(project: &Project) -> Result<String, Error> {
-    let source = &project.workflow.identity.key;
-    let absent = source.file.as_ref().is_some_and(|file| !project.path(file).exists());
-    if absent && source.create { Ok("new".into()) } else { Ok(load_key(project)?.kid()) }
+    let create = project.workflow.identity.key.create;
+    if create && !has_key(project) { Ok("new".into()) } else { Ok(load_key(project)?.kid()) }
 }
 
 /// A finished stage of an unfinished run.
