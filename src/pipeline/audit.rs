@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::epoch::shift_name;
+use super::epoch::{Naming, shift_name};
 use super::plan::{Stage, Work};
 use super::record::now;
 use super::{Error, Inputs, Plan, Project};
@@ -150,6 +150,27 @@ impl Trail {
         if let Err(second) = self.say(Kind::Failure, said) {
             tracing::warn!(error = %second, "the audit log could not be written");
         }
+    }
+}
+
+/// What a run has of keys and the audit log.
+pub(super) struct Hands<'a> {
+    /// How people are named.
+    pub naming: &'a Naming<'a>,
+    /// Whether no release of the store was made with the key.
+    pub is_new: bool,
+    /// What is said of it.
+    pub trail: &'a mut Trail,
+}
+
+impl Hands<'_> {
+    /// Says which release is about to become current, and with what new key.
+    pub fn intend(&mut self, release_id: &str, manifest: &[u8]) -> Result<(), Error> {
+        if self.is_new {
+            self.trail.epoch(&self.naming.record())?;
+            self.is_new = false;
+        }
+        self.trail.intend(release_id, manifest)
     }
 }
 

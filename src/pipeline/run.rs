@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use super::audit::Trail;
+use super::audit::{Hands, Trail};
 use super::epoch::Naming;
 use super::plan::{Action, Stage, readable_current};
 use super::record::{RecordedError, Recorder, StageRun, Status, close, now};
@@ -94,25 +94,6 @@ pub fn run(
             },
             done => return done,
         }
-    }
-}
-
-/// What a run has of keys and the audit log.
-struct Hands<'a> {
-    naming: &'a Naming<'a>,
-    /// Whether no release of the store was made with the key.
-    is_new: bool,
-    trail: &'a mut Trail,
-}
-
-impl Hands<'_> {
-    /// Says which release is about to become current, and with what new key.
-    fn intend(&mut self, release_id: &str, manifest: &[u8]) -> Result<(), Error> {
-        if self.is_new {
-            self.trail.epoch(&self.naming.record())?;
-            self.is_new = false;
-        }
-        self.trail.intend(release_id, manifest)
     }
 }
 
