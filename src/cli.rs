@@ -15,6 +15,7 @@ mod schema;
 mod signal;
 mod status;
 mod synth;
+mod unshift;
 mod validate;
 mod verify;
 mod vocabulary;
@@ -39,6 +40,7 @@ pub fn main() -> ExitCode {
         Verb::Status(verb) => status::status(verb),
         Verb::Explain(verb) => explain::explain(verb),
         Verb::Verify(verb) => verify::verify(verb),
+        Verb::Unshift(verb) => unshift::unshift(verb),
         Verb::Query(verb) => query::query(verb),
         Verb::Vocabulary(verb) => vocabulary::vocabulary(verb, &args),
         Verb::Schema(verb) => schema::schema(verb),

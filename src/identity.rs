@@ -9,21 +9,25 @@ use serde::{Deserialize, Serialize};
 pub mod error;
 pub mod key;
 pub mod link;
+pub mod map;
 pub mod people;
 pub mod roster;
 pub mod row_key;
 pub mod samples;
 mod sheet;
 mod shift_map;
+pub mod unshift;
 
 pub use error::Error;
-pub use key::{ControlledKeys, DisclosureKey, IdScope, Key, RegisteredKeys};
+pub use key::{AuditKey, ControlledKeys, DisclosureKey, IdScope, Key, RegisteredKeys, ShiftMode};
 pub use link::{CallsetLinks, LinkedSample, Unmapped};
+pub use map::{IdentityMap, ResearchIds};
 pub use people::{ExcludedPerson, Exclusion, TierPeople, TierPerson};
 pub use roster::{Roster, Standing};
-pub use row_key::{RowKey, RowKeys};
+pub use row_key::{RowKey, RowKeys, TextKey};
 pub use samples::{AgeTable, AncestryTable, PcTable, SampleMap, SampleSex, SexTable, read_list};
 pub use shift_map::shift_map;
+pub use unshift::{Unshift, Unshifted};
 
 /// A participant as the raw feeds name them. Never leaves the run.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,5 +1,7 @@
 //! From a workflow file to a committed release: what to do, why, in what order, and what came of it.
 
+mod audit;
+mod epoch;
 mod inputs;
 pub mod plan;
 mod project;
@@ -8,18 +10,23 @@ pub mod record;
 mod run;
 mod spool;
 mod stage;
+mod unshift;
 mod validate;
 mod verify;
 
 use std::path::PathBuf;
 
+pub use audit::check_audit;
 pub use inputs::Inputs;
 pub use plan::{Action, Plan, Stage, Work};
 pub use project::Project;
 pub use run::{Listener, Options, Summary, run};
-pub use stage::{load_key, peek_key_id};
+pub use stage::{has_key, load_key, peek_key_id};
+pub use unshift::unshift;
 pub use validate::{Problem, validate};
 pub use verify::verify;
+
+pub use crate::identity::Key;
 
 use crate::engine::Cancelled;
 use crate::error::{Coded, IoError};

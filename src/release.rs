@@ -3,16 +3,20 @@
 //! A reader opens `CURRENT`, then `MANIFEST.json`, never a directory listing. A writer makes everything
 //! in `staging/`, and one rename of `CURRENT` is the only moment at which a release begins to exist.
 
+pub mod audit;
 mod commit;
 mod layout;
 mod lock;
 mod manifest;
 mod verify;
 
+pub use audit::{AuditLog, AuditReport, Signer};
 pub use commit::{adopt, commit, sync_names};
 pub use layout::{Layout, is_safe_path};
 pub use lock::StoreLock;
-pub use manifest::{Current, Input, MANIFEST_SCHEMA, Manifest, StageRecord};
+pub use manifest::{
+    Current, IdentityRecord, Input, MANIFEST_SCHEMA, Manifest, MapRecord, StageRecord,
+};
 pub use verify::{Finding, Verification, digest_of, verify};
 
 use crate::error::{Coded, IoError};
@@ -43,6 +47,20 @@ pub enum Error {
         /// Release-relative path.
         path: String,
     },
+    /// The audit log is not as it was written.
+    #[error("{place}: {why}; nothing was added to the audit log")]
+    AuditBroken {
+        /// Line of the log, or the file beside it.
+        place: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// An earlier entry could not be written.
+    #[error("{path} could not be written before; nothing more is added to it")]
+    AuditFailed {
+        /// The log.
+        path: String,
+    },
     /// There is no release yet.
     #[error("{store} holds no release yet")]
     Empty {
@@ -64,6 +82,8 @@ impl Coded for Error {
             Self::Locked { .. } => "release::locked",
             Self::Invalid { .. } => "release::invalid",
             Self::Changed { .. } => "release::changed",
+            Self::AuditBroken { .. } => "audit::broken",
+            Self::AuditFailed { .. } => "audit::failed",
             Self::Empty { .. } => "release::empty",
             Self::Unknown { .. } => "release::unknown",
         }
@@ -79,6 +99,12 @@ impl Coded for Error {
             Self::Invalid { .. } => {
                 Some("restore it from a copy, or run the workflow again".into())
             }
+            Self::AuditBroken { .. } => Some(
+                "find out who changed it (`strata verify STORE --audit`), and restore it from a copy; \
+                 move it and audit.checkpoint aside to begin a new log"
+                    .into(),
+            ),
+            Self::AuditFailed { .. } => Some("check the disk, then run again".into()),
             Self::Unknown { .. } => None,
         }
     }

@@ -187,3 +187,70 @@ fn stages_do_not_read_the_clock_or_the_environment() {
         }
     }
 }
+
+/// A person's shift is taken away in many places and added in two: the desk that un-shifts, and the ingest
+/// of a feed that arrives shifted, by the feed's own map.
+#[test]
+fn nothing_else_adds_a_shift() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let may_add = ["identity/unshift.rs", "omop/unshift.rs"];
+    // Where a word holds `shift` and means bits, steps of a keyboard or the like.
+    let other_shifts = ["genotype", "synth", "engine"];
+    let mut seen = BTreeSet::new();
+    for path in sources(&root) {
+        let relative = path.strip_prefix(&root).unwrap().display().to_string();
+        if other_shifts.contains(&module_of(&path, &root).as_str()) {
+            continue;
+        }
+        let code = code(&path);
+        if may_add.contains(&relative.as_str()) {
+            assert!(added_days(&code).is_some(), "{relative} no longer adds: mend this test");
+            seen.insert(relative);
+            continue;
+        }
+        let knows_shifts = code.to_lowercase().contains("shift");
+        if let Some(line) = added_days(&code).filter(|_| knows_shifts) {
+            panic!("{relative} adds days where shifts are known: {line}");
+        }
+    }
+    assert_eq!(seen.len(), 2);
+}
+
+/// The first line that adds what is named like a shift or like days to something.
+fn added_days(code: &str) -> Option<&str> {
+    let added = |line: &&str| {
+        // What stands between quotes is words.
+        let line: String = line.split('"').step_by(2).collect::<String>().to_lowercase();
+        let about = ["shift", "days"].iter().any(|word| {
+            let sums = [
+                format!("+ {word}"),
+                format!("+ i64::from({word}"),
+                format!("+ i64::from(*{word}"),
+            ];
+            let calls = ["checked_add(", "saturating_add(", "wrapping_add(", ".add("];
+            sums.iter().any(|sum| line.contains(sum))
+                || calls.iter().any(|call| {
+                    let rest = line.split(call).nth(1);
+                    rest.is_some_and(|rest| rest.contains(word))
+                })
+        });
+        about || line.contains("neg(shift") || line.contains("(-shift") || line.contains("(-days")
+    };
+    code.lines().find(added)
+}
+
+#[test]
+fn the_test_for_shifts_sees_what_it_must() {
+    for wrong in [
+        "let d = date + shift;",
+        "Some(time? + i64::from(days?) * DAY)",
+        "date.checked_add(shift.days())",
+        "v.saturating_add(days)",
+        "date.saturating_sub(-shift)",
+    ] {
+        assert!(added_days(wrong).is_some(), "{wrong}");
+    }
+    for right in ["date - shift", "i64::from(days?) * DAY", "check(&shift, &days)"] {
+        assert!(added_days(right).is_none(), "{right}");
+    }
+}

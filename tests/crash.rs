@@ -19,7 +19,13 @@ fn add_second_workflow(programme: &Programme) {
     programme.write_key("key2", &"c3".repeat(32), 0o600);
     let text = programme.read("w.toml");
     let text = text.replace("\"key\"", "\"key2\"").replace("\"t1\"", "\"t2\"");
+    let text = text.replace("\"key2\" }", "\"key2\" }\nepoch = 2");
     programme.write("w2.toml", text.replace("2026-01-01", "2025-07-01"));
+}
+
+/// The first run with a key of its own.
+fn run_anew(programme: &Programme, file: &str) {
+    programme.strata(["run", file, "--new-epoch"]).done();
 }
 
 fn start(programme: &Programme, file: &str) -> Child {
@@ -68,7 +74,7 @@ fn killed_at_fifty_moments() {
     let mut undisturbed = Vec::new();
     let clock = Instant::now();
     for file in ["w.toml", "w2.toml"] {
-        programme.run_file(file).done();
+        run_anew(&programme, file);
         undisturbed.push((programme.current(), programme.manifest_bytes()));
     }
     let full = clock.elapsed() / 2;
@@ -98,6 +104,9 @@ fn killed_at_fifty_moments() {
         assert_eq!(programme.current(), undisturbed[which].0, "kill {i}");
         assert!(programme.manifest_bytes() == undisturbed[which].1, "other bytes after kill {i}");
         assert!(files_below(&programme.path("store/staging")).is_empty(), "kill {i} left work");
+        let said =
+            programme.strata(["verify", "store", "--audit", "--key", "key", "--key", "key2"]);
+        assert_eq!(said.code, Some(0), "the log after kill {i} at {part:.3}: {said:?}");
     }
     programme.strata(["verify", "store"]).done();
     // The test is worth nothing if the runs had ended, or had not begun, before they were killed; how many had
@@ -137,7 +146,7 @@ fn a_release_that_current_was_not_told_of_is_adopted() {
     add_second_workflow(&programme);
     programme.run().done();
     let before = fs::read(programme.path("store/CURRENT")).unwrap();
-    programme.run_file("w2.toml").done();
+    run_anew(&programme, "w2.toml");
     let (wanted, manifest) = (programme.current(), programme.manifest_bytes());
     fs::write(programme.path("store/CURRENT"), &before).unwrap();
     fs::write(programme.path("store/CURRENT.tmp"), "half a li").unwrap();
@@ -153,7 +162,7 @@ fn a_damaged_release_is_not_adopted() {
     add_second_workflow(&programme);
     programme.run().done();
     let before = fs::read(programme.path("store/CURRENT")).unwrap();
-    programme.run_file("w2.toml").done();
+    run_anew(&programme, "w2.toml");
     let manifest = programme.manifest_bytes();
     let table = programme::tables_below(&programme.release().join("controlled")).remove(0);
     fs::write(programme.path("store/CURRENT"), &before).unwrap();

@@ -269,3 +269,54 @@ fn ids_are_shared_only_where_the_workflow_says_so() {
     let sampled = table(&programme.release().join(samples))["person_id"].clone();
     assert!(sampled.iter().filter(|id| controlled.contains(*id)).count() > sampled.len() / 2);
 }
+
+/// A device is one person's: its id is as good as a name, and is another in each tier.
+#[test]
+fn ids_of_devices_are_new_in_each_tier() {
+    let programme = Programme::new();
+    let people: Vec<String> = programme
+        .rows("feed/participants.csv")
+        .into_iter()
+        .filter(|row| {
+            row["withdrawal_status"] == "not_withdrawn"
+                && row["primary_consent"] == "yes"
+                && row["ehr_consent"] == "yes"
+        })
+        .map(|row| row["person_id"].clone())
+        .collect();
+    fs::create_dir_all(programme.path("feed/devices")).unwrap();
+    let mut text = String::from("person_id,device_id,device_date,battery\n");
+    for (person, device) in [(0, "TRACKER-A-77"), (0, "TRACKER-B-77"), (1, "TRACKER-C-77"), (1, "")]
+    {
+        for day in ["2021-02-03", "2021-02-04"] {
+            text += &format!("{},{device},{day},High\n", people[person]);
+        }
+    }
+    programme.write("feed/devices/device.csv", text);
+    let section = "[wearables.fitbit]\npath = \"feed/devices\"\n\n[callset.wgs]";
+    programme.replace("w.toml", "[callset.wgs]", section);
+    programme.run().done();
+    let release = programme.release();
+    let mut all = BTreeSet::new();
+    for tier in ["controlled", "registered"] {
+        let folder = release.join(tier);
+        let file = tables_below(&folder)
+            .into_iter()
+            .find(|path| path.to_string_lossy().contains("/device/"));
+        let rows = table(file.unwrap().parent().unwrap().parent().unwrap());
+        assert_eq!(rows["device_id"].len(), 8);
+        let ids: BTreeSet<(&String, &String)> =
+            rows["person_id"].iter().zip(&rows["device_id"]).collect();
+        assert_eq!(ids.len(), 4, "one pseudonym a device, and none for none");
+        let named = ids.iter().filter(|(_, id)| id.len() == 32).map(|(_, id)| (*id).clone());
+        all.extend(named);
+    }
+    assert_eq!(all.len(), 6, "pseudonyms of one tier are those of the other");
+    for path in files_below(&release) {
+        assert!(!holds(&fs::read(&path).unwrap(), b"TRACKER-"), "{}", path.display());
+        if path.extension().is_some_and(|e| e == "parquet") {
+            let cells: Vec<String> = columns(&path).into_values().flatten().collect();
+            assert!(!cells.iter().any(|cell| cell.contains("TRACKER-")), "{}", path.display());
+        }
+    }
+}

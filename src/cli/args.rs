@@ -60,6 +60,8 @@ pub enum Verb {
     Explain(Explain),
     /// Re-hash a release and re-check what can be checked from its bytes.
     Verify(Verify),
+    /// Give true dates for shifted ones of the Registered tier; entered in the audit log.
+    Unshift(Unshift),
     /// Count genotypes of a release in any group of its samples, or list carriers. Controlled-tier data.
     Query(Box<Query>),
     /// Resolve concept sets, or compare two versions of the vocabulary.
@@ -135,6 +137,10 @@ pub struct Run {
     /// in every callset.
     #[arg(long)]
     pub strict: bool,
+    /// Use a key that no release of the store was made with: everybody has new ids and a new shift from now
+    /// on. The workflow's `identity.epoch` must be the next number.
+    #[arg(long)]
+    pub new_epoch: bool,
     /// Answer in JSON.
     #[arg(long)]
     pub json: bool,
@@ -181,16 +187,54 @@ pub enum TierName {
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  strata verify out/quickstart\n  \
-                        strata verify out/quickstart --release 2026q4r1-0123456789ab --json")]
+                        strata verify out/quickstart --release 2026q4r1-0123456789ab --json\n  \
+                        strata verify out/quickstart --audit --key out/quickstart.key")]
 pub struct Verify {
     /// Store folder, or a workflow file that names it.
     pub store: PathBuf,
     /// Release id; the current one by default.
     #[arg(long)]
     pub release: Option<String>,
+    /// Check the audit log of the store instead: the chain of its lines and, with a key, the signatures of
+    /// its checkpoints. A workflow file brings its own key.
+    #[arg(long, conflicts_with = "release")]
+    pub audit: bool,
+    /// Key file of checkpoints to check (may be given several times, after a change of key).
+    #[arg(long, value_name = "FILE", requires = "audit")]
+    pub key: Vec<PathBuf>,
+    /// File of checkpoint lines that were kept elsewhere; they must still be in the log (may be given several
+    /// times).
+    #[arg(long, value_name = "FILE", requires = "audit")]
+    pub checkpoint: Vec<PathBuf>,
     /// Answer in JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `unshift`.
+#[derive(Debug, clap::Args)]
+#[command(
+    long_about = "Gives true dates for shifted dates of the Registered tier, for a re-identification desk.\n\n\
+                  Reads research_id,date (CSV or TAB with a header; dates YYYY-MM-DD, with a time of day or \
+                  without) and writes research_id,date,true_date. All rows are answered or none. It needs \
+                  the key, the roster and the identity map that the workflow names. The reason and the \
+                  number of rows and people are in the store's audit log, signed, before anything is \
+                  answered; so is a refusal.",
+    after_help = "Example:\n  strata unshift workflows/nightly.toml --reason 'safety report of study 12' \\\n    \
+                  --in dates.csv --out true-dates.csv"
+)]
+pub struct Unshift {
+    /// Workflow file (TOML).
+    pub workflow: PathBuf,
+    /// What it is needed for, in 8 to 200 characters; no ids, no dates.
+    #[arg(long)]
+    pub reason: String,
+    /// File to read; standard input by default.
+    #[arg(long = "in", value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// File to write, for its owner's eyes only; must not exist. Standard output by default.
+    #[arg(long, short)]
+    pub out: Option<PathBuf>,
 }
 
 /// Arguments of `query`.

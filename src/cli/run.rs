@@ -36,7 +36,8 @@ pub fn run(verb: &Run, args: &Args) -> Result<ExitCode, Failure> {
         .map_err(Failure::internal)?;
     let inputs = Inputs::gather(&project)?;
     let key = pipeline::load_key(&project)?;
-    let options = Options { threads, force: super::plan::forced(&verb.force), cancel };
+    let force = super::plan::forced(&verb.force);
+    let options = Options { threads, force, new_epoch: verb.new_epoch, cancel };
     let summary = pipeline::run(&project, &inputs, &key, &options, &Bars::new(args))?;
     if verb.json {
         print_json(&serde_json::json!({

@@ -11,6 +11,9 @@ use crate::pipeline;
 use crate::release::{Error, Manifest, is_safe_path};
 
 pub fn verify(verb: &Verify) -> Result<ExitCode, Failure> {
+    if verb.audit {
+        return audit(verb);
+    }
     let store = super::status::store_of(&verb.store)?;
     let manifest = match &verb.release {
         None => Manifest::current(&store)?
@@ -38,4 +41,42 @@ pub fn verify(verb: &Verify) -> Result<ExitCode, Failure> {
         ));
     }
     Ok(if found.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// `strata verify --audit`: the log of the store, not a release.
+fn audit(verb: &Verify) -> Result<ExitCode, Failure> {
+    let store = super::status::store_of(&verb.store)?;
+    let found = pipeline::check_audit(&store, &own_keys(verb)?, &verb.key, &verb.checkpoint)?;
+    let sound = found.findings.is_empty();
+    if verb.json {
+        print_json(&found)?;
+    } else {
+        for finding in &found.findings {
+            print_line(&format!("{}: {}: {}", finding.code, finding.place, finding.message));
+        }
+        let verdict = match found.findings.len() {
+            0 => "is as it was written".to_owned(),
+            n => format!("is NOT as it was written: {n} finding(s)"),
+        };
+        let protected = match found.last_checkpoint {
+            None => "no checkpoint yet".to_owned(),
+            Some(line) => format!("last checkpoint on line {line}"),
+        };
+        let (entries, signed) = (HumanCount(found.entries), HumanCount(found.signatures));
+        let of = HumanCount(found.checkpoints);
+        print_line(&format!(
+            "audit.jsonl {verdict} ({entries} entries, {protected}, {signed} of {of} signatures checked)"
+        ));
+    }
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// The key that a workflow file names, if it is made already and none was given.
+fn own_keys(verb: &Verify) -> Result<Vec<pipeline::Key>, Failure> {
+    if !verb.key.is_empty() || !verb.store.is_file() {
+        return Ok(Vec::new());
+    }
+    let project = pipeline::Project::open(&verb.store)?;
+    let there = pipeline::has_key(&project);
+    Ok(there.then(|| pipeline::load_key(&project)).transpose()?.into_iter().collect())
 }

@@ -139,6 +139,46 @@ pub struct Identity {
     /// Whether the two individual-level tiers name a person alike.
     #[serde(default)]
     pub ids: IdScope,
+    /// Number of the key in this store: 1 for the first, one more with each new key. A new key gives
+    /// everybody new ids and a new shift, so `strata run` wants `--new-epoch` as well.
+    #[serde(default = "first_epoch")]
+    #[schemars(range(min = 1))]
+    pub epoch: u32,
+    /// By what dates of the Registered tier are moved back: any number of days or whole weeks. It can be
+    /// changed with a new key only: two shifts of one history would give it away.
+    #[serde(default)]
+    pub shift: ShiftMode,
+    /// Ids and shifts that were given out elsewhere, in place of derived ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map: Option<IdentityMapFile>,
+}
+
+fn first_epoch() -> u32 {
+    1
+}
+
+/// By what dates are moved back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ShiftMode {
+    /// By 1 to 364 days.
+    #[default]
+    Days,
+    /// By 1 to 52 whole weeks: days of the week are kept.
+    Weeks,
+}
+
+/// An imported map of ids and shifts. New people are added at its end; nothing in it is ever changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IdentityMapFile {
+    /// CSV or Parquet: person_id, research_id, shift (days, 1 to 364). With `ids = "per_tier"` it is for the
+    /// Registered tier alone, with `ids = "shared"` its research ids are for both.
+    #[schemars(extend("x-path" = "file"))]
+    pub file: PathBuf,
+    /// Derive id and shift of people whom the map lacks; otherwise they are an error.
+    #[serde(default)]
+    pub derive_missing: bool,
 }
 
 /// Where the root key comes from: a file or a file descriptor.

@@ -55,6 +55,91 @@ pub enum Error {
         /// Tier name.
         tier: &'static str,
     },
+    /// People who take part are not in the imported map.
+    #[error("{count} person(s) who take part are not in the imported identity map")]
+    MissingFromMap {
+        /// How many.
+        count: u64,
+    },
+    /// The map has shifts that are no whole weeks, but weeks are asked for.
+    #[error(
+        "{count} shift(s) of the imported identity map are not whole weeks, but shift = \"weeks\""
+    )]
+    ShiftNotWeeks {
+        /// How many.
+        count: u64,
+    },
+    /// The map is not the one of an earlier release with rows added.
+    #[error(
+        "{}: the first {rows} rows are not those that release {release} was made with",
+        path.display()
+    )]
+    MapChanged {
+        /// The map.
+        path: PathBuf,
+        /// Rows of the map then.
+        rows: u64,
+        /// The release.
+        release: String,
+    },
+    /// The map is a Parquet file that cannot be read.
+    #[error("{} is not a readable Parquet file of whole numbers", path.display())]
+    BadParquet {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The key is not one of this store.
+    #[error("the key {key} is not one that this store's releases were made with")]
+    KeyChanged {
+        /// Id of the key.
+        key: String,
+        /// Number that a new epoch would have.
+        next: u32,
+    },
+    /// The epoch that the workflow names is not that of the key.
+    #[error("the workflow says epoch {said}, but key {key} is that of epoch {known}")]
+    EpochOfKey {
+        /// Id of the key.
+        key: String,
+        /// What the workflow says.
+        said: u32,
+        /// What the store says.
+        known: u32,
+    },
+    /// Another key has this number, or a later one.
+    #[error("a new key needs a new epoch: the workflow says {said}, this store is at {last}")]
+    EpochTaken {
+        /// What the workflow says.
+        said: u32,
+        /// The last of the store.
+        last: u32,
+    },
+    /// Days became weeks, or weeks days, and the key stayed.
+    #[error("the shift cannot be changed between days and weeks while the key stays")]
+    ShiftModeChanged,
+    /// Research ids that nobody in the tier has.
+    #[error("{count} row(s) name a research id that nobody has, the first is line {line}")]
+    UnknownResearchId {
+        /// 1-based line of the first.
+        line: u64,
+        /// How many.
+        count: u64,
+    },
+    /// A date cannot be moved.
+    #[error("line {line}: the date is out of range")]
+    DateOutOfRange {
+        /// 1-based line.
+        line: u64,
+    },
+    /// The tier asked about has true dates, or there is none.
+    #[error("there is nothing to add back: the workflow makes no tier of shifted dates")]
+    NotShifted,
+    /// The reason cannot be written into the audit log.
+    #[error("the reason {why}")]
+    Reason {
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// The file cannot be read as delimited text.
     #[error("{}, line {line}: {what}", path.display())]
     BadRow {
@@ -174,6 +259,18 @@ impl Coded for Error {
             Self::NoEntropy { .. } => "identity::no_entropy",
             Self::NoRowKey { .. } => "identity::no_row_key",
             Self::ResearchIdCollision { .. } => "identity::research_id_collision",
+            Self::MissingFromMap { .. } => "identity::missing_from_map",
+            Self::ShiftNotWeeks { .. } => "identity::shift_not_weeks",
+            Self::MapChanged { .. } => "identity::map_changed",
+            Self::BadParquet { .. } => "identity::bad_parquet",
+            Self::KeyChanged { .. } => "identity::key_changed",
+            Self::EpochOfKey { .. } => "identity::epoch_of_key",
+            Self::EpochTaken { .. } => "identity::epoch_taken",
+            Self::ShiftModeChanged => "identity::shift_mode_changed",
+            Self::UnknownResearchId { .. } => "identity::unknown_research_id",
+            Self::DateOutOfRange { .. } => "identity::date_out_of_range",
+            Self::NotShifted => "identity::not_shifted",
+            Self::Reason { .. } => "identity::reason",
             Self::BadRow { .. } => "identity::bad_row",
             Self::UnknownColumn { .. } => "identity::unknown_column",
             Self::MissingColumn { .. } => "identity::missing_column",
@@ -201,6 +298,27 @@ impl Coded for Error {
             Self::ResearchIdCollision { .. } => Some(
                 "start a new epoch with a new key: ids and shifts change for everybody".into(),
             ),
+            Self::MissingFromMap { .. } => Some(
+                "add them at the end of the map, or set derive_missing = true to derive their ids".into(),
+            ),
+            Self::MapChanged { .. } => Some(
+                "a map is only added to, at its end: restore it; other ids need a new key and epoch".into(),
+            ),
+            Self::KeyChanged { next, .. } => Some(format!(
+                "use the key of the last release; if everybody is to have new ids and shifts, set \
+                 identity.epoch = {next} and run with --new-epoch"
+            )),
+            Self::EpochOfKey { known, .. } => Some(format!("set identity.epoch = {known}")),
+            Self::EpochTaken { last, .. } => {
+                Some(format!("set identity.epoch = {}", last.saturating_add(1)))
+            }
+            Self::ShiftModeChanged => Some(
+                "one history moved in two ways gives the shift away: use a new key and a new epoch".into(),
+            ),
+            Self::UnknownResearchId { .. } => Some(
+                "ids must be of the Registered tier and of this key; whoever withdrew has none".into(),
+            ),
+            Self::Reason { .. } => Some("say in 8 to 200 characters what it is needed for".into()),
             Self::PersonNotInRoster { .. } => {
                 Some("add these people to the roster, or remove them from the feed".into())
             }

@@ -4,7 +4,9 @@
 //! K_shift = HKDF-SHA256(K, info = "strata/v1/shift")
 //! K_rid   = HKDF-SHA256(K, info = "strata/v1/rid/" + tier)     or "strata/v1/rid/shared"
 //! K_row   = HKDF-SHA256(K, info = "strata/v1/rowid/" + tier + "/" + table)
+//! K_dev   = HKDF-SHA256(K, info = "strata/v1/textid/" + tier + "/device")
 //! K_sdc   = HKDF-SHA256(K, info = "strata/v1/sdc/" + programme)
+//! K_audit = HKDF-SHA256(K, info = "strata/v1/audit")
 //! kid     = first 8 hex digits of SHA-256(HKDF-SHA256(K, info = "strata/v1/kid"))
 //! ```
 //!
@@ -17,6 +19,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
@@ -24,9 +27,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroize;
 
-pub use crate::config::IdScope;
+pub use crate::config::{IdScope, ShiftMode};
 
-use super::row_key::RowKeys;
+use super::map::{IdentityMap, Imported, ResearchIds};
+use super::row_key::{RowKeys, TextKey};
 use super::{Error, PersonId, ResearchId};
 use crate::engine::parquet::hex;
 use crate::error::IoError;
@@ -57,14 +61,23 @@ impl Secret {
     /// HMAC-SHA256 over the canonical form of a person id: `"v1"`, the length 8 as one byte, the id as
     /// a big-endian 64-bit integer.
     fn mac(&self, person: PersonId) -> [u8; 32] {
-        let mut mac = match Hmac::<Sha256>::new_from_slice(&self.0) {
-            Ok(mac) => mac,
-            Err(_) => unreachable!("HMAC takes keys of any length"),
-        };
-        mac.update(b"v1\x08");
-        mac.update(&person.0.to_be_bytes());
-        mac.finalize().into_bytes().into()
+        self.mac_of(&[b"v1\x08", &person.0.to_be_bytes()])
     }
+
+    /// HMAC-SHA256 over `parts`, one after another.
+    fn mac_of(&self, parts: &[&[u8]]) -> [u8; 32] {
+        hmac_sha256(&self.0, parts)
+    }
+}
+
+/// HMAC-SHA256 over `parts`, one after another.
+pub(super) fn hmac_sha256(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
+    let mut mac = match Hmac::<Sha256>::new_from_slice(key) {
+        Ok(mac) => mac,
+        Err(_) => unreachable!("HMAC takes keys of any length"),
+    };
+    parts.iter().for_each(|part| mac.update(part));
+    mac.finalize().into_bytes().into()
 }
 
 /// A programme's root key: 32 random bytes.
@@ -163,6 +176,7 @@ impl Key {
             rid: self.rid("controlled", scope),
             rows: self.rows("controlled", tables),
             kid: self.kid(),
+            imported: None,
         }
     }
 
@@ -177,12 +191,19 @@ impl Key {
             shift: Secret(self.root.derive("strata/v1/shift")),
             rows: self.rows("registered", tables),
             kid: self.kid(),
+            mode: ShiftMode::Days,
+            imported: None,
         }
     }
 
     /// The key of disclosure control for `programme`, constant across releases.
     pub fn disclosure(&self, programme: &str) -> DisclosureKey {
         DisclosureKey(Secret(self.root.derive(&format!("strata/v1/sdc/{programme}"))))
+    }
+
+    /// The key that signs the audit log.
+    pub fn audit(&self) -> AuditKey {
+        AuditKey { secret: Secret(self.root.derive("strata/v1/audit")), kid: self.kid() }
     }
 
     fn rid(&self, tier: &str, scope: IdScope) -> Secret {
@@ -198,9 +219,9 @@ impl Key {
         tier: &'static str,
         tables: impl IntoIterator<Item = S>,
     ) -> RowKeys {
-        RowKeys::new(tier, tables, |table| {
-            self.root.derive(&format!("strata/v1/rowid/{tier}/{table}"))
-        })
+        let row = |table: &str| self.root.derive(&format!("strata/v1/rowid/{tier}/{table}"));
+        let device = self.root.derive(&format!("strata/v1/textid/{tier}/device"));
+        RowKeys::new(tier, tables, row, TextKey::from_bytes(device))
     }
 }
 
@@ -232,6 +253,7 @@ pub struct ControlledKeys {
     rid: Secret,
     rows: RowKeys,
     kid: String,
+    pub(super) imported: Option<Imported<ResearchIds>>,
 }
 
 /// The keys of the Registered tier.
@@ -240,10 +262,19 @@ pub struct RegisteredKeys {
     shift: Secret,
     rows: RowKeys,
     kid: String,
+    mode: ShiftMode,
+    pub(super) imported: Option<Imported<IdentityMap>>,
 }
 
 impl ControlledKeys {
-    /// The person's research id in this tier.
+    /// With research ids that were given out elsewhere, for both tiers; no shift comes with them. Whom they
+    /// lack has a derived one if `derive_missing`, else is an error where people are listed.
+    #[must_use]
+    pub fn with_research_ids(mut self, ids: Arc<ResearchIds>, derive_missing: bool) -> Self {
+        self.imported = Some(Imported { map: ids, derive_missing });
+        self
+    }
+    /// The research id that the key gives the person in this tier, whatever a map says.
     pub fn research_id(&self, person: PersonId) -> ResearchId {
         research_id(&self.rid, person)
     }
@@ -258,18 +289,40 @@ impl ControlledKeys {
 }
 
 impl RegisteredKeys {
-    /// The person's research id in this tier.
+    /// With shifts of this kind; days if nothing is said.
+    #[must_use]
+    pub fn with_shift(mut self, mode: ShiftMode) -> Self {
+        self.mode = mode;
+        self
+    }
+    /// With ids and shifts that were given out elsewhere. Whom they lack has derived ones if
+    /// `derive_missing`, else is an error where people are listed.
+    #[must_use]
+    pub fn with_map(mut self, map: Arc<IdentityMap>, derive_missing: bool) -> Self {
+        self.imported = Some(Imported { map, derive_missing });
+        self
+    }
+    /// Of what kind shifts are.
+    pub fn shift_mode(&self) -> ShiftMode {
+        self.mode
+    }
+    /// The research id that the key gives the person in this tier, whatever a map says.
     pub fn research_id(&self, person: PersonId) -> ResearchId {
         research_id(&self.rid, person)
     }
-    /// Days, 1..=364, by which every date of the person moves back.
+    /// Days, 1..=364, by which the key moves every date of the person back, whatever a map says.
     ///
-    /// `1 + (u mod 364)` with `u` the first 16 bytes of the MAC, big-endian: bias below 2^-119.
+    /// `1 + (u mod 364)`, or `7 * (1 + u mod 52)` in whole weeks, with `u` the first 16 bytes of the MAC,
+    /// big-endian: bias below 2^-119.
     pub fn shift(&self, person: PersonId) -> u16 {
         let mac = self.shift.mac(person);
         let u = mac[..16].iter().fold(0u128, |u, b| (u << 8) | u128::from(*b));
-        // In 0..364, so the conversion keeps the value.
-        1 + (u % u128::from(MAX_SHIFT_DAYS)) as u16
+        // Below 364, so the conversion keeps the value.
+        let below = |n: u16| (u % u128::from(n)) as u16;
+        match self.mode {
+            ShiftMode::Days => below(MAX_SHIFT_DAYS) + 1,
+            ShiftMode::Weeks => 7 * (below(MAX_SHIFT_DAYS / 7) + 1),
+        }
     }
     /// The row keys.
     pub fn rows(&self) -> &RowKeys {
@@ -300,6 +353,24 @@ impl DisclosureKey {
     }
 }
 
+/// The key of the audit log's checkpoints.
+pub struct AuditKey {
+    secret: Secret,
+    kid: String,
+}
+
+impl AuditKey {
+    /// Name of the root key.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// HMAC-SHA256 of `message` in lower-case hex.
+    pub fn mac(&self, message: &[u8]) -> String {
+        hex(&self.secret.mac_of(&[message]))
+    }
+}
+
 macro_rules! redacted {
     ($($name:ident),*) => {$(
         impl fmt::Debug for $name {
@@ -309,125 +380,7 @@ macro_rules! redacted {
         }
     )*};
 }
-redacted!(Secret, ControlledKeys, RegisteredKeys, DisclosureKey);
+redacted!(Secret, ControlledKeys, RegisteredKeys, DisclosureKey, AuditKey);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key(byte: u8) -> Key {
-        Key::from_bytes([byte; 32]).unwrap()
-    }
-
-    /// RFC 5869 A.1 and A.3 (no salt), through the crate as used here.
-    #[test]
-    fn hkdf_known_answers() {
-        let mut okm = [0; 42];
-        let salt: Vec<u8> = (0..=0x0c).collect();
-        let info: Vec<u8> = (0xf0..=0xf9).collect();
-        Hkdf::<Sha256>::new(Some(&salt), &[0x0b; 22]).expand(&info, &mut okm).unwrap();
-        assert_eq!(
-            hex(&okm),
-            "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865"
-        );
-        Hkdf::<Sha256>::new(None, &[0x0b; 22]).expand(&[], &mut okm).unwrap();
-        assert_eq!(
-            hex(&okm),
-            "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8"
-        );
-    }
-
-    /// RFC 4231 cases 1, 2 and 6 (key longer than a block).
-    #[test]
-    fn hmac_known_answers() {
-        let mac = |key: &[u8], data: &[u8]| {
-            let mut m = Hmac::<Sha256>::new_from_slice(key).unwrap();
-            m.update(data);
-            hex(&m.finalize().into_bytes())
-        };
-        assert_eq!(
-            mac(&[0x0b; 20], b"Hi There"),
-            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"
-        );
-        assert_eq!(
-            mac(b"Jefe", b"what do ya want for nothing?"),
-            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
-        );
-        assert_eq!(
-            mac(&[0xaa; 131], b"Test Using Larger Than Block-Size Key - Hash Key First"),
-            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
-        );
-    }
-
-    /// The whole chain pinned (values recomputed with Python's hmac and hashlib): a change of derivation
-    /// would rename everybody.
-    #[test]
-    fn derived_values_are_pinned() {
-        let keys = key(7).registered(IdScope::PerTier, ["drug_exposure"]);
-        let people = [1, 2, -5, i64::MAX].map(PersonId);
-        let got = people.map(|p| (keys.research_id(p).0, keys.shift(p)));
-        assert_eq!(key(7).kid(), "9eb02449");
-        assert_eq!(
-            got,
-            [
-                (8_143_723_074_479_679_462, 272),
-                (4_333_728_143_630_200_988, 101),
-                (1_483_835_369_277_650_382, 215),
-                (1_701_422_193_505_482_602, 122),
-            ]
-        );
-    }
-
-    #[test]
-    fn shifts_are_uniform_over_1_to_364() {
-        let keys = key(3).registered(IdScope::PerTier, [""; 0]);
-        let mut cells = [0u32; 364];
-        for p in 0..100_000 {
-            cells[usize::from(keys.shift(PersonId(p))) - 1] += 1;
-        }
-        let expected = 100_000.0 / 364.0;
-        let chi2: f64 = cells.iter().map(|&n| (f64::from(n) - expected).powi(2) / expected).sum();
-        // 363 degrees of freedom: 0.0001 quantiles are about 269 and 471.
-        assert!((269.0..471.0).contains(&chi2), "chi-square {chi2}");
-    }
-
-    #[test]
-    fn tiers_have_their_own_ids_unless_shared() {
-        let p = PersonId(42);
-        let none = [""; 0];
-        let (c, r) =
-            (key(3).controlled(IdScope::PerTier, none), key(3).registered(IdScope::PerTier, none));
-        assert_ne!(c.research_id(p), r.research_id(p));
-        let (c, r) =
-            (key(3).controlled(IdScope::Shared, none), key(3).registered(IdScope::Shared, none));
-        assert_eq!(c.research_id(p), r.research_id(p));
-        assert_ne!(key(4).controlled(IdScope::Shared, none).research_id(p), c.research_id(p));
-        assert!(c.research_id(p).0 > 0);
-    }
-
-    #[test]
-    fn nothing_of_a_key_is_shown() {
-        let k = Key::from_bytes(*b"canary-canary-canary-canary-1234").unwrap();
-        let all = format!(
-            "{k:?} {:?} {:?} {:?}",
-            k.controlled(IdScope::PerTier, ["t"]),
-            k.registered(IdScope::PerTier, ["t"]),
-            k.disclosure("x")
-        );
-        assert_eq!(all, "Key(…) ControlledKeys(…) RegisteredKeys(…) DisclosureKey(…)");
-        assert!(!k.kid().contains("63616e61"));
-    }
-
-    #[test]
-    fn parses_hex_and_raw_only() {
-        assert_eq!(parse(&[5; 32]), Some([5; 32]));
-        assert_eq!(parse("0a".repeat(32).as_bytes()), Some([10; 32]));
-        assert_eq!(parse(format!("{}\n", "0A".repeat(32)).as_bytes()), Some([10; 32]));
-        for bad in
-            ["", "0a0a", &"0g".repeat(32), &"0a".repeat(33), &format!("{} \n", "0a".repeat(32))]
-        {
-            assert_eq!(parse(bad.as_bytes()), None);
-        }
-        assert!(matches!(Key::from_bytes([0; 32]), Err(Error::KeyWeak { .. })));
-    }
-}
+mod tests;

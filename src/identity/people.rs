@@ -77,9 +77,15 @@ impl ControlledKeys {
     /// The roster as the Controlled tier sees it: no shifts.
     ///
     /// # Errors
-    /// [`Error::ResearchIdCollision`].
+    /// [`Error::ResearchIdCollision`], [`Error::MissingFromMap`].
     pub fn people(&self, roster: &Roster) -> Result<TierPeople, Error> {
-        people(Tier::Controlled, roster, |p| (self.research_id(p), None))
+        let found =
+            |p| self.imported.as_ref().map(|ids| (ids.map.research_id(p), ids.derive_missing));
+        people(Tier::Controlled, roster, |p| match found(p) {
+            Some((Some(id), _)) => Some((id, None)),
+            Some((None, false)) => None,
+            _ => Some((self.research_id(p), None)),
+        })
     }
 }
 
@@ -87,26 +93,40 @@ impl RegisteredKeys {
     /// The roster as the Registered tier sees it: everybody has a shift.
     ///
     /// # Errors
-    /// [`Error::ResearchIdCollision`].
+    /// [`Error::ResearchIdCollision`], [`Error::MissingFromMap`], [`Error::ShiftNotWeeks`].
     pub fn people(&self, roster: &Roster) -> Result<TierPeople, Error> {
-        people(Tier::Registered, roster, |p| (self.research_id(p), Some(self.shift(p))))
+        if let Some(imported) = &self.imported {
+            imported.map.check_mode(self.shift_mode())?;
+        }
+        let found = |p| self.imported.as_ref().map(|all| (all.map.get(p), all.derive_missing));
+        people(Tier::Registered, roster, |p| match found(p) {
+            Some((Some((id, shift)), _)) => Some((id, Some(shift))),
+            Some((None, false)) => None,
+            _ => Some((self.research_id(p), Some(self.shift(p)))),
+        })
     }
 }
 
-/// Sorts the roster into who takes part and who does not. Research ids must differ over the whole
+/// Sorts the roster into who takes part and who does not. `identity`: research id and shift, or none for
+/// whom a map lacks. Research ids must differ over the whole
 /// roster, so that a person who comes back does not meet another.
 fn people(
     tier: Tier,
     roster: &Roster,
-    derive: impl Fn(PersonId) -> (ResearchId, Option<u16>),
+    identity: impl Fn(PersonId) -> Option<(ResearchId, Option<u16>)>,
 ) -> Result<TierPeople, Error> {
     let mut out = TierPeople { tier, people: Vec::new(), excluded: Vec::new() };
     let mut ids = BTreeSet::new();
+    let mut missing = 0;
     for (person_id, standing) in roster.iter() {
-        let (research_id, shift) = derive(person_id);
-        if !ids.insert(research_id) {
+        let found = identity(person_id);
+        if found.is_some_and(|(id, _)| !ids.insert(id)) {
             return Err(Error::ResearchIdCollision { tier: tier.name() });
         }
+        let takes_part = matches!(standing, Standing::Participating { .. });
+        missing += u64::from(found.is_none() && takes_part);
+        // Whoever does not take part needs no id; whoever does and has none ends the list below.
+        let (research_id, shift) = found.unwrap_or((ResearchId(0), None));
         let reason = match standing {
             Standing::Participating { ehr, genomics } => {
                 out.people.push(TierPerson { person_id, research_id, shift, ehr, genomics });
@@ -116,6 +136,9 @@ fn people(
             Standing::NoConsent => Exclusion::NoPrimaryConsent,
         };
         out.excluded.push(ExcludedPerson { person_id, reason });
+    }
+    if missing > 0 {
+        return Err(Error::MissingFromMap { count: missing });
     }
     Ok(out)
 }
@@ -127,8 +150,9 @@ mod tests {
     #[test]
     fn a_collision_is_an_error() {
         let entries = [1, 2].map(|p| (PersonId(p), Standing::Withdrawn));
-        let got =
-            people(Tier::Controlled, &Roster::from_entries(entries), |_| (ResearchId(5), None));
+        let got = people(Tier::Controlled, &Roster::from_entries(entries), |_| {
+            Some((ResearchId(5), None))
+        });
         assert!(matches!(got, Err(Error::ResearchIdCollision { tier: "controlled" })));
     }
 }

@@ -13,6 +13,8 @@ use siphasher::sip::SipHasher24;
 use zeroize::Zeroize;
 
 use super::Error;
+use super::key::hmac_sha256;
+use crate::engine::parquet::hex;
 
 const ROUNDS: u8 = 8;
 
@@ -87,11 +89,43 @@ fn decrypt(hasher: &SipHasher24, block: u64) -> u64 {
     (u64::from(left) << 32) | u64::from(right)
 }
 
+/// The pseudonyms of identifiers that are text, in one tier and column.
+#[derive(Clone)]
+pub struct TextKey {
+    key: [u8; 32],
+}
+
+impl Drop for TextKey {
+    fn drop(&mut self) {
+        self.key.zeroize();
+    }
+}
+
+impl fmt::Debug for TextKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TextKey(…)")
+    }
+}
+
+impl TextKey {
+    /// From 32 secret bytes.
+    pub fn from_bytes(key: [u8; 32]) -> Self {
+        Self { key }
+    }
+
+    /// The tier's identifier for this one: the first 16 bytes of its HMAC-SHA256, in lower-case hex. The same
+    /// text has the same; that two texts meet has a chance of 2^-128 a pair.
+    pub fn pseudonym(&self, id: &str) -> String {
+        hex(&hmac_sha256(&self.key, &[id.as_bytes()])[..16])
+    }
+}
+
 /// The row keys of one tier, by table.
 #[derive(Clone)]
 pub struct RowKeys {
     tier: &'static str,
     keys: BTreeMap<String, RowKey>,
+    device: TextKey,
 }
 
 impl fmt::Debug for RowKeys {
@@ -105,17 +139,23 @@ impl RowKeys {
         tier: &'static str,
         tables: impl IntoIterator<Item = S>,
         derive: impl Fn(&str) -> [u8; 16],
+        device: TextKey,
     ) -> Self {
         let keys = tables
             .into_iter()
             .map(|t| (t.as_ref().to_owned(), RowKey::from_bytes(derive(t.as_ref()))))
             .collect();
-        Self { tier, keys }
+        Self { tier, keys, device }
     }
 
     /// Tier the keys are for.
     pub fn tier(&self) -> &'static str {
         self.tier
+    }
+
+    /// The key of the ids of wearable devices: each is one person's, as good as a name.
+    pub fn device(&self) -> &TextKey {
+        &self.device
     }
 
     /// The key of `table`'s own row ids; foreign keys to `table` use it too.
@@ -181,7 +221,8 @@ mod tests {
 
     #[test]
     fn a_table_without_a_key_is_an_error() {
-        let keys = RowKeys::new("controlled", ["person"], |_| [1; 16]);
+        let keys =
+            RowKeys::new("controlled", ["person"], |_| [1; 16], TextKey::from_bytes([2; 32]));
         assert!(keys.get("person").is_ok());
         assert!(matches!(keys.get("note"), Err(Error::NoRowKey { .. })));
     }

@@ -61,7 +61,16 @@ pub(super) fn read(
     mut each: impl FnMut(Row<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let file = File::open(path).map_err(IoError::at("opening", path))?;
-    let mut input = BufReader::with_capacity(1 << 16, file);
+    read_from(path, BufReader::with_capacity(1 << 16, file), columns, &mut each)
+}
+
+/// The same of `input`, which messages call `path`.
+pub(super) fn read_from(
+    path: &Path,
+    mut input: impl BufRead + Seek,
+    columns: &Columns,
+    each: &mut dyn FnMut(Row<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
     let delimiter = delimiter(&mut input).map_err(IoError::at("reading", path))?;
     let mut reader = ReaderBuilder::new().delimiter(delimiter).flexible(false).from_reader(input);
     let header = reader.headers().map_err(|e| failed(path, e))?;
@@ -75,7 +84,7 @@ pub(super) fn read(
 }
 
 /// TAB when the first line holds one. Leaves the reader after a byte order mark, if there is one.
-fn delimiter(input: &mut BufReader<File>) -> std::io::Result<u8> {
+fn delimiter(input: &mut (impl BufRead + Seek)) -> std::io::Result<u8> {
     let mut first = Vec::new();
     input.read_until(b'\n', &mut first)?;
     let mark = if first.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 
 use super::spool::{Spool, is_stream};
 use super::{Error, Project};
+use crate::engine::parquet::hex;
 use crate::error::IoError;
 use crate::release::{Input, digest_of};
 
@@ -49,6 +51,9 @@ impl Inputs {
         add("roster".into(), project.path(&workflow.participants.roster));
         if let Some(samples) = &workflow.participants.samples {
             add("samples".into(), project.path(samples));
+        }
+        if let Some(map) = &workflow.identity.map {
+            add("identity.map".into(), project.path(&map.file));
         }
         let mut folders: Vec<(String, PathBuf)> = Vec::new();
         if let Some(vocabulary) = &workflow.vocabulary {
@@ -156,6 +161,17 @@ impl Inputs {
             self.feeds.values().flatten().map(|f| f.input.clone()).collect();
         inputs.sort();
         inputs
+    }
+
+    /// Every feed: its name, how many files, how many bytes, and the SHA-256 of the lines
+    /// `<sha256> <bytes>` of its files in order.
+    pub fn feeds(&self) -> impl Iterator<Item = (&str, usize, u64, String)> {
+        self.feeds.iter().map(|(feed, files)| {
+            let lines: String =
+                files.iter().map(|f| format!("{} {}\n", f.input.sha256, f.input.bytes)).collect();
+            let bytes = files.iter().map(|f| f.input.bytes).sum();
+            (feed.as_str(), files.len(), bytes, hex(&Sha256::digest(lines)))
+        })
     }
 
     /// Total size, in bytes.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Inputs, Project};
-use crate::config::{CallsetFeed, Curation, Tier};
+use crate::config::{CallsetFeed, Curation, IdScope, Tier};
 use crate::engine::parquet::hex;
 use crate::release::{Layout, Manifest};
 
@@ -153,8 +153,11 @@ fn digest(text: impl AsRef<[u8]>) -> String {
 fn content_key(project: &Project, key_id: &str, stages: &[Stage]) -> String {
     let programme = &project.workflow.workflow;
     let mut text = format!(
-        "{PROGRAM}\n{}\n{}\n{}\n{key_id}\n",
-        programme.name, programme.release, programme.reference_date.0
+        "{PROGRAM}\n{}\n{}\n{}\n{key_id} {}\n",
+        programme.name,
+        programme.release,
+        programme.reference_date.0,
+        project.workflow.identity.epoch
     );
     for stage in stages {
         text += &format!("{} {}\n", stage.id, stage.key);
@@ -272,6 +275,7 @@ impl Draft<'_> {
                 ("roster", self.inputs.fingerprint("roster")),
                 ("sample map", self.inputs.fingerprint("samples")),
                 ("key", self.key_id.to_owned()),
+                ("identity map", self.shared_map()),
                 ("chromosomes", self.chromosomes(feed)),
                 (
                     "config",
@@ -286,6 +290,19 @@ impl Draft<'_> {
             ids.push(self.add(&format!("ingest.{input}"), Work::Callset(name.clone()), &[], parts));
         }
         ids
+    }
+
+    /// The imported map of ids and shifts.
+    fn map(&self) -> String {
+        let map = self.project.workflow.identity.map.as_ref();
+        let derive_missing = map.map(|map| map.derive_missing);
+        format!("{}{derive_missing:?}", self.inputs.fingerprint("identity.map"))
+    }
+
+    /// The same, where the Controlled tier takes ids from it.
+    fn shared_map(&self) -> String {
+        let shared = self.project.workflow.identity.ids == IdScope::Shared;
+        if shared { self.map() } else { String::new() }
     }
 
     /// Which file is for which chromosome, by file name: moving the files changes nothing.
@@ -309,15 +326,18 @@ impl Draft<'_> {
         for (tier, policy) in policies {
             let Some(policy) = policy else { continue };
             let needs = [curated.to_owned()];
+            let is_shifted = tier == Tier::Registered;
             let parts = [
                 ("policy", serde_json::to_string(policy).unwrap_or_default()),
                 ("key", self.key_id.to_owned()),
+                ("identity map", if is_shifted { self.map() } else { self.shared_map() }),
                 (
                     "config",
                     format!(
-                        "{} {:?} {}",
+                        "{} {:?} {:?} {}",
                         workflow.workflow.reference_date.0,
                         workflow.identity.ids,
+                        is_shifted.then_some(workflow.identity.shift),
                         workflow.engine.person_buckets
                     ),
                 ),

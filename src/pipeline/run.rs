@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use super::audit::{Hands, Trail};
+use super::epoch::Naming;
 use super::plan::{Action, Stage, readable_current};
 use super::record::{RecordedError, Recorder, StageRun, Status, close, now};
 use super::stage::{Bench, Done};
@@ -35,6 +37,8 @@ pub struct Options {
     pub threads: usize,
     /// Stages to run even if nothing changed, and why.
     pub force: BTreeMap<String, String>,
+    /// Whether a key that is new to the store may be used.
+    pub new_epoch: bool,
     /// Set when the user asks to stop.
     pub cancel: Arc<AtomicBool>,
 }
@@ -66,11 +70,20 @@ pub fn run(
     create_store(&project.store)?;
     let mut options = options.clone();
     let plan = Plan::make(project, inputs, &key.kid(), &options.force);
-    let _lock = StoreLock::acquire(&project.store, &plan.run_id)?;
+    let lock = StoreLock::acquire(&project.store, &plan.run_id)?;
+    let mut trail = Trail::open(&project.store, &lock, &plan.run_id, key)?;
+    trail.start(project, inputs, &plan)?;
+    let checked = Naming::of(project, key).and_then(|naming| {
+        let is_new = naming.check(project, trail.log(), options.new_epoch)?;
+        Ok((naming, is_new))
+    });
+    let (naming, is_new) = checked.inspect_err(|error| trail.failed(error))?;
     loop {
         // Made again under the lock: another run may have committed in between.
         let plan = Plan::make(project, inputs, &key.kid(), &options.force);
-        match attempt(project, inputs, key, &plan, &options, listener) {
+        let mut hands = Hands { naming: &naming, is_new, trail: &mut trail };
+        let done = attempt(project, inputs, &plan, &options, listener, &mut hands);
+        match done.inspect_err(|error| trail.failed(error)) {
             Err(error) => match error.damaged_stage() {
                 Some(stage) if !options.force.contains_key(stage) => {
                     tracing::warn!(stage, "its files are damaged; it runs again");
@@ -87,10 +100,10 @@ pub fn run(
 fn attempt(
     project: &Project,
     inputs: &Inputs,
-    key: &Key,
     plan: &Plan,
     options: &Options,
     listener: &dyn Listener,
+    hands: &mut Hands<'_>,
 ) -> Result<Summary, Error> {
     let summary = |unchanged, stages| Summary {
         release_id: plan.release_id.clone(),
@@ -101,8 +114,9 @@ fn attempt(
     clear_dead_runs(&project.store, &plan.run_id)?;
     let records = project.store.run(&plan.run_id);
     // Stopped between its two last renames: the release is whole, only CURRENT was not told.
-    let adopted = !plan.done && options.force.is_empty() && adopt(&project.store, plan)?;
+    let adopted = !plan.done && options.force.is_empty() && adopt(&project.store, plan, hands)?;
     if plan.done || adopted {
+        hands.trail.unchanged(&plan.release_id)?;
         remove(&project.store.staging_of(&plan.run_id))?;
         close(&records, if adopted { Status::Done } else { Status::Unchanged })?;
         tracing::info!(release = plan.release_id, "nothing changed: the release is current");
@@ -116,7 +130,8 @@ fn attempt(
         options,
         listener,
         staging: project.store.staging_of(&plan.run_id),
-        bench: Bench::new(project, inputs, key),
+        bench: Bench::new(project, inputs, hands.naming),
+        hands,
         outputs: BTreeMap::new(),
     };
     match execution.carry_out(&mut recorder) {
@@ -137,8 +152,16 @@ fn attempt(
     }
 }
 
-fn adopt(store: &Layout, plan: &Plan) -> Result<bool, Error> {
-    Ok(crate::release::adopt(store, &plan.release_id, &plan.content_key)?)
+/// Makes a whole release of this content current that `CURRENT` was not told of.
+fn adopt(store: &Layout, plan: &Plan, hands: &mut Hands<'_>) -> Result<bool, Error> {
+    let path = store.release(&plan.release_id).join("MANIFEST.json");
+    let Ok(manifest) = std::fs::read(&path) else { return Ok(false) };
+    hands.intend(&plan.release_id, &manifest)?;
+    let adopted = crate::release::adopt(store, &plan.release_id, &plan.content_key)?;
+    if adopted {
+        hands.trail.committed(&plan.release_id, &manifest)?;
+    }
+    Ok(adopted)
 }
 
 /// The store folder itself is open to readers of the public tier; what is private below it is 0700.
@@ -179,7 +202,7 @@ fn remove(path: &Path) -> Result<(), Error> {
     }
 }
 
-struct Execution<'a> {
+struct Execution<'a, 'n> {
     project: &'a Project,
     inputs: &'a Inputs,
     plan: &'a Plan,
@@ -187,10 +210,11 @@ struct Execution<'a> {
     listener: &'a dyn Listener,
     staging: PathBuf,
     bench: Bench<'a>,
+    hands: &'a mut Hands<'n>,
     outputs: BTreeMap<String, StageOutput>,
 }
 
-impl Execution<'_> {
+impl Execution<'_, '_> {
     /// The release as it will be, file by file.
     fn tree(&self) -> PathBuf {
         self.staging.join("release")
@@ -209,6 +233,7 @@ impl Execution<'_> {
         for (index, stage) in self.plan.stages.iter().enumerate() {
             self.check()?;
             recorder.event("stage_started", &[("stage", stage.id.clone().into())])?;
+            self.hands.trail.stage_start(stage)?;
             let progress = self.listener.stage_started(stage, index, total);
             let (started, clock) = (now(), Instant::now());
             let output = self.stage(stage, progress).map_err(|e| Error::at_stage(&stage.id, e))?;
@@ -222,6 +247,7 @@ impl Execution<'_> {
                 ledger: output.ledger.clone(),
                 files: output.files.clone(),
             };
+            self.hands.trail.stage_end(&stage.id, &output)?;
             self.listener.stage_finished(&run);
             recorder.stage(run)?;
             self.outputs.insert(stage.id.clone(), output);
@@ -358,7 +384,10 @@ impl Execution<'_> {
         self.check()?;
         self.inputs.check_unchanged()?;
         let manifest = self.manifest();
+        let (id, bytes) = (&manifest.release_id, manifest.to_bytes()?);
+        self.hands.intend(id, &bytes)?;
         commit(&self.project.store, &self.tree(), &manifest)?;
+        self.hands.trail.committed(id, &bytes)?;
         remove(&self.staging)
     }
 
@@ -383,6 +412,7 @@ impl Execution<'_> {
             reference_date: self.project.workflow.workflow.reference_date.0.to_string(),
             strata_version: env!("CARGO_PKG_VERSION").into(),
             key_id: self.plan.key_id.clone(),
+            identity: self.hands.naming.record(),
             config: self.project.portable_config(),
             inputs: self.inputs.list(),
             stages: stages.collect(),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::epoch::Naming;
 use super::plan::{Stage, Work};
 use super::{Error, Inputs, Project, record::write_private};
 use crate::config::{
@@ -18,8 +19,8 @@ use crate::genotype::{
     self, Annotation, CallsetRequest, Options, SampleEntry, SampleSheet, Selection, Sex,
 };
 use crate::identity::{
-    self, AgeTable, AncestryTable, IdScope, Key, PcTable, PersonId, Roster, SampleMap, SampleSex,
-    SexTable, Standing, read_list,
+    self, AgeTable, AncestryTable, Key, PcTable, PersonId, Roster, SampleMap, SampleSex, SexTable,
+    Standing, read_list,
 };
 use crate::omop::{self, Extract, ExtractRequest, Scope};
 use crate::publish::{self, Previous, PublishRequest};
@@ -52,14 +53,19 @@ pub fn load_key(project: &Project) -> Result<Key, Error> {
     }
 }
 
+/// Whether there is a root key to read; not before the first run of a workflow that makes its own.
+pub fn has_key(project: &Project) -> bool {
+    let source = &project.workflow.identity.key;
+    source.file.as_ref().is_none_or(|file| project.path(file).exists())
+}
+
 /// Id of the root key, without making one: `new` when the first run will.
 ///
 /// # Errors
 /// When there is a key and it is not usable.
 pub fn peek_key_id(project: &Project) -> Result<String, Error> {
-    let source = &project.workflow.identity.key;
-    let absent = source.file.as_ref().is_some_and(|file| !project.path(file).exists());
-    if absent && source.create { Ok("new".into()) } else { Ok(load_key(project)?.kid()) }
+    let create = project.workflow.identity.key.create;
+    if create && !has_key(project) { Ok("new".into()) } else { Ok(load_key(project)?.kid()) }
 }
 
 /// A finished stage of an unfinished run.
@@ -208,7 +214,7 @@ struct Typed {
 pub struct Bench<'a> {
     project: &'a Project,
     inputs: &'a Inputs,
-    key: &'a Key,
+    naming: &'a Naming<'a>,
     vocabulary: Option<Typed>,
     extracts: BTreeMap<String, Typed>,
     wearables: BTreeMap<String, Typed>,
@@ -217,11 +223,11 @@ pub struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     /// An empty bench.
-    pub fn new(project: &'a Project, inputs: &'a Inputs, key: &'a Key) -> Self {
+    pub fn new(project: &'a Project, inputs: &'a Inputs, naming: &'a Naming<'a>) -> Self {
         Self {
             project,
             inputs,
-            key,
+            naming,
             vocabulary: None,
             extracts: BTreeMap::new(),
             wearables: BTreeMap::new(),
@@ -338,10 +344,6 @@ impl<'a> Bench<'a> {
         Ok(Roster::read(&self.project.path(&self.project.workflow.participants.roster))?)
     }
 
-    fn scope(&self) -> IdScope {
-        self.project.workflow.identity.ids
-    }
-
     /// Everybody in a person table is on the roster; the books say who takes part.
     fn link(&self) -> Result<StageOutput, Error> {
         let roster = self.roster()?;
@@ -439,10 +441,13 @@ impl<'a> Bench<'a> {
             Unmapped::Exclude => identity::Unmapped::Exclude,
         };
         let links = identity::link::callset(name, &names, &map, &map_file, &roster, unmapped)?;
-        let keys = self.key.controlled(self.scope(), tier::row_tables());
-        let included = links.included.into_iter().map(|linked| {
+        // Of everybody who takes part, as the Controlled tier names them: whoever is linked is among them.
+        let people = self.naming.controlled().people(&roster)?.people;
+        let ids: BTreeMap<PersonId, i64> =
+            people.iter().map(|person| (person.person_id, person.research_id.0)).collect();
+        let included = links.included.into_iter().filter_map(|linked| {
             let entry = SampleEntry {
-                research_id: keys.research_id(linked.person_id).0,
+                research_id: *ids.get(&linked.person_id)?,
                 sex: sex.sexes.get(&linked.sample).map(|sex| match sex {
                     SampleSex::Female => Sex::Female,
                     SampleSex::Male => Sex::Male,
@@ -451,7 +456,7 @@ impl<'a> Bench<'a> {
                 age: age.ages.get(&linked.sample).copied(),
                 pcs: pcs.pcs.get(&linked.sample).cloned().unwrap_or_default(),
             };
-            (linked.sample, entry)
+            Some((linked.sample, entry))
         });
         let (left_out, included): (BTreeMap<_, _>, BTreeMap<_, _>) =
             included.partition(|(sample, _)| listed.contains(sample));
@@ -468,7 +473,6 @@ impl<'a> Bench<'a> {
     /// Each tier is made from identified data with its own keys; the Controlled one has no shift key.
     fn tier(&self, tier: Tier, job: &Job) -> Result<StageOutput, Error> {
         let roster = self.roster()?;
-        let tables = tier::row_tables();
         let policy = match tier {
             Tier::Controlled => self.project.controlled.as_ref(),
             _ => self.project.registered.as_ref(),
@@ -476,10 +480,10 @@ impl<'a> Bench<'a> {
         let policy: &TierPolicy =
             policy.ok_or_else(|| Error::Internal { what: "a tier without a policy".into() })?;
         let (people, rows) = if tier == Tier::Controlled {
-            let keys = self.key.controlled(self.scope(), tables);
+            let keys = self.naming.controlled();
             (keys.people(&roster)?, keys.rows().clone())
         } else {
-            let keys = self.key.registered(self.scope(), tables);
+            let keys = self.naming.registered();
             (keys.people(&roster)?, keys.rows().clone())
         };
         let curated = self.curated.iter();
@@ -679,7 +683,7 @@ impl<'a> Bench<'a> {
             .ok_or_else(|| Error::Internal { what: "a public tier without a policy".into() })?;
         // Not the programme's name: a new name would draw all offsets again, and offsets that are drawn
         // again can be averaged away. Programmes differ by their root key.
-        let key = self.key.disclosure("programme");
+        let key = self.naming.key().disclosure("programme");
         let prf = publish::prf_from_bits(move |text| key.bits(text));
         let request = PublishRequest {
             root: tree.to_owned(),

@@ -25,6 +25,14 @@ impl Layout {
     pub fn lock(&self) -> PathBuf {
         self.root.join(".lock")
     }
+    /// The audit log.
+    pub fn audit(&self) -> PathBuf {
+        self.root.join("audit.jsonl")
+    }
+    /// The last signed checkpoint of the audit log.
+    pub fn audit_checkpoint(&self) -> PathBuf {
+        self.root.join("audit.checkpoint")
+    }
     /// All releases.
     pub fn releases(&self) -> PathBuf {
         self.root.join("releases")

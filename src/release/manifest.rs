@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Error, Layout, is_safe_path};
+use crate::config::ShiftMode;
 use crate::engine::{FileEntry, Ledger, parquet::hex};
 use crate::error::IoError;
 
@@ -41,6 +42,35 @@ pub struct StageRecord {
     pub files: Vec<String>,
 }
 
+/// How the people of a release were named and their dates moved; no key, no id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityRecord {
+    /// Number of the key in the store.
+    pub epoch: u32,
+    /// By what dates of the Registered tier were moved: any number of days or whole weeks.
+    pub shift: ShiftMode,
+    /// The imported map, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map: Option<MapRecord>,
+}
+
+impl Default for IdentityRecord {
+    fn default() -> Self {
+        Self { epoch: 1, shift: ShiftMode::default(), map: None }
+    }
+}
+
+/// An imported map of ids and shifts, by content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MapRecord {
+    /// Number of its rows. A later map begins with the same.
+    pub rows: u64,
+    /// SHA-256 of its rows by value, in order.
+    pub sha256: String,
+    /// Whether people whom it lacks have derived ids.
+    pub derive_missing: bool,
+}
+
 /// Everything a release is made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -58,6 +88,9 @@ pub struct Manifest {
     pub strata_version: String,
     /// Id of the root key (never the key).
     pub key_id: String,
+    /// How people were named and dates moved.
+    #[serde(default)]
+    pub identity: IdentityRecord,
     /// Resolved configuration without paths and secrets.
     pub config: serde_json::Value,
     /// Inputs, sorted.

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Date32Array, Int64Array};
-use arrow::array::{PrimitiveArray, TimestampMicrosecondArray};
+use arrow::array::{PrimitiveArray, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::datatypes::{DataType, Date32Type, Int32Type, Int64Type, TimeUnit};
 use datafusion::common::{Result, internal_err};
@@ -18,7 +18,7 @@ use datafusion::logical_expr::{
 use super::birth;
 use super::error::RowError;
 use crate::config::policy::BirthDate;
-use crate::identity::RowKey;
+use crate::identity::{RowKey, TextKey};
 
 /// First id of the second site: ids of site n are raised by n times this (as All of Us does for rows
 /// of its own making, `1e15`).
@@ -130,6 +130,20 @@ pub(super) fn re_key(tier: &str, table: &str, key: &RowKey, id: Expr) -> Expr {
     }
     let name = format!("re_key_{tier}_{table}");
     call(name, vec![DataType::Int64], DataType::Int64, ReKey(key.clone()), vec![id])
+}
+
+/// The tier's id for an id of `table` that is text.
+pub(super) fn re_key_text(tier: &str, table: &str, key: &TextKey, id: Expr) -> Expr {
+    struct ReKey(TextKey);
+    impl Compute for ReKey {
+        fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
+            let ids = args[0].as_string::<i32>();
+            let out: StringArray = ids.iter().map(|id| id.map(|id| self.0.pseudonym(id))).collect();
+            Ok(Arc::new(out))
+        }
+    }
+    let name = format!("re_key_text_{tier}_{table}");
+    call(name, vec![DataType::Utf8], DataType::Utf8, ReKey(key.clone()), vec![id])
 }
 
 /// First day that a record can be of, in days since 1970-01-01: 2 January 1900. Earlier days, the first

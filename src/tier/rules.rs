@@ -57,8 +57,6 @@ pub(super) fn class(spec: &TableSpec) -> Class {
     match spec.name {
         "person" => Class::Person,
         "cdm_source" | "metadata" | "source_to_concept_map" => Class::Out(reason::NOT_RELEASED),
-        // Device ids are not re-keyed, and each is one person's.
-        "device" => Class::Out(reason::NOT_RELEASED),
         name if is_vocabulary(name) => Class::Vocabulary,
         _ if spec.person_field => Class::PersonLevel,
         _ => Class::Out(reason::NO_PERSON_ID),
@@ -109,7 +107,7 @@ pub(super) fn touch(action: &Action, spec: &TableSpec) -> Touch {
             pick(&|f| named(columns, f) && f.name != "person_id" && !f.primary_key)
         }
         Action::NullFreeText { except } => {
-            pick(&|f| f.kind == FieldKind::Text && !named(except, f))
+            pick(&|f| f.kind == FieldKind::Text && !named(except, f) && !is_device_id(spec, f))
         }
         Action::ReduceBirthDate { .. } if spec.name == "person" => {
             pick(&|f| ["month_of_birth", "day_of_birth", "birth_datetime"].contains(&f.name))
@@ -135,6 +133,11 @@ pub(super) fn is_text_time(field: &FieldSpec) -> bool {
 pub(super) fn is_birth_part(spec: &TableSpec, field: &FieldSpec) -> bool {
     spec.name == "person"
         && ["year_of_birth", "month_of_birth", "day_of_birth"].contains(&field.name)
+}
+
+/// The id of a wearable device, which is re-keyed as row ids are: it is text, but no free text.
+pub(super) fn is_device_id(spec: &TableSpec, field: &FieldSpec) -> bool {
+    (spec.name, field.name) == ("device", "device_id")
 }
 
 /// Whether `pattern` (`table.column`, `*` for any run of characters) names the column.

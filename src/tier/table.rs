@@ -278,6 +278,11 @@ impl Columns {
                 let id = functions::re_key(tier, target, key, self.value(field.name));
                 self.values.insert(field.name, id);
             }
+            if rules::is_device_id(spec, field) {
+                let key = request.rows.device();
+                let id = functions::re_key_text(tier, spec.name, key, self.value(field.name));
+                self.values.insert(field.name, id);
+            }
         }
         self.values.insert("person_id", ident(id_map::RESEARCH));
         Ok(())
