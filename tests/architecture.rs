@@ -30,7 +30,6 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "genotype",
                 "omop",
                 "vocabulary",
-                "wearable",
                 "curation",
                 "derived",
                 "quality",

@@ -236,16 +236,23 @@ fn every_reason_is_documented() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let docs = std::fs::read_to_string(root.join("docs/definitions.md")).unwrap();
     let mut found = BTreeSet::new();
-    for entry in std::fs::read_dir(root.join("src/genotype")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|e| e == "rs") {
-            found.extend(codes(&std::fs::read_to_string(path).unwrap()));
+    let mut folders = vec![root.join("src/genotype")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                found.extend(codes(&std::fs::read_to_string(path).unwrap()));
+            }
         }
     }
     // A name of an error, not a reason.
     found.remove("bad_name");
     // A note about records that are used.
     found.remove("ref_mismatch_kept");
+    // The head of a count in the books, with the reason behind it.
+    found.remove("bad_record");
     assert!(found.len() >= 16, "{found:?}");
     let missing: Vec<_> = found.iter().filter(|c| !docs.contains(&format!("`{c}`"))).collect();
     assert!(missing.is_empty(), "not in docs/definitions.md: {missing:?}");
