@@ -8,12 +8,15 @@
 
 mod apply;
 mod bucket;
+mod cells;
 mod error;
 mod facts;
 mod other;
 mod report;
 pub mod rule;
 mod spill;
+pub mod unit;
+mod zero;
 
 use std::collections::BTreeMap;
 
@@ -56,8 +59,10 @@ pub fn curate(request: &Request, job: &Job) -> Result<Extract, Error> {
     let pool = pool.map_err(|e| Error::Internal { what: e.to_string() })?;
     let spill = pool.install(|| spill::Spill::of(request, &tables, job))?;
     let made: Vec<bucket::Made> = pool.install(|| {
+        let zeros = zero::find(request, &spill)?;
         let parts = (0..spill.buckets).into_par_iter();
-        parts.map(|part| bucket::make(part, request, &spill, job)).collect::<Result<_, Error>>()
+        let make = |part| bucket::make(part, request, &zeros, &spill, job);
+        parts.map(make).collect::<Result<_, Error>>()
     })?;
     let mut books = report::Books::new(request, &tables);
     let mut extract_tables = Vec::new();

@@ -13,6 +13,8 @@ use strata::engine::Job;
 use strata::omop::{self, CdmVersion, ExtractRequest, Scope, SiteExtract};
 
 const RULES: &str = "configs/curation/all_of_us.toml";
+/// Rules for programmes whose people have all enrolled and answered surveys.
+const PARTICIPANTS: &str = "configs/curation/participants.toml";
 
 fn root(relative: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(relative)
@@ -88,6 +90,10 @@ const DRUG: &str = "drug_exposure_id,person_id,drug_concept_id,drug_exposure_sta
 const OBSERVATION: &str = "observation_id,person_id,observation_concept_id,observation_date,observation_type_concept_id,value_as_number,value_as_concept_id,observation_source_concept_id";
 const MEASUREMENT: &str = "measurement_id,person_id,measurement_concept_id,measurement_date,measurement_datetime,measurement_type_concept_id,value_as_number,unit_concept_id";
 const DEATH: &str = "person_id,death_date,death_type_concept_id";
+const DEATH_TIMES: &str =
+    "person_id,death_date,death_datetime,death_type_concept_id,cause_concept_id";
+const ANSWER: &str = "observation_id,person_id,observation_concept_id,observation_date,observation_type_concept_id,value_as_string,value_as_concept_id,observation_source_concept_id";
+const RANGES: &str = "measurement_id,person_id,measurement_concept_id,measurement_date,measurement_type_concept_id,value_as_number,range_low,range_high,unit_concept_id";
 
 /// What a rule does to some rows.
 struct Case {
@@ -361,6 +367,175 @@ const CASES: &[Case] = &[
         column: "drug_exposure_id",
         stay: &["1", "4"],
     },
+    Case {
+        rule: "primary_death",
+        what: "the first date stays, of equal dates the first time, ties stay together; none beside a date goes, alone it stays",
+        tables: &[(
+            "death",
+            DEATH_TIMES,
+            "1,2020-01-02,,0,1\n1,2020-01-01,,0,2\n1,2020-01-01,2020-01-01 08:00:00,0,3\n2,2020-01-01,,0,4\n2,2020-01-01,,0,5",
+        )],
+        table: "death",
+        column: "cause_concept_id",
+        stay: &["3", "4", "5"],
+    },
+    Case {
+        rule: "survey_household",
+        what: "0 and 19 people stay, -1 and 20 become null; likewise people under 18",
+        tables: &[(
+            "observation",
+            OBSERVATION,
+            "1,1,0,2020-01-01,0,-1,,1585889\n2,1,0,2020-01-01,0,0,,1585889\n3,1,0,2020-01-01,0,19,,1333023\n4,1,0,2020-01-01,0,20,,1585890\n5,1,0,2020-01-01,0,20,,1",
+        )],
+        table: "observation",
+        column: "value_as_number",
+        stay: &["", "0", "19", "", "20"],
+    },
+    Case {
+        rule: "survey_large_household",
+        what: "10 people stay, 11 become the concept of 11 or more",
+        tables: &[(
+            "observation",
+            OBSERVATION,
+            "1,1,0,2020-01-01,0,10,,1585889\n2,1,0,2020-01-01,0,11,,1333015\n3,1,0,2020-01-01,0,11,,1585890",
+        )],
+        table: "observation",
+        column: "value_as_concept_id",
+        stay: &["", "2000000013", ""],
+    },
+    Case {
+        rule: "survey_many_minors",
+        what: "5 people under 18 stay, 6 become the concept of 6 or more",
+        tables: &[(
+            "observation",
+            OBSERVATION,
+            "1,1,0,2020-01-01,0,5,,1585890\n2,1,0,2020-01-01,0,6,,1333023\n3,1,0,2020-01-01,0,6,,1585889",
+        )],
+        table: "observation",
+        column: "value_as_concept_id",
+        stay: &["", "2000000012", ""],
+    },
+    Case {
+        rule: "survey_zip",
+        what: "60512 and 60512-0001 stay; 6051, 605123, 60512-1 and words become 00000; other questions stay",
+        tables: &[(
+            "observation",
+            ANSWER,
+            "1,1,0,2020-01-01,0,60512,,1585250\n2,1,0,2020-01-01,0,60512-0001,,1585250\n3,1,0,2020-01-01,0,6051,,1585250\n4,1,0,2020-01-01,0,605123,,1585250\n5,1,0,2020-01-01,0,60512-1,,1585250\n6,1,0,2020-01-01,0,none,,1585250\n7,1,0,2020-01-01,0,none,,7",
+        )],
+        table: "observation",
+        column: "value_as_string",
+        stay: &["60512", "60512-0001", "00000", "00000", "00000", "00000", "none"],
+    },
+    Case {
+        rule: "all_zero",
+        what: "a concept with 0 alone becomes null, one with another number stays",
+        tables: &[(
+            "measurement",
+            MEASUREMENT,
+            "1,1,5,2020-01-01,,0,0,\n2,1,5,2020-01-02,,0,0,\n3,1,6,2020-01-03,,0,0,\n4,2,6,2020-01-01,,0,3,",
+        )],
+        table: "measurement",
+        column: "value_as_number",
+        stay: &["", "", "0", "3"],
+    },
+    Case {
+        rule: "units",
+        what: "Fahrenheit becomes Celsius, gram becomes kilogram, range and all; a unit without a conversion stays",
+        tables: &[(
+            "measurement",
+            RANGES,
+            "1,1,3020891,2020-01-01,0,212,32,122,9289\n2,1,3025315,2020-01-02,0,70500,,,8504\n3,1,3025315,2020-01-03,0,70,,,9529",
+        )],
+        table: "measurement",
+        column: "value_as_number",
+        stay: &["100", "70.5", "70"],
+    },
+    Case {
+        rule: "units",
+        what: "the range is converted too",
+        tables: &[("measurement", RANGES, "1,1,3020891,2020-01-01,0,212,32,122,9289")],
+        table: "measurement",
+        column: "range_high",
+        stay: &["50"],
+    },
+    Case {
+        rule: "adults",
+        what: "born 1899 or in the year of the cut-off less 16 goes, 1900 and less 17 stay; 18 on the day of consent stays, a day younger goes",
+        tables: &[
+            (
+                "person",
+                "person_id,gender_concept_id,year_of_birth,month_of_birth,day_of_birth,race_concept_id,ethnicity_concept_id",
+                "1,0,1899,1,1,0,0\n2,0,1900,1,1,0,0\n3,0,2009,1,1,0,0\n4,0,2010,1,1,0,0\n5,0,2000,6,2,0,0\n6,0,2000,6,2,0,0",
+            ),
+            (
+                "observation",
+                OBSERVATION,
+                "1,5,0,2018-06-02,0,,,1585482\n2,6,0,2018-06-01,0,,,1585482\n3,1,0,2018-06-01,0,,,7",
+            ),
+        ],
+        table: "person",
+        column: "person_id",
+        stay: &["2", "3", "5"],
+    },
+    Case {
+        rule: "adults",
+        what: "with all their rows",
+        tables: &[
+            (
+                "person",
+                "person_id,gender_concept_id,year_of_birth,month_of_birth,day_of_birth,race_concept_id,ethnicity_concept_id",
+                "1,0,1899,1,1,0,0\n2,0,1900,1,1,0,0",
+            ),
+            ("observation", OBSERVATION, "1,1,0,2018-06-02,0,,,7\n2,2,0,2018-06-01,0,,,7"),
+        ],
+        table: "observation",
+        column: "observation_id",
+        stay: &["2"],
+    },
+    Case {
+        rule: "valid_death",
+        what: "2016-12-31 goes, 2017-01-01 stays; a death on the day of the last answer stays, the day before goes; without answers it goes",
+        tables: &[
+            (
+                "death",
+                DEATH,
+                "1,2016-12-31,0\n1,2017-01-01,1\n2,2020-05-05,2\n2,2020-05-04,3\n3,2020-05-05,4",
+            ),
+            (
+                "observation",
+                OBSERVATION,
+                "1,1,0,2016-01-01,45905771,,,7\n2,2,0,2020-05-05,45905771,,,7\n3,3,0,2016-01-01,1,,,7",
+            ),
+        ],
+        table: "death",
+        column: "death_type_concept_id",
+        stay: &["1", "2"],
+    },
+    Case {
+        rule: "smoking_questions",
+        what: "a yes opens the questions, a no or a skip closes them, an unasked question closes nothing",
+        tables: &[(
+            "observation",
+            OBSERVATION,
+            "1,1,0,2020-01-01,0,,1585858,1585857\n2,1,0,2020-01-01,0,20,,1585820\n3,2,0,2020-01-01,0,,1585859,1585857\n4,2,0,2020-01-01,0,20,,1585820\n5,2,0,2020-01-01,0,20,,7\n6,3,0,2020-01-01,0,20,,1585820",
+        )],
+        table: "observation",
+        column: "observation_id",
+        stay: &["1", "2", "3", "5", "6"],
+    },
+    Case {
+        rule: "measurement_without_value",
+        what: "a number stays, a concept 0 is no value",
+        tables: &[(
+            "measurement",
+            "measurement_id,person_id,measurement_concept_id,measurement_date,measurement_type_concept_id,value_as_number,value_as_concept_id",
+            "1,1,5,2020-01-01,0,0,\n2,1,5,2020-01-01,0,,0\n3,1,5,2020-01-01,0,,9\n4,1,5,2020-01-01,0,,",
+        )],
+        table: "measurement",
+        column: "measurement_id",
+        stay: &["1", "3"],
+    },
 ];
 
 fn feed(tables: &[(&str, &str, &str)]) -> tempfile::TempDir {
@@ -375,7 +550,7 @@ fn feed(tables: &[(&str, &str, &str)]) -> tempfile::TempDir {
 
 #[test]
 fn each_rule_keeps_to_its_boundaries() {
-    let all = Rules::read(&[root(RULES)]).unwrap();
+    let all = Rules::read(&[root(RULES), root(PARTICIPANTS)]).unwrap();
     for case in CASES {
         let feed = feed(case.tables);
         let out = tempfile::tempdir().unwrap();
@@ -395,12 +570,12 @@ fn each_rule_keeps_to_its_boundaries() {
 
 #[test]
 fn every_rule_has_a_case_and_a_line_in_the_docs() {
-    let all = Rules::read(&[root(RULES)]).unwrap();
+    let all = Rules::read(&[root(RULES), root(PARTICIPANTS)]).unwrap();
     let tested: BTreeSet<&str> = CASES.iter().map(|c| c.rule).chain(["sleep_levels"]).collect();
     let ids: BTreeSet<&str> = all.list.iter().map(|r| r.id.as_str()).collect();
     assert_eq!(ids, tested);
     let mut page = String::from(
-        "# Curation rules\n\nThe rules of `configs/curation/all_of_us.toml`, in order, with what the tests hold them to. \
+        "# Curation rules\n\nThe rules of `configs/curation/all_of_us.toml`, then those of `participants.toml`, in order, with what the tests hold them to. \
          This page is made by\n`STRATA_UPDATE_DOCS=1 cargo test --test curation`.\n",
     );
     for rule in &all.list {

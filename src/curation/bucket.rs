@@ -11,6 +11,7 @@ use parquet::file::properties::WriterPropertiesBuilder;
 use parquet::schema::types::ColumnPath;
 
 use super::spill::Spill;
+use super::zero::Zeros;
 use super::{Error, Request, SITE, apply};
 use crate::engine::parquet::{FileTags, TableFile, UnlistedTable, properties};
 use crate::engine::{FileEntry, Job};
@@ -61,14 +62,20 @@ pub struct Made {
 }
 
 /// Reads, curates and writes bucket `part`.
-pub fn make(part: u32, request: &Request, spill: &Spill, job: &Job) -> Result<Made, Error> {
+pub fn make(
+    part: u32,
+    request: &Request,
+    zeros: &Zeros,
+    spill: &Spill,
+    job: &Job,
+) -> Result<Made, Error> {
     job.check()?;
     let mut tables = load(part, spill)?;
     exclude(&mut tables, request);
     let mut changed: Changes = BTreeMap::new();
     for (number, rule) in request.rules.list.iter().enumerate() {
         job.check()?;
-        apply::apply(rule, number, request, &mut tables, &mut changed)?;
+        apply::apply(rule, number, (request, zeros), &mut tables, &mut changed)?;
     }
     let mut made = Made { counts: BTreeMap::new(), removed: Vec::new() };
     for (name, table) in &tables {
@@ -86,22 +93,24 @@ pub fn make(part: u32, request: &Request, spill: &Spill, job: &Job) -> Result<Ma
 pub type Changes = BTreeMap<&'static str, BTreeMap<usize, Vec<usize>>>;
 
 fn load(part: u32, spill: &Spill) -> Result<BTreeMap<&'static str, Table>, Error> {
-    let mut tables = BTreeMap::new();
-    for (name, spec) in &spill.tables {
-        let (mut batches, mut site) = (Vec::new(), Vec::new());
-        for &number in &spill.sites[name] {
-            let batch = spill.rows(name, number, part)?;
-            site.resize(site.len() + batch.num_rows(), number as u16);
-            batches.push(batch);
-        }
-        let rows = match &batches[..] {
-            [only] => only.clone(),
-            _ => concat_batches(&spec.schema(), &batches).map_err(Error::arrow(name))?,
-        };
-        let fate = vec![KEPT; rows.num_rows()];
-        tables.insert(*name, Table { spec: spec.clone(), rows, site, fate });
+    spill.tables.keys().map(|name| Ok((*name, read(name, part, spill)?))).collect()
+}
+
+/// The rows of one table in a bucket, of all extracts.
+pub fn read(name: &'static str, part: u32, spill: &Spill) -> Result<Table, Error> {
+    let spec = &spill.tables[name];
+    let (mut batches, mut site) = (Vec::new(), Vec::new());
+    for &number in &spill.sites[name] {
+        let batch = spill.rows(name, number, part)?;
+        site.resize(site.len() + batch.num_rows(), number as u16);
+        batches.push(batch);
     }
-    Ok(tables)
+    let rows = match &batches[..] {
+        [only] => only.clone(),
+        _ => concat_batches(&spec.schema(), &batches).map_err(Error::arrow(name))?,
+    };
+    let fate = vec![KEPT; rows.num_rows()];
+    Ok(Table { spec: spec.clone(), rows, site, fate })
 }
 
 /// The person of each row.

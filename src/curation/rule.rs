@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use crate::config::nearest;
+use super::unit::Units;
+use crate::config::{CivilDate, nearest};
 use crate::error::IoError;
 use crate::omop::{CdmVersion, Family, FieldKind, TableSpec, cdm};
 
@@ -140,6 +141,54 @@ pub enum Kind {
         /// Columns.
         columns: Vec<String>,
     },
+    /// Removes deaths that cannot be: before a day, after the cut-off, of people who never answered a
+    /// question of a survey, and before the day of an answer. A death without a date stays.
+    ValidDeath {
+        /// First day of a death that is believed.
+        first_day: CivilDate,
+        /// `observation_type_concept_id` of answers.
+        survey_types: Vec<i64>,
+    },
+    /// Keeps the first death of each person, by type, date, datetime and extract; equals stay together. A
+    /// death without a date goes when there is one with a date.
+    PrimaryDeath {
+        /// `death_type_concept_id` of deaths that come after all others.
+        #[serde(default)]
+        last_types: Vec<i64>,
+    },
+    /// Removes every row of people born before a year or too late to be of age, or too young when they
+    /// consented.
+    People {
+        /// First year of birth.
+        first_year: i64,
+        /// The last year of birth is that of the cut-off less so many years.
+        min_years: i64,
+        /// Questions (`observation_source_concept_id`) whose first answer is the consent.
+        #[serde(default)]
+        consents: Vec<i64>,
+        /// Completed years on the day of consent.
+        #[serde(default)]
+        min_age: i64,
+    },
+    /// Texts that are not of a form become another, and integer columns are set beside them.
+    Texts(Texts),
+    /// Removes answers to questions that the answer to an earlier question does not open.
+    Branches {
+        /// Which answers open which questions.
+        branches: Vec<Branch>,
+    },
+    /// Measurements in a unit of a table get the unit that it says, `value_as_number`, `range_low` and
+    /// `range_high` converted; a unit that the table lacks stays.
+    Units {
+        /// The table, relative to the rule file; see [`super::unit`].
+        file: PathBuf,
+        /// What it says.
+        #[serde(skip)]
+        units: Units,
+    },
+    /// Values of measurements whose concept has nothing but 0 and null in all rows of an extract become
+    /// null.
+    AllZero {},
     /// Of rows alike in these columns keeps the one of the lowest row id.
     Unique {
         /// Table.
@@ -147,6 +196,59 @@ pub enum Kind {
         /// Columns.
         columns: Vec<String>,
     },
+}
+
+/// A form of text, and what comes in place of others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Texts {
+    /// Table.
+    pub table: String,
+    /// Column of texts.
+    pub column: String,
+    /// The rule looks only at rows with one of these concepts ...
+    pub concepts: Vec<i64>,
+    /// ... in this column.
+    pub concept_column: String,
+    /// The form.
+    pub form: Form,
+    /// The text in place of others.
+    pub text: String,
+    /// Integer columns that are set with it.
+    #[serde(default)]
+    pub set: BTreeMap<String, i64>,
+}
+
+/// A form of text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// A ZIP code of the United States: five digits, with or without a hyphen and four more.
+    Zip,
+}
+
+impl Form {
+    /// Whether a text is of the form.
+    pub fn fits(self, text: &str) -> bool {
+        let Self::Zip = self;
+        let digits = |t: &str, n: usize| t.len() == n && t.bytes().all(|b| b.is_ascii_digit());
+        match text.split_once('-') {
+            Some((zip, more)) => digits(zip, 5) && digits(more, 4),
+            None => digits(text, 5),
+        }
+    }
+}
+
+/// Answers to a question that open others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Branch {
+    /// The question (`observation_source_concept_id`).
+    pub parent: i64,
+    /// Its answers that open the others.
+    pub answers: Vec<i64>,
+    /// The others.
+    pub questions: Vec<i64>,
 }
 
 /// What happens to a number that cannot stay.
@@ -175,7 +277,7 @@ pub struct Limit {
 }
 
 /// The keys of each kind, beside `id`, `description`, `kind` and `after`.
-const KEYS: [(&str, &[&str]); 12] = [
+const KEYS: [(&str, &[&str]); 19] = [
     ("dates_in_range", &["tables", "first_year", "first_year_of"]),
     ("since_birth", &["tables", "max_years"]),
     ("until_death", &["tables", "days"]),
@@ -201,6 +303,13 @@ const KEYS: [(&str, &[&str]); 12] = [
     ("latest", &["concepts", "measurement_type"]),
     ("with_value", &["table", "columns"]),
     ("unique", &["table", "columns"]),
+    ("valid_death", &["first_day", "survey_types"]),
+    ("primary_death", &["last_types"]),
+    ("people", &["first_year", "min_years", "consents", "min_age"]),
+    ("texts", &["table", "column", "concepts", "concept_column", "form", "text", "set"]),
+    ("branches", &["branches"]),
+    ("units", &["file"]),
+    ("all_zero", &[]),
 ];
 
 impl Kind {
@@ -217,7 +326,15 @@ impl Kind {
             | Self::Words { table, .. }
             | Self::WithValue { table, .. }
             | Self::Unique { table, .. } => vec![table],
-            Self::LinkedExtremes { .. } | Self::Latest { .. } => vec!["measurement"],
+            Self::LinkedExtremes { .. }
+            | Self::Latest { .. }
+            | Self::Units { .. }
+            | Self::AllZero {} => vec!["measurement"],
+            Self::ValidDeath { .. } | Self::PrimaryDeath { .. } => vec!["death"],
+            Self::Texts(texts) => vec![&texts.table],
+            Self::Branches { .. } => vec!["observation"],
+            // Every table about persons; `person` stands for them.
+            Self::People { .. } => vec!["person"],
         }
     }
 
@@ -241,6 +358,12 @@ impl Kind {
                 columns
             }
             Self::Words { column, .. } => vec![(column, TEXTS)],
+            Self::Texts(texts) => {
+                let mut columns = vec![(texts.column.as_str(), TEXTS)];
+                columns.push((&texts.concept_column, IDS));
+                columns.extend(texts.set.keys().map(|c| (c.as_str(), IDS)));
+                columns
+            }
             Self::WithValue { columns, .. } | Self::Unique { columns, .. } => {
                 columns.iter().map(|c| (c.as_str(), ANY)).collect()
             }
@@ -297,7 +420,12 @@ fn parse(text: &str, path: &Path) -> Result<Vec<Rule>, Error> {
             return Err(wrong(at, unknown("key", key, nearest(key, known.iter().copied()))));
         }
         let rule = table.try_into();
-        rules.push(rule.map_err(|e: toml::de::Error| wrong(at, e.message().to_owned()))?);
+        let mut rule: Rule =
+            rule.map_err(|e: toml::de::Error| wrong(at, e.message().to_owned()))?;
+        if let Kind::Units { file, units } = &mut rule.kind {
+            *units = Units::read(&path.parent().unwrap_or(Path::new("")).join(file))?;
+        }
+        rules.push(rule);
     }
     Ok(rules)
 }

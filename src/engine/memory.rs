@@ -11,6 +11,9 @@ use datafusion::execution::memory_pool::{
 /// Part of the memory that greedy operators never get, as 1 in so many.
 const HEADROOM: usize = 8;
 
+/// Part of what greedy operators share that sorts leave to merges, as 1 in so many.
+const MERGES: usize = 4;
+
 /// A pool that divides its memory evenly among greedy operators of a kind and keeps one part in
 /// [`HEADROOM`] for the others.
 ///
@@ -67,7 +70,10 @@ impl State {
         }
         let kept = (size / HEADROOM).saturating_sub(self.used[Kind::Other as usize]);
         let shared = size.saturating_sub(kept + self.used[Kind::Other as usize]);
-        let share = shared / self.consumers[kind as usize].max(1);
+        // Sorts that fill everything would leave nothing to the merge of one that is done first.
+        let merges = if kind == Kind::Sort { shared / MERGES } else { 0 };
+        let share = (shared - merges) / self.consumers[kind as usize].max(1);
+        let kept = kept + merges.saturating_sub(self.used[Kind::Merge as usize]);
         rest.saturating_sub(kept).min(share.saturating_sub(reservation.size()))
     }
 }
@@ -149,18 +155,18 @@ mod tests {
         let pool: Arc<dyn MemoryPool> = Arc::new(SharedPool::new(800));
         let sort = |name| MemoryConsumer::new(name).with_can_spill(true).register(&pool);
         let (a, b) = (sort("a"), sort("b"));
-        assert!(a.try_grow(351).is_err());
-        assert!(a.try_grow(350).is_ok() && b.try_grow(300).is_ok());
+        assert!(a.try_grow(263).is_err());
+        assert!(a.try_grow(262).is_ok() && b.try_grow(262).is_ok());
         let files = MemoryConsumer::new("ExternalSorterMerge[0]").register(&pool);
-        assert!(files.try_grow(51).is_err());
-        assert!(files.try_grow(50).is_ok());
+        assert!(files.try_grow(177).is_err());
+        assert!(files.try_grow(176).is_ok());
         let merge = MemoryConsumer::new("SortPreservingMergeExec[0]").register(&pool);
         assert!(merge.try_grow(100).is_ok());
         assert!(merge.try_grow(1).is_err());
         drop(a);
-        assert!(merge.try_grow(300).is_ok());
-        assert_eq!(pool.reserved(), 750);
-        assert!(b.try_grow(51).is_err());
+        assert!(merge.try_grow(262).is_ok());
+        assert_eq!(pool.reserved(), 800);
+        assert!(b.try_grow(1).is_err());
         drop((b, files, merge));
         assert_eq!(pool.reserved(), 0);
     }
