@@ -121,7 +121,10 @@ pub fn answers(
         let known = modules.of(question);
         let conduct = conduct.or_else(|| {
             // Without a reference the survey is the one of the module that was open on the day.
-            conducts.iter().rev().find(|c| Some(c.module) == known && c.start <= day && day <= c.end)
+            conducts
+                .iter()
+                .rev()
+                .find(|c| Some(c.module) == known && c.start <= day && day <= c.end)
         });
         answers.push(Answer {
             time: value(2).unwrap_or(i64::from(day) * DAY),

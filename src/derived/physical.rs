@@ -57,7 +57,9 @@ impl Derivation for PhysicalMeasurements<'_> {
         for row in part.of(person) {
             let value = |column: usize| part.rows.columns[column][row];
             let measure = [value(4), value(3)].into_iter().flatten();
-            let Some(measure) = measure.into_iter().find(|c| MEASURES.contains(c)) else { continue };
+            let Some(measure) = measure.into_iter().find(|c| MEASURES.contains(c)) else {
+                continue;
+            };
             let Some(day) = part.rows.day(1, row) else {
                 made.exclude("without_date", 1);
                 continue;

@@ -94,8 +94,9 @@ fn row(module: i64, taken: Taken, made: &mut Made) {
     };
     let [concept, survey] = named(Some(module));
     let [version, called] = named(version);
-    let count =
-        |wanted: Said| Value::Int(questions.values().filter(|said| **said == wanted).count() as i64);
+    let count = |wanted: Said| {
+        Value::Int(questions.values().filter(|said| **said == wanted).count() as i64)
+    };
     made.row([
         concept,
         survey,
