@@ -1,5 +1,7 @@
 //! Answers to surveys, from observations and the surveys that they were given in.
 
+use std::cmp::Reverse;
+
 use super::module::Modules;
 use super::part::Part;
 use super::sweep::{Derivation, Made, Source, Value};
@@ -26,8 +28,6 @@ pub struct Answer {
     pub module: i64,
     /// The question.
     pub question: i64,
-    /// Row of the survey, if there is one.
-    pub conduct: Option<i64>,
     /// The answer, unless it is a number.
     pub answer: Option<i64>,
     /// Bits of the answer, if it is a number.
@@ -130,15 +130,16 @@ pub fn answers(
             time: value(2).unwrap_or(i64::from(day) * DAY),
             module: known.or(conduct.map(|c| c.module)).unwrap_or(0),
             question,
-            conduct: conduct.and_then(|c| c.id),
             answer,
             number,
             version: conduct.and_then(|c| c.version),
         });
     }
-    answers.sort_by_key(|a| (a.time, a.module, a.question, a.conduct, a.answer, a.number));
+    // Of the same answer once with a version and once without the one with stays.
+    let what = |a: &Answer| (a.time, a.module, a.question, a.answer, a.number);
+    answers.sort_by_key(|a| (what(a), Reverse(a.version)));
     let all = answers.len();
-    answers.dedup();
+    answers.dedup_by_key(|a| what(a));
     (answers.len()..all).for_each(|_| left("repeated_answer"));
     answers
 }
@@ -200,7 +201,7 @@ impl Derivation for Answers<'_> {
         let left = |reason| made.exclude(reason, 1);
         let answers = answers(person, &sources[0], &conducts, self.modules, left);
         let same = |a: &Answer, b: &Answer| {
-            (a.time, a.module, a.question, a.conduct) == (b.time, b.module, b.question, b.conduct)
+            (a.time, a.module, a.question) == (b.time, b.module, b.question)
         };
         for group in answers.chunk_by(same) {
             for (answer, place) in group.iter().zip(1..) {
