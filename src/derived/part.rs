@@ -10,7 +10,7 @@ use arrow::datatypes::{
     DataType, Date32Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
 };
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use super::Error;
 use crate::error::IoError;
@@ -37,10 +37,23 @@ impl Rows {
     }
 }
 
+/// A reader of `names` of the Parquet file at `path`, as far as it has them, and its number of rows.
+fn open(path: &Path, names: &[&str]) -> Result<(ParquetRecordBatchReader, usize), Error> {
+    let broken = |source| broken(path, source);
+    let file = File::open(path).map_err(IoError::at("opening", path))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
+    let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
+    let total = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
+    Ok((builder.with_projection(mask).build().map_err(broken)?, total))
+}
+
 /// Reads `names` of the Parquet file at `path`; a column that it lacks is null throughout.
 pub fn read(path: &Path, names: &[&str]) -> Result<Rows, Error> {
-    let mut rows = Rows { columns: vec![Vec::new(); names.len()], len: 0 };
-    each_batch(path, names, |batch| {
+    let (reader, total) = open(path, names)?;
+    let mut rows =
+        Rows { columns: names.iter().map(|_| Vec::with_capacity(total)).collect(), len: 0 };
+    for batch in reader {
+        let batch = batch.map_err(|e| broken(path, e.into()))?;
         for (name, values) in names.iter().zip(&mut rows.columns) {
             match batch.column_by_name(name) {
                 Some(column) => append(column, values),
@@ -48,7 +61,7 @@ pub fn read(path: &Path, names: &[&str]) -> Result<Rows, Error> {
             }
         }
         rows.len += batch.num_rows();
-    })?;
+    }
     Ok(rows)
 }
 
@@ -58,14 +71,14 @@ pub fn each_batch(
     names: &[&str],
     mut see: impl FnMut(&RecordBatch),
 ) -> Result<(), Error> {
-    let broken = |source| Error::Parquet { file: path.to_owned(), source };
-    let file = File::open(path).map_err(IoError::at("opening", path))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
-    let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
-    for batch in builder.with_projection(mask).build().map_err(broken)? {
-        see(&batch.map_err(|e| broken(e.into()))?);
+    for batch in open(path, names)?.0 {
+        see(&batch.map_err(|e| broken(path, e.into()))?);
     }
     Ok(())
+}
+
+fn broken(path: &Path, source: parquet::errors::ParquetError) -> Error {
+    Error::Parquet { file: path.to_owned(), source }
 }
 
 /// The people of the Parquet file at `path`, a row each: what a table of any length says of who has rows.

@@ -57,7 +57,8 @@ pub(super) fn class(spec: &TableSpec) -> Class {
     match spec.name {
         "person" => Class::Person,
         "cdm_source" | "metadata" | "source_to_concept_map" => Class::Out(reason::NOT_RELEASED),
-        // Device ids are not re-keyed, and each is one person's.
+        // Device ids are not re-keyed, and each is one person's key at the maker; without them, model,
+        // battery and time of last contact say who wears it and nothing of health.
         "device" => Class::Out(reason::NOT_RELEASED),
         name if is_vocabulary(name) => Class::Vocabulary,
         _ if spec.person_field => Class::PersonLevel,
