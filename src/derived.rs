@@ -1,19 +1,23 @@
-//! Tables that are made of other tables: observation periods, eras, stays, days of wearables, a summary
-//! of each person.
+//! Tables that are made of other tables: observation periods, eras, stays, days of wearables, survey answers,
+//! physical measurements, a summary of each person.
 //!
 //! Everything is a sweep over one person's rows at a time. Record tables come as parts by person: part
 //! *n* of every table holds the same people (see [`crate::omop::ExtractTable`]), so that parts are
 //! worked on side by side and a table of any size costs the memory of a part a thread.
 
+mod answer;
 mod condition;
 mod day;
 mod drug;
 mod era;
 mod error;
+mod module;
 mod part;
 mod period;
+mod physical;
 mod stay;
 mod summary;
+mod survey;
 mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +39,8 @@ pub struct Request<'a> {
     pub eras: bool,
     /// Whether to build one observation period a person, from the first event to the last.
     pub periods: bool,
-    /// Whether to build stays, days of wearables and the summary of each person.
+    /// Whether to build stays, survey answers and modules, physical measurements, days of wearables and
+    /// the summary of each person.
     pub summaries: bool,
     /// Last day of the data, days since 1970-01-01; what starts after it does not count.
     pub cutoff: i32,
@@ -50,28 +55,10 @@ pub struct Request<'a> {
 pub struct Known {
     /// Day of primary consent, days since 1970-01-01.
     pub consent: BTreeMap<i64, i32>,
-    /// People with wearable data.
-    pub fitbit: BTreeSet<i64>,
     /// People with a whole genome.
     pub wgs: BTreeSet<i64>,
     /// People with an array.
     pub array: BTreeSet<i64>,
-}
-
-/// People with rows in any table of `extract`, by raw id.
-///
-/// # Errors
-/// When a table cannot be read.
-pub fn people_of(extract: &SiteExtract) -> Result<BTreeSet<i64>, Error> {
-    let mut people = BTreeSet::new();
-    for table in &extract.extract.tables {
-        for file in extract.files(&table.name) {
-            part::each_person(&file, |person| {
-                people.insert(person);
-            })?;
-        }
-    }
-    Ok(people)
 }
 
 /// Builds the tables that `request` asks for, below the job's root, as parts by person like their
@@ -101,11 +88,19 @@ pub fn build(request: &Request<'_>, job: &Job) -> Result<(Vec<ExtractTable>, Led
         }
     }
     if request.summaries {
+        let modules = module::Modules::read(request.vocabulary)?;
         add(&stay::Stays)?;
+        add(&answer::Answers { modules: &modules })?;
+        add(&survey::SurveyModules { modules: &modules })?;
+        add(&physical::PhysicalMeasurements { modules: &modules })?;
         if day::WEARABLES.iter().any(|table| request.records.extract.table(table).is_some()) {
             add(&day::Days)?;
         }
-        add(&summary::Summaries { known: &request.known, reference_date: request.reference_date })?;
+        add(&summary::Summaries {
+            known: &request.known,
+            modules: &modules,
+            reference_date: request.reference_date,
+        })?;
     }
     Ok((made, ledger))
 }

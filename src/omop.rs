@@ -57,7 +57,7 @@ impl Scope {
         match (self, spec.family) {
             (Self::Records, Family::Cdm) => !vocabulary,
             (Self::Vocabulary, Family::Cdm) => vocabulary,
-            (Self::Both, Family::Cdm) => true,
+            (Self::Records | Self::Both, Family::Survey) | (Self::Both, Family::Cdm) => true,
             (Self::Wearables, Family::Wearable) => spec.name != "wearable_day",
             _ => false,
         }

@@ -9,7 +9,7 @@
 //! ```text
 //! participants.csv  sample_person.csv  ancestry_preds.tsv  sample_sex.tsv
 //! wgs/wgs.chr20.vcf.gz ...  array/array.vcf.gz  omop/*.csv[.gz]  (CDM 5.4)
-//! vocabulary/*.csv  (Athena layout)    wearables/activity_summary.csv.gz
+//! vocabulary/*.csv  (Athena layout)    wearables/*.csv.gz
 //! truth.json        what was planted, and the rows of every table
 //! ```
 

@@ -538,6 +538,9 @@ const CASES: &[Case] = &[
     },
 ];
 
+/// Rules on wearables, which have tests of their own.
+const WORDS: [&str; 4] = ["sleep_levels", "heart_rate_zones", "main_sleep", "main_sleep_of_levels"];
+
 fn feed(tables: &[(&str, &str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("person.csv"), PERSON).unwrap();
@@ -571,7 +574,7 @@ fn each_rule_keeps_to_its_boundaries() {
 #[test]
 fn every_rule_has_a_case_and_a_line_in_the_docs() {
     let all = Rules::read(&[root(RULES), root(PARTICIPANTS)]).unwrap();
-    let tested: BTreeSet<&str> = CASES.iter().map(|c| c.rule).chain(["sleep_levels"]).collect();
+    let tested: BTreeSet<&str> = CASES.iter().map(|c| c.rule).chain(WORDS).collect();
     let ids: BTreeSet<&str> = all.list.iter().map(|r| r.id.as_str()).collect();
     assert_eq!(ids, tested);
     let mut page = String::from(
@@ -611,6 +614,32 @@ fn sleep_levels_are_those_of_devices() {
     let batch = rows(out.path(), &extract, "sleep_level");
     let levels: Vec<String> = (0..batch.num_rows()).map(|i| cell(&batch, "level", i)).collect();
     assert_eq!(levels, ["REM", "wake"]);
+}
+
+#[test]
+fn words_of_wearables_are_those_of_devices() {
+    for (table, header, column, stay) in [
+        ("heart_rate_summary", "person_id,date,zone_name", "zone_name", "FAT BURN"),
+        ("sleep_daily_summary", "person_id,sleep_date,is_main_sleep", "is_main_sleep", "False"),
+        ("sleep_level", "person_id,sleep_date,level,is_main_sleep", "is_main_sleep", "1"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let level = if table == "sleep_level" { "deep," } else { "" };
+        let row = |word: &str| format!("1,2020-01-01,{level}{word}\n");
+        let text = format!("{header}\n{}{}{}", row(stay), row("at Bob's"), row(""));
+        std::fs::write(dir.path().join(format!("{table}.csv")), text).unwrap();
+        let out = tempfile::tempdir().unwrap();
+        let extract = ingest("f", dir.path(), CdmVersion::V5_4, Scope::Wearables, out.path());
+        let all = Rules::read(&[root(RULES)]).unwrap();
+        let extract =
+            curation::curate(&request(vec![extract], all), &Job::quiet(out.path(), 1)).unwrap();
+        let batch = rows(out.path(), &extract, table);
+        let mut words: Vec<String> =
+            (0..batch.num_rows()).map(|i| cell(&batch, column, i)).collect();
+        words.sort();
+        assert_eq!(words, ["", stay], "{table}");
+        assert!(extract.output.ledger.unbalanced().is_empty());
+    }
 }
 
 #[test]

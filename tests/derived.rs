@@ -194,11 +194,16 @@ fn what_is_made_does_not_depend_on_threads() {
         tables.iter().map(|t| (t.name.clone(), t.rows, bytes(t))).collect::<Vec<_>>()
     };
     let one = made(1);
+    let may_be_empty = [
+        "dose_era",
+        "drug_era",
+        "physical_measurement",
+        "survey_answer",
+        "survey_module",
+        "visit_stay",
+    ];
     assert!(
-        one.iter().all(|(name, rows, _)| *rows > 0
-            || name == "dose_era"
-            || name == "drug_era"
-            || name == "visit_stay"),
+        one.iter().all(|(name, rows, _)| *rows > 0 || may_be_empty.contains(&name.as_str())),
         "{:?}",
         one.iter().map(|t| (&t.0, t.1)).collect::<Vec<_>>()
     );

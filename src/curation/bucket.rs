@@ -129,7 +129,9 @@ fn exclude(tables: &mut BTreeMap<&'static str, Table>, request: &Request) {
             .filter(|&i| {
                 let reason = request.excluded.get(&ids[i]);
                 // What a person wears is no health record.
-                reason.is_some_and(|r| table.spec.family == Family::Cdm || *r != "no_ehr_consent")
+                reason.is_some_and(|r| {
+                    table.spec.family != Family::Wearable || *r != "no_ehr_consent"
+                })
             })
             .collect();
         gone.into_iter().for_each(|i| table.fate[i] = EXCLUDED);

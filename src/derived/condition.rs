@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::era::{Span, merge};
 use super::part::Part;
-use super::sweep::{Derivation, Made, Value};
+use super::sweep::{Derivation, Made, Source, Value};
 
 /// Days between two occurrences of one era at most, of conditions and drugs alike (OMOP CDM).
 pub const GAP: i32 = 30;
@@ -23,7 +23,7 @@ impl Derivation for ConditionEras {
         "condition_era"
     }
 
-    fn sources(&self) -> Vec<(&'static str, Vec<&'static str>)> {
+    fn sources(&self) -> Vec<Source> {
         let columns = vec!["condition_concept_id", "condition_start_date", "condition_end_date"];
         vec![("condition_occurrence", columns)]
     }

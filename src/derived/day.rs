@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::part::Part;
-use super::sweep::{Derivation, Made, Value};
+use super::sweep::{Derivation, Made, Source, Value};
 
 /// Minutes with a heart rate that make a day one on which the device was worn: ten hours.
 pub const VALID_MINUTES: i64 = 600;
@@ -64,7 +64,7 @@ impl Derivation for Days {
         "wearable_day"
     }
 
-    fn sources(&self) -> Vec<(&'static str, Vec<&'static str>)> {
+    fn sources(&self) -> Vec<Source> {
         let columns = [
             ["datetime", "heart_rate_value"],
             ["datetime", "steps"],

@@ -11,7 +11,7 @@ use super::Error;
 use super::condition::GAP;
 use super::era::{Span, merge};
 use super::part::{self, Part};
-use super::sweep::{Derivation, Made, Value};
+use super::sweep::{Derivation, Made, Source, Value};
 use crate::error::IoError;
 use crate::omop::SiteExtract;
 
@@ -140,7 +140,7 @@ impl Derivation for DrugEras<'_> {
         "drug_era"
     }
 
-    fn sources(&self) -> Vec<(&'static str, Vec<&'static str>)> {
+    fn sources(&self) -> Vec<Source> {
         vec![("drug_exposure", EXPOSURE.to_vec())]
     }
 
@@ -193,7 +193,7 @@ impl Derivation for DoseEras<'_> {
         "dose_era"
     }
 
-    fn sources(&self) -> Vec<(&'static str, Vec<&'static str>)> {
+    fn sources(&self) -> Vec<Source> {
         vec![("drug_exposure", EXPOSURE.to_vec())]
     }
 

@@ -1,15 +1,16 @@
 //! The columns of one part of a table, in the order of persons.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{
     DataType, Date32Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
 };
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use super::Error;
 use crate::error::IoError;
@@ -36,18 +37,23 @@ impl Rows {
     }
 }
 
-/// Reads `names` of the Parquet file at `path`; a column that it lacks is null throughout.
-pub fn read(path: &Path, names: &[&str]) -> Result<Rows, Error> {
-    let broken = |source| Error::Parquet { file: path.to_owned(), source };
+/// A reader of `names` of the Parquet file at `path`, as far as it has them, and its number of rows.
+fn open(path: &Path, names: &[&str]) -> Result<(ParquetRecordBatchReader, usize), Error> {
+    let broken = |source| broken(path, source);
     let file = File::open(path).map_err(IoError::at("opening", path))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
     let total = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
-    let reader = builder.with_projection(mask).build().map_err(broken)?;
+    Ok((builder.with_projection(mask).build().map_err(broken)?, total))
+}
+
+/// Reads `names` of the Parquet file at `path`; a column that it lacks is null throughout.
+pub fn read(path: &Path, names: &[&str]) -> Result<Rows, Error> {
+    let (reader, total) = open(path, names)?;
     let mut rows =
         Rows { columns: names.iter().map(|_| Vec::with_capacity(total)).collect(), len: 0 };
     for batch in reader {
-        let batch = batch.map_err(|e| broken(e.into()))?;
+        let batch = batch.map_err(|e| broken(path, e.into()))?;
         for (name, values) in names.iter().zip(&mut rows.columns) {
             match batch.column_by_name(name) {
                 Some(column) => append(column, values),
@@ -59,19 +65,37 @@ pub fn read(path: &Path, names: &[&str]) -> Result<Rows, Error> {
     Ok(rows)
 }
 
-/// Calls `see` with the person of each row of the Parquet file at `path`, batch by batch.
-pub fn each_person(path: &Path, mut see: impl FnMut(i64)) -> Result<(), Error> {
-    let broken = |source| Error::Parquet { file: path.to_owned(), source };
-    let file = File::open(path).map_err(IoError::at("opening", path))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
-    let mask = ProjectionMask::columns(builder.parquet_schema(), ["person_id"]);
-    for batch in builder.with_projection(mask).build().map_err(broken)? {
-        let batch = batch.map_err(|e| broken(e.into()))?;
-        if let Some(column) = batch.column_by_name("person_id") {
-            column.as_primitive::<Int64Type>().iter().flatten().for_each(&mut see);
-        }
+/// Calls `see` with `names` of the Parquet file at `path`, as far as it has them, batch by batch.
+pub fn each_batch(
+    path: &Path,
+    names: &[&str],
+    mut see: impl FnMut(&RecordBatch),
+) -> Result<(), Error> {
+    for batch in open(path, names)?.0 {
+        see(&batch.map_err(|e| broken(path, e.into()))?);
     }
     Ok(())
+}
+
+fn broken(path: &Path, source: parquet::errors::ParquetError) -> Error {
+    Error::Parquet { file: path.to_owned(), source }
+}
+
+/// The people of the Parquet file at `path`, a row each: what a table of any length says of who has rows.
+pub fn people(path: &Path) -> Result<Rows, Error> {
+    let mut people: BTreeSet<i64> = BTreeSet::new();
+    each_batch(path, &["person_id"], |batch| {
+        if let Some(column) = batch.column_by_name("person_id") {
+            let mut last = None;
+            for person in column.as_primitive::<Int64Type>().iter().flatten() {
+                if last.replace(person) != Some(person) {
+                    people.insert(person);
+                }
+            }
+        }
+    })?;
+    let len = people.len();
+    Ok(Rows { columns: vec![people.into_iter().map(Some).collect()], len })
 }
 
 fn append(column: &dyn Array, values: &mut Vec<Option<i64>>) {

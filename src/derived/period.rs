@@ -1,7 +1,7 @@
 //! Observation periods: one a person, from the first event to the last.
 
 use super::part::Part;
-use super::sweep::{Derivation, Made, Value};
+use super::sweep::{Derivation, Made, Source, Value};
 
 /// "EHR encounter records" of the OMOP type concepts.
 const TYPE: i64 = 32_827;
@@ -45,7 +45,7 @@ impl Derivation for Periods {
         "observation_period"
     }
 
-    fn sources(&self) -> Vec<(&'static str, Vec<&'static str>)> {
+    fn sources(&self) -> Vec<Source> {
         EVENTS.iter().map(|&(table, start, end)| (table, vec![start, end])).collect()
     }
 

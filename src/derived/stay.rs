@@ -1,7 +1,7 @@
 //! Stays: visits to a hospital that belong together.
 
 use super::part::Part;
-use super::sweep::{Derivation, Made, Value};
+use super::sweep::{Derivation, Made, Source, Value};
 
 /// Inpatient visit, emergency room and inpatient visit, intensive care, of the OMOP visit concepts.
 const INPATIENT: [i64; 3] = [9201, 262, 32_037];
@@ -18,7 +18,7 @@ impl Derivation for Stays {
         "visit_stay"
     }
 
-    fn sources(&self) -> Vec<(&'static str, Vec<&'static str>)> {
+    fn sources(&self) -> Vec<Source> {
         vec![("visit_occurrence", vec!["visit_concept_id", "visit_start_date", "visit_end_date"])]
     }
 

@@ -3,15 +3,23 @@
 use jiff::civil::Date;
 
 use super::Known;
+use super::answer;
+use super::module::Modules;
 use super::part::Part;
 use super::period::{EVENTS, extent};
-use super::sweep::{Derivation, Made, Value};
+use super::physical::is_physical;
+use super::sweep::{Derivation, Made, Source, Value};
 
-/// Height, weight, body mass index, waist, hip, blood pressure and heart rate of the programme's own
-/// visits (All of Us physical measurements).
-const PHYSICAL: std::ops::RangeInclusive<i64> = 903_104..=903_161;
-/// `survey_conduct` and its answers by type concept: "observation recorded from a survey".
-const SURVEY_TYPE: i64 = 45_905_771;
+/// Tables of a wearables feed: who has rows in one has data of a wearable.
+const WEARABLES: [&str; 7] = [
+    "activity_summary",
+    "heart_rate_summary",
+    "heart_rate_intraday",
+    "steps_intraday",
+    "sleep_daily_summary",
+    "sleep_level",
+    "device",
+];
 
 /// `person_summary`: which kinds of data a person has (0 or 1), counts by table, ages in completed years.
 ///
@@ -20,6 +28,8 @@ const SURVEY_TYPE: i64 = 45_905_771;
 pub struct Summaries<'a> {
     /// What other feeds say.
     pub known: &'a Known,
+    /// Modules of surveys and their questions.
+    pub modules: &'a Modules,
     /// Day that ages refer to.
     pub reference_date: i32,
 }
@@ -45,38 +55,39 @@ impl Derivation for Summaries<'_> {
         "person_summary"
     }
 
-    fn sources(&self) -> Vec<(&'static str, Vec<&'static str>)> {
+    fn sources(&self) -> Vec<Source> {
         let mut sources = vec![
             ("person", vec!["year_of_birth", "month_of_birth", "day_of_birth"]),
             ("death", vec!["death_date"]),
         ];
         for (table, start, end) in EVENTS {
             let mut columns = vec![start, end];
-            columns.extend(match table {
-                "measurement" => vec!["measurement_concept_id", "measurement_type_concept_id"],
-                "observation" => vec!["observation_concept_id", "observation_type_concept_id"],
-                _ => vec![],
-            });
+            if table == "measurement" {
+                columns.extend(["measurement_concept_id", "measurement_source_concept_id"]);
+            }
             sources.push((table, columns));
         }
+        sources.extend(answer::sources());
+        sources.extend(WEARABLES.map(|table| (table, Vec::new())));
         sources
     }
 
     fn person(&self, person: i64, sources: &[Part], made: &mut Made) {
-        let (people, events) = (&sources[0], &sources[2..]);
+        let (people, others) = (&sources[0], &sources[2..]);
+        let (events, others) = others.split_at(EVENTS.len());
+        let (surveys, wearables) = others.split_at(answer::sources().len());
         let Some(row) = people.of(person).next() else {
             made.note("records_of_nobody", 1);
             return;
         };
         let of = |name: &str| EVENTS.iter().position(|e| e.0 == name).map(|i| &events[i]);
         let count = |name: &str| of(name).map_or(0, |part| part.of(person).len());
-        let with = |name: &str, is: &dyn Fn(&Part, usize) -> bool| {
-            of(name).map_or(0, |part| part.of(person).filter(|&r| is(part, r)).count())
-        };
-        let physical = with("measurement", &|p, r| {
-            p.rows.columns[3][r].is_some_and(|c| PHYSICAL.contains(&c))
+        let physical = of("measurement").map_or(0, |p| {
+            let is = |&row: &usize| is_physical(p.rows.columns[3][row], p.rows.columns[4][row]);
+            p.of(person).filter(is).count()
         });
-        let answers = with("observation", &|p, r| p.rows.columns[4][r] == Some(SURVEY_TYPE));
+        let conducts = answer::conducts(person, &surveys[1], self.modules);
+        let answers = answer::count(person, &surveys[0], &conducts, self.modules);
         let records: usize = [
             "condition_occurrence",
             "drug_exposure",
@@ -100,7 +111,7 @@ impl Derivation for Summaries<'_> {
             flag(ehr > 0),
             flag(answers > 0),
             flag(physical > 0),
-            flag(self.known.fitbit.contains(&person)),
+            flag(wearables.iter().any(|part| !part.of(person).is_empty())),
             flag(self.known.wgs.contains(&person)),
             flag(self.known.array.contains(&person)),
             years(self.known.consent.get(&person).copied()),

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Date32Array, Float64Array, Int64Array, RecordBatch};
+use arrow::array::{
+    ArrayRef, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
+};
 use rayon::prelude::*;
 
 use super::part::{self, Part};
@@ -15,6 +18,17 @@ use crate::omop::{ExtractTable, FieldKind, TableSpec};
 /// Facts for the books, by name.
 type Notes = BTreeMap<&'static str, u64>;
 
+/// What the books say of a part beside its rows.
+#[derive(Default)]
+struct Facts {
+    notes: Notes,
+    excluded: Notes,
+}
+
+fn add(all: &mut Notes, some: &Notes) {
+    some.iter().for_each(|(what, n)| *all.entry(what).or_default() += n);
+}
+
 /// A value of a derived row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value {
@@ -22,8 +36,12 @@ pub enum Value {
     Int(i64),
     /// A day since 1970-01-01.
     Day(i32),
+    /// Microseconds since 1970-01-01.
+    Time(i64),
     /// A number.
     Float(f64),
+    /// What a concept is called, by [`Derivation::name`].
+    Name(i64),
     /// Nothing.
     Null,
 }
@@ -34,7 +52,9 @@ pub struct Made {
     values: Vec<Value>,
     rows: usize,
     /// Facts for the books, by name.
-    pub notes: BTreeMap<&'static str, u64>,
+    pub notes: Notes,
+    /// Rows of the sources that belong here and make none of their own, by reason.
+    pub excluded: Notes,
 }
 
 impl Made {
@@ -42,6 +62,13 @@ impl Made {
     pub fn row<const N: usize>(&mut self, values: [Value; N]) {
         self.values.extend(values);
         self.rows += 1;
+    }
+
+    /// Counts rows of the sources that are left aside.
+    pub fn exclude(&mut self, reason: &'static str, n: u64) {
+        if n > 0 {
+            *self.excluded.entry(reason).or_default() += n;
+        }
     }
 
     /// Counts something for the books.
@@ -52,12 +79,20 @@ impl Made {
     }
 }
 
+/// A table to read, and of its columns those after `person_id`.
+pub type Source = (&'static str, Vec<&'static str>);
+
 /// A table that is made person by person.
 pub trait Derivation: Sync {
     /// Name of the table; its specification says the columns.
     fn table(&self) -> &'static str;
-    /// The tables it is made of, and of their columns those after `person_id`.
-    fn sources(&self) -> Vec<(&'static str, Vec<&'static str>)>;
+    /// The tables it is made of. One without columns only says who has rows.
+    fn sources(&self) -> Vec<Source>;
+    /// What a concept is called, for text.
+    fn name(&self, concept: i64) -> Option<&str> {
+        let _ = concept;
+        None
+    }
     /// The rows of one person, in order. `sources` are as [`Derivation::sources`] lists them; column 0
     /// is `person_id`.
     fn person(&self, person: i64, sources: &[Part], made: &mut Made);
@@ -85,14 +120,16 @@ pub fn run(
     // Row ids ascend by person whatever the parts are: counted first, given on the second pass.
     let keyed = spec.fields.first().is_some_and(|f| f.primary_key && f.name != "person_id");
     let first = if keyed { pool.install(|| sweep.first_ids(job))? } else { BTreeMap::new() };
-    let written: Result<Vec<(u64, Notes)>, Error> = pool.install(|| {
+    let written: Result<Vec<(u64, Facts)>, Error> = pool.install(|| {
         let parts = (0..sweep.parts.max(1)).into_par_iter();
         parts.map(|part| sweep.write(part, &spec, &first, job)).collect()
     });
     let mut books = TableLedger::new(format!("derived/{name}"));
-    for (rows, notes) in written? {
-        (books.rows_in, books.rows_out) = (books.rows_in + rows, books.rows_out + rows);
-        notes.into_iter().for_each(|(what, n)| books.note(what, n));
+    for (rows, facts) in written? {
+        books.rows_out += rows;
+        books.rows_in += rows + facts.excluded.values().sum::<u64>();
+        facts.notes.into_iter().for_each(|(what, n)| books.note(what, n));
+        facts.excluded.into_iter().for_each(|(reason, n)| books.exclude(reason, n));
     }
     let path = format!("{}/{name}", request.folder);
     let parts = u32::try_from(sweep.parts.max(1)).unwrap_or(u32::MAX);
@@ -122,9 +159,10 @@ struct Sweep<'a> {
 
 impl Sweep<'_> {
     fn sources(&self, part: usize) -> Result<Vec<Part>, Error> {
-        let read = |(table, columns): (&'static str, Vec<&'static str>)| {
+        let read = |(table, columns): Source| {
             let names: Vec<&str> = std::iter::once("person_id").chain(columns).collect();
             match self.request.records.files(table).get(part) {
+                Some(path) if names.len() == 1 => Ok(Part::new(part::people(path)?)),
                 Some(path) => Ok(Part::new(part::read(path, &names)?)),
                 None => {
                     Ok(Part::new(part::Rows { columns: vec![Vec::new(); names.len()], len: 0 }))
@@ -177,7 +215,7 @@ impl Sweep<'_> {
         spec: &TableSpec,
         first: &BTreeMap<i64, i64>,
         job: &Job,
-    ) -> Result<(u64, Notes), Error> {
+    ) -> Result<(u64, Facts), Error> {
         job.check()?;
         let table = self.derivation.table();
         let tags = FileTags {
@@ -189,11 +227,12 @@ impl Sweep<'_> {
         let path = format!("{}/{table}/part-{part:04}.parquet", self.request.folder);
         let properties = properties(&tags, &[]).build();
         let mut file = UnlistedTable::unlisted(&job.out, &path, spec.schema(), tags, properties)?;
-        let mut columns = Columns::new(spec);
-        let mut notes = Notes::new();
+        let mut columns = Columns::new(spec, self.derivation);
+        let mut facts = Facts::default();
         let mut failed = Ok(());
         self.each(part, |person, made| {
-            made.notes.iter().for_each(|(what, n)| *notes.entry(what).or_default() += n);
+            add(&mut facts.notes, &made.notes);
+            add(&mut facts.excluded, &made.excluded);
             columns.append(person, first.get(&person).copied(), &made);
             if columns.rows >= 1 << 16 && failed.is_ok() {
                 failed = columns.flush(&mut file);
@@ -201,20 +240,21 @@ impl Sweep<'_> {
         })?;
         failed?;
         columns.flush(&mut file)?;
-        Ok((file.close()?, notes))
+        Ok((file.close()?, facts))
     }
 }
 
 /// Columns in the making: the row id, if the table has one, `person_id`, then those of [`Made`].
 struct Columns<'a> {
     spec: &'a TableSpec,
+    derivation: &'a dyn Derivation,
     values: Vec<Vec<Value>>,
     rows: usize,
 }
 
 impl<'a> Columns<'a> {
-    fn new(spec: &'a TableSpec) -> Self {
-        Self { spec, values: vec![Vec::new(); spec.fields.len()], rows: 0 }
+    fn new(spec: &'a TableSpec, derivation: &'a dyn Derivation) -> Self {
+        Self { spec, derivation, values: vec![Vec::new(); spec.fields.len()], rows: 0 }
     }
 
     fn append(&mut self, person: i64, first: Option<i64>, made: &Made) {
@@ -234,7 +274,7 @@ impl<'a> Columns<'a> {
 
     fn flush(&mut self, file: &mut UnlistedTable) -> Result<(), Error> {
         let arrays = self.spec.fields.iter().zip(&mut self.values).map(|(field, values)| {
-            let array = array(field.kind, values);
+            let array = array(field.kind, values, self.derivation);
             values.clear();
             array
         });
@@ -246,7 +286,7 @@ impl<'a> Columns<'a> {
     }
 }
 
-fn array(kind: FieldKind, values: &[Value]) -> ArrayRef {
+fn array(kind: FieldKind, values: &[Value], derivation: &dyn Derivation) -> ArrayRef {
     match kind {
         FieldKind::Date => Arc::new(Date32Array::from_iter(
             values.iter().map(|v| if let Value::Day(d) = v { Some(*d) } else { None }),
@@ -254,7 +294,13 @@ fn array(kind: FieldKind, values: &[Value]) -> ArrayRef {
         FieldKind::Float => Arc::new(Float64Array::from_iter(
             values.iter().map(|v| if let Value::Float(x) = v { Some(*x) } else { None }),
         )),
-        _ => Arc::new(Int64Array::from_iter(
+        FieldKind::Timestamp => Arc::new(TimestampMicrosecondArray::from_iter(
+            values.iter().map(|v| if let Value::Time(t) = v { Some(*t) } else { None }),
+        )),
+        FieldKind::Text => Arc::new(StringArray::from_iter(
+            values.iter().map(|v| if let Value::Name(c) = v { derivation.name(*c) } else { None }),
+        )),
+        FieldKind::Integer => Arc::new(Int64Array::from_iter(
             values.iter().map(|v| if let Value::Int(n) = v { Some(*n) } else { None }),
         )),
     }

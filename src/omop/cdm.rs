@@ -83,6 +83,8 @@ impl FieldSpec {
 pub enum Family {
     /// The OMOP CDM.
     Cdm,
+    /// Records of surveys, by the All of Us names: `survey_conduct`, which the CDM has from 6.0.
+    Survey,
     /// Wearables, by the All of Us Fitbit names.
     Wearable,
     /// Made by the program.
@@ -171,6 +173,7 @@ impl Cdm {
     fn parse(version: CdmVersion, text: &'static str) -> Self {
         let mut tables: BTreeMap<&'static str, TableSpec> = BTreeMap::new();
         read(&mut tables, Family::Cdm, text);
+        read(&mut tables, Family::Survey, include_str!("cdm/all_of_us.csv"));
         read(&mut tables, Family::Wearable, include_str!("cdm/fitbit.csv"));
         read(&mut tables, Family::Programme, include_str!("cdm/programme.csv"));
         for spec in tables.values_mut().filter(|t| t.person_field) {

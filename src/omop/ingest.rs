@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::engine::{Job, Ledger, StageOutput, TableLedger};
 
-use super::cdm::{TableSpec, cdm};
+use super::cdm::{Family, TableSpec, cdm};
 use super::error::Error;
 use super::folder::{Format, Source, tables};
 use super::loader::{Context, Loaded, Loader};
@@ -91,6 +91,8 @@ fn find_tasks(request: &ExtractRequest, notes: &mut TableLedger) -> Result<Vec<T
     for spec in cdm.tables().filter(|t| request.scope.has(t)) {
         match found.remove(spec.name) {
             Some(sources) => tasks.push(Task { spec, sources }),
+            // The CDM does not ask for it.
+            None if spec.family == Family::Survey => {}
             None => notes.note(&format!("missing_table:{}", spec.name), 1),
         }
     }

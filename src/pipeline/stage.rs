@@ -580,10 +580,6 @@ impl<'a> Bench<'a> {
         for (person, date) in roster.consent_dates() {
             known.consent.insert(person.0, CivilDate(date).epoch_days());
         }
-        for typed in self.wearables.values() {
-            let site = SiteExtract { extract: typed.extract.clone(), root: typed.root.clone() };
-            known.fitbit.extend(derived::people_of(&site)?);
-        }
         for (name, feed) in &self.project.workflow.callset {
             let sheet = self.sample_links(name, feed, roster)?;
             let people = sheet.into_iter().map(|person| person.0);

@@ -27,10 +27,13 @@ pub enum Table {
     Note,
     Survey,
     Activity,
+    HeartRate,
+    Sleep,
+    SleepLevel,
 }
 
 /// File and header of each [`Table`] (OMOP CDM 5.4; survey_conduct as in CDM 5.3 and All of Us).
-pub const TABLES: [(&str, &str); 12] = [
+pub const TABLES: [(&str, &str); 15] = [
     (
         "omop/person.csv",
         "person_id,gender_concept_id,year_of_birth,month_of_birth,day_of_birth,birth_datetime,race_concept_id,ethnicity_concept_id,location_id,provider_id,care_site_id,person_source_value,gender_source_value,gender_source_concept_id,race_source_value,race_source_concept_id,ethnicity_source_value,ethnicity_source_concept_id",
@@ -78,6 +81,18 @@ pub const TABLES: [(&str, &str); 12] = [
     (
         "wearables/activity_summary.csv.gz",
         "person_id,date,activity_calories,calories_bmr,calories_out,elevation,fairly_active_minutes,floors,lightly_active_minutes,marginal_calories,sedentary_minutes,steps,very_active_minutes,src_id",
+    ),
+    (
+        "wearables/heart_rate_summary.csv.gz",
+        "person_id,date,zone_name,min_heart_rate,max_heart_rate,minute_in_zone,calorie_count,src_id",
+    ),
+    (
+        "wearables/sleep_daily_summary.csv.gz",
+        "person_id,sleep_date,is_main_sleep,minute_in_bed,minute_asleep,minute_after_wakeup,minute_awake,minute_restless,minute_deep,minute_light,minute_rem,minute_wake,src_id",
+    ),
+    (
+        "wearables/sleep_level.csv.gz",
+        "person_id,sleep_date,is_main_sleep,level,start_datetime,duration_in_min,src_id",
     ),
 ];
 
@@ -357,13 +372,26 @@ impl<'a> Chart<'a> {
     }
 
     fn measurement(&mut self, concept: u32, tenths: i32, unit: u32, kind: u32, visit: &Visit) {
+        self.measured((concept, 0), tenths, unit, kind, visit);
+    }
+
+    /// A measurement of a concept by way of its source concept, 0 for none.
+    fn measured(
+        &mut self,
+        (concept, source_concept): (u32, u32),
+        tenths: i32,
+        unit: u32,
+        kind: u32,
+        visit: &Visit,
+    ) {
         let (row, id, site) = (self.id(), self.person.id, self.site());
         let at = Moment(visit.start, visit.minute + 5);
-        let (start, source, unit_text) = (visit.start, code(concept), code(unit));
+        let known = if source_concept == 0 { concept } else { source_concept };
+        let (start, source, unit_text) = (visit.start, code(known), code(unit));
         let (whole, tenth) = (tenths / 10, tenths % 10);
         self.lines(Table::Measurement).row(format_args!(
             "{row},{id},{concept},{start},{at},,{kind},0,{whole}.{tenth},0,{unit},,,{site}1,{},,\
-             {source},0,{unit_text},0,{whole}.{tenth},,",
+             {source},{source_concept},{unit_text},0,{whole}.{tenth},,",
             visit.id
         ));
     }
@@ -378,11 +406,23 @@ impl<'a> Chart<'a> {
         let start = Day(self.person.consent.0.min(self.last_day().0));
         let enrolment = Visit { id: visit.id, concept: 9202, start, end: start, minute: 600 };
         let systolic = self.systolic(rng);
-        self.measurement(3_036_277, self.height, 8582, 44_818_701, &enrolment);
-        self.measurement(3_025_315, self.weight, 9529, 44_818_701, &enrolment);
-        self.measurement(3_038_553, bmi, 9531, 44_818_701, &enrolment);
-        self.measurement(3_004_249, systolic, 8876, 44_818_701, &enrolment);
-        self.measurement(3_012_888, systolic * 62 / 1000 * 10, 8876, 44_818_701, &enrolment);
+        // Draws of their own: those of the rest of the chart stay as they are.
+        let mut own = Rng::new(self.seed, Purpose::Survey, u64::from(self.index), 1);
+        let pulse = own.between(55, 95) * 10;
+        let waist = bmi * 3 + own.between(0, 100);
+        let hip = waist + own.between(-50, 150);
+        for (concept, source, tenths, unit) in [
+            (3_036_277, 903_133, self.height, 8582),
+            (3_025_315, 903_121, self.weight, 9529),
+            (3_038_553, 903_124, bmi, 9531),
+            (3_004_249, 903_118, systolic, 8876),
+            (3_012_888, 903_115, systolic * 62 / 1000 * 10, 8876),
+            (3_027_018, 903_126, pulse, 8541),
+            (903_135, 903_135, waist, 8582),
+            (903_136, 903_136, hip, 8582),
+        ] {
+            self.measured((concept, source), tenths, unit, 44_818_701, &enrolment);
+        }
     }
 
     /// In tenths of mmHg, whole mmHg.

@@ -200,10 +200,11 @@ const CONCEPTS: &[Concept] = &[
     (4125906, "Suture open wound", "Procedure", SNOMED, "Procedure", "S", "288086009"),
 ];
 
-/// Survey modules, questions and answers of the PPI vocabulary: id, name, class, code.
+/// Survey modules, questions and answers of the PPI vocabulary, and its physical measurements: id, name,
+/// class, code. Questions follow their module, answers their question; those of `PMI_` belong to all. What
+/// a COPE survey asks is made up.
 const PPI: &[(u32, &str, &str, &str)] = &[
     (1586134, "The Basics", "Module", "TheBasics"),
-    (1585855, "Lifestyle", "Module", "Lifestyle"),
     (1585838, "Gender: Gender Identity", "Question", "Gender_GenderIdentity"),
     (1585839, "Gender Identity: Man", "Answer", "GenderIdentity_Man"),
     (1585840, "Gender Identity: Woman", "Answer", "GenderIdentity_Woman"),
@@ -244,22 +245,69 @@ const PPI: &[(u32, &str, &str, &str)] = &[
     ),
     (1585958, "Employment Status: Student", "Answer", "EmploymentStatus_Student"),
     (1585959, "Employment Status: Retired", "Answer", "EmploymentStatus_Retired"),
+    (1585899, "The Basics: Sexual Orientation", "Question", "TheBasics_SexualOrientation"),
+    (1585900, "Sexual Orientation: Straight", "Answer", "SexualOrientation_Straight"),
+    (1585903, "Sexual Orientation: Bisexual", "Answer", "SexualOrientation_Bisexual"),
+    (1585246, "PII Address: Street Address", "Question", "PIIAddress_StreetAddress"),
+    (1585250, "Street Address: PII ZIP", "Question", "StreetAddress_PIIZIP"),
+    (1585710, "Overall Health", "Module", "OverallHealth"),
     (1585711, "Overall Health: General Health", "Question", "OverallHealth_GeneralHealth"),
     (1585712, "General Health: Excellent", "Answer", "GeneralHealth_Excellent"),
     (1585713, "General Health: Very Good", "Answer", "GeneralHealth_VeryGood"),
     (1585714, "General Health: Good", "Answer", "GeneralHealth_Good"),
     (1585715, "General Health: Fair", "Answer", "GeneralHealth_Fair"),
     (1585716, "General Health: Poor", "Answer", "GeneralHealth_Poor"),
+    (1585855, "Lifestyle", "Module", "Lifestyle"),
     (1585857, "Smoking: 100 Cigs Lifetime", "Question", "Smoking_100CigsLifetime"),
     (1585858, "100 Cigs Lifetime: Yes", "Answer", "100CigsLifetime_Yes"),
     (1585859, "100 Cigs Lifetime: No", "Answer", "100CigsLifetime_No"),
-    (1585899, "The Basics: Sexual Orientation", "Question", "TheBasics_SexualOrientation"),
-    (1585900, "Sexual Orientation: Straight", "Answer", "SexualOrientation_Straight"),
-    (1585903, "Sexual Orientation: Bisexual", "Answer", "SexualOrientation_Bisexual"),
-    (1585246, "PII Address: Street Address", "Question", "PIIAddress_StreetAddress"),
-    (1585250, "Street Address: PII ZIP", "Question", "StreetAddress_PIIZIP"),
+    (
+        1585864,
+        "Smoking: Average Daily Cigarette Number",
+        "Question",
+        "Smoking_AverageDailyCigaretteNumber",
+    ),
+    (1333342, "COVID-19 Participant Experience", "Module", "cope"),
+    (2100000002, "COPE Survey May 2020", "Module", "cope_may"),
+    (2100100001, "COPE: How Worried", "Question", "cope_HowWorried"),
+    (2100100002, "How Worried: Not At All", "Answer", "HowWorried_NotAtAll"),
+    (2100100003, "How Worried: Very", "Answer", "HowWorried_Very"),
     (903096, "PMI: Skip", "Answer", "PMI_Skip"),
     (903079, "PMI: Prefer Not To Answer", "Answer", "PMI_PreferNotToAnswer"),
+    (903087, "PMI: Dont Know", "Answer", "PMI_DontKnow"),
+    (903133, "Height", "Clinical Observation", "height"),
+    (903121, "Weight", "Clinical Observation", "weight"),
+    (903124, "Computed BMI", "Clinical Observation", "bmi"),
+    (
+        903118,
+        "Computed systolic blood pressure, mean of 2nd and 3rd measures",
+        "Clinical Observation",
+        "blood-pressure-systolic-mean",
+    ),
+    (
+        903115,
+        "Computed diastolic blood pressure, mean of 2nd and 3rd measures",
+        "Clinical Observation",
+        "blood-pressure-diastolic-mean",
+    ),
+    (
+        903126,
+        "Computed heart rate, mean of 2nd and 3rd measures",
+        "Clinical Observation",
+        "heart-rate-mean",
+    ),
+    (
+        903135,
+        "Computed waist circumference, mean of closest two measures",
+        "Clinical Observation",
+        "waist-circumference-mean",
+    ),
+    (
+        903136,
+        "Computed hip circumference, mean of closest two measures",
+        "Clinical Observation",
+        "hip-circumference-mean",
+    ),
 ];
 
 /// Child and parent.
@@ -382,6 +430,8 @@ pub fn write(root: &Path) -> Result<Vec<TableTruth>, IoError> {
                 "Subsumes\tSubsumes\t1\t1\tIs a\t44818723",
                 "Maps to\tNon-standard to Standard map (OMOP)\t0\t0\tMapped from\t44818977",
                 "Mapped from\tStandard to Non-standard map (OMOP)\t0\t0\tMaps to\t44818976",
+                "Has PPI parent code\tHas PPI parent code\t0\t0\tPPI parent code of\t0",
+                "PPI parent code of\tPPI parent code of\t0\t0\tHas PPI parent code\t0",
             ]),
         )?,
         write_table(
@@ -404,7 +454,8 @@ fn of(rows: &[&str]) -> Lines {
 fn all() -> impl Iterator<Item = Concept> {
     let ppi = PPI.iter().map(|&(id, name, class, code)| {
         let standard = if class == "Answer" { "" } else { "S" };
-        (id, name, "Observation", "PPI", class, standard, code)
+        let domain = if class == "Clinical Observation" { "Measurement" } else { "Observation" };
+        (id, name, domain, "PPI", class, standard, code)
     });
     CONCEPTS.iter().copied().chain(ppi)
 }
@@ -432,7 +483,14 @@ fn ancestors() -> Lines {
             levels += 1;
         }
     }
+    for (child, parent) in ppi_parents().into_iter().filter(|(_, p)| is_module(*p)) {
+        lines.row(format_args!("{parent}\t{child}\t1\t1"));
+    }
     lines
+}
+
+fn is_module(id: u32) -> bool {
+    PPI.iter().any(|c| c.0 == id && c.2 == "Module")
 }
 
 fn relationships() -> Lines {
@@ -446,7 +504,29 @@ fn relationships() -> Lines {
     }
     MAPS.iter().for_each(|&(source, standard)| pair(source, standard, "Maps to", "Mapped from"));
     PARENTS.iter().for_each(|&(child, parent)| pair(child, parent, "Is a", "Subsumes"));
+    for (child, parent) in ppi_parents() {
+        pair(child, parent, "Has PPI parent code", "PPI parent code of");
+    }
     lines
+}
+
+/// Questions and their modules, answers and their questions.
+fn ppi_parents() -> Vec<(u32, u32)> {
+    let (mut module, mut question) = (0, 0);
+    let mut parents = Vec::new();
+    for &(id, _, class, code) in PPI {
+        match class {
+            // A version of a module has no questions of its own.
+            "Module" if code != "cope_may" => module = id,
+            "Question" => {
+                question = id;
+                parents.push((id, module));
+            }
+            "Answer" if !code.starts_with("PMI_") => parents.push((id, question)),
+            _ => {}
+        }
+    }
+    parents
 }
 
 fn vocabularies() -> Lines {

@@ -47,7 +47,12 @@ START = {
     "drug_era": "drug_era_start_date",
     "visit_stay": "visit_stay_start_date",
     "person_summary": "first_record_date",
+    "survey_conduct": "survey_start_date",
+    "survey_module": "first_survey_date",
     "wearable_day": "date",
+    "heart_rate_summary": "date",
+    "sleep_daily_summary": "sleep_date",
+    "sleep_level": "sleep_date",
     "activity_summary": "date",
 }
 
