@@ -347,6 +347,19 @@ fn tiers_hold_what_duckdb_finds_in_them() {
         assert_eq!(words("omop/physical_measurement", "measurement").len(), 8);
         assert!(!tier.join("wearables/device").exists());
     }
+    // Who has what is said of those who have rows of it, and of nobody else.
+    let people = of(&controlled, "person_summary");
+    for (flag, folders) in [
+        ("has_survey", &["omop/survey_answer"][..]),
+        ("has_physical_measurement", &["omop/physical_measurement"]),
+        ("has_fitbit", &["wearables/activity_summary", "wearables/sleep_level"]),
+    ] {
+        let flags = people["person_id"].iter().zip(&people[flag]);
+        let said: BTreeSet<&String> = flags.filter(|(_, has)| *has == "1").map(|p| p.0).collect();
+        let tables: Vec<_> = folders.iter().map(|f| table(&controlled.join(f))).collect();
+        let have: BTreeSet<&String> = tables.iter().flat_map(|t| &t["person_id"]).collect();
+        assert!(said == have && said.len() > 20, "{flag}");
+    }
     let python = Command::new("python3").args(["-c", "import duckdb"]).output();
     if !python.is_ok_and(|o| o.status.success()) {
         return skipped("python3 has no duckdb");
