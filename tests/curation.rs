@@ -13,8 +13,10 @@ use strata::engine::Job;
 use strata::omop::{self, CdmVersion, ExtractRequest, Scope, SiteExtract};
 
 const RULES: &str = "configs/curation/all_of_us.toml";
-/// Rules for programmes whose people have all enrolled and answered surveys.
-const PARTICIPANTS: &str = "configs/curation/participants.toml";
+/// All rule files, in the order in which they apply.
+fn rule_files() -> [PathBuf; 3] {
+    [root("configs/curation/participants.toml"), root(RULES), root("configs/curation/values.toml")]
+}
 
 fn root(relative: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(relative)
@@ -514,11 +516,11 @@ const CASES: &[Case] = &[
     },
     Case {
         rule: "smoking_questions",
-        what: "a yes opens the questions, a no or a skip closes them, an unasked question closes nothing",
+        what: "a yes opens the questions, as source or as standard concept, a no or a skip closes them, an unasked question closes nothing",
         tables: &[(
             "observation",
             OBSERVATION,
-            "1,1,0,2020-01-01,0,,1585858,1585857\n2,1,0,2020-01-01,0,20,,1585820\n3,2,0,2020-01-01,0,,1585859,1585857\n4,2,0,2020-01-01,0,20,,1585820\n5,2,0,2020-01-01,0,20,,7\n6,3,0,2020-01-01,0,20,,1585820",
+            "1,1,0,2020-01-01,0,,45877994,1585857\n2,1,0,2020-01-01,0,20,,1585820\n3,2,0,2020-01-01,0,,1585859,1585857\n4,2,0,2020-01-01,0,20,,1585820\n5,2,0,2020-01-01,0,20,,7\n6,3,0,2020-01-01,0,20,,1585820",
         )],
         table: "observation",
         column: "observation_id",
@@ -553,7 +555,7 @@ fn feed(tables: &[(&str, &str, &str)]) -> tempfile::TempDir {
 
 #[test]
 fn each_rule_keeps_to_its_boundaries() {
-    let all = Rules::read(&[root(RULES), root(PARTICIPANTS)]).unwrap();
+    let all = Rules::read(&rule_files()).unwrap();
     for case in CASES {
         let feed = feed(case.tables);
         let out = tempfile::tempdir().unwrap();
@@ -573,12 +575,12 @@ fn each_rule_keeps_to_its_boundaries() {
 
 #[test]
 fn every_rule_has_a_case_and_a_line_in_the_docs() {
-    let all = Rules::read(&[root(RULES), root(PARTICIPANTS)]).unwrap();
+    let all = Rules::read(&rule_files()).unwrap();
     let tested: BTreeSet<&str> = CASES.iter().map(|c| c.rule).chain(WORDS).collect();
     let ids: BTreeSet<&str> = all.list.iter().map(|r| r.id.as_str()).collect();
     assert_eq!(ids, tested);
     let mut page = String::from(
-        "# Curation rules\n\nThe rules of `configs/curation/all_of_us.toml`, then those of `participants.toml`, in order, with what the tests hold them to. \
+        "# Curation rules\n\nThe rules of `configs/curation/participants.toml`, `all_of_us.toml` and `values.toml`, in order, with what the tests hold them to. \
          This page is made by\n`STRATA_UPDATE_DOCS=1 cargo test --test curation`.\n",
     );
     for rule in &all.list {
@@ -640,6 +642,26 @@ fn words_of_wearables_are_those_of_devices() {
         assert_eq!(words, ["", stay], "{table}");
         assert!(extract.output.ledger.unbalanced().is_empty());
     }
+}
+
+#[test]
+fn a_death_that_cannot_be_takes_neither_records_nor_the_real_one() {
+    let feed = feed(&[
+        ("death", DEATH, "1,2015-01-01,0\n1,2020-01-01,0"),
+        ("observation", OBSERVATION, "1,1,9,2018-01-01,45905771,,,7"),
+        ("drug_exposure", DRUG, "1,1,7,2019-07-01,,0,,"),
+    ]);
+    let out = tempfile::tempdir().unwrap();
+    let extract = ingest("a", feed.path(), CdmVersion::V5_4, Scope::Both, out.path());
+    let root = out.path().join("curated");
+    let rules = Rules::read(&rule_files()).unwrap();
+    let extract = curation::curate(&request(vec![extract], rules), &Job::quiet(&root, 1)).unwrap();
+    let deaths = rows(&root, &extract, "death");
+    assert_eq!((deaths.num_rows(), cell(&deaths, "death_date", 0)), (1, "2020-01-01".into()));
+    assert_eq!(rows(&root, &extract, "drug_exposure").num_rows(), 1);
+    let [first, second, _] = rule_files();
+    let turned = Rules::read(&[second, first]).unwrap_err().to_string();
+    assert!(turned.contains("valid_death") && turned.contains("must come before"), "{turned}");
 }
 
 #[test]

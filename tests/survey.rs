@@ -302,8 +302,10 @@ proptest! {
 /// A programme with wearables, curated by the rules that the project carries.
 fn curated() -> Programme {
     let programme = Programme::of(400, 50, tempfile::tempdir().unwrap());
-    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/curation/all_of_us.toml");
-    std::fs::copy(rules, programme.path("policies/curation.toml")).unwrap();
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/curation");
+    for (from, to) in [("all_of_us.toml", "curation.toml"), ("units.csv", "units.csv")] {
+        std::fs::copy(rules.join(from), programme.path("policies").join(to)).unwrap();
+    }
     programme.edit("w.toml", |text| {
         format!(
             "{text}\n[wearables.fitbit]\npath = \"feed/wearables\"\n[curation]\nrules = [\"policies/curation.toml\"]\n"

@@ -38,6 +38,9 @@ pub struct Rule {
     /// Rules that must come before it, because they change what it looks at.
     #[serde(default)]
     pub after: Vec<String>,
+    /// Rules that must not come before it.
+    #[serde(default)]
+    pub before: Vec<String>,
     /// What it does.
     #[serde(flatten)]
     pub kind: Kind,
@@ -245,7 +248,7 @@ impl Form {
 pub struct Branch {
     /// The question (`observation_source_concept_id`).
     pub parent: i64,
-    /// Its answers that open the others.
+    /// Its answers that open the others, as source and as standard concepts: rows may have either.
     pub answers: Vec<i64>,
     /// The others.
     pub questions: Vec<i64>,
@@ -276,7 +279,7 @@ pub struct Limit {
     pub with: Vec<i64>,
 }
 
-/// The keys of each kind, beside `id`, `description`, `kind` and `after`.
+/// The keys of each kind, beside `id`, `description`, `kind`, `after` and `before`.
 const KEYS: [(&str, &[&str]); 19] = [
     ("dates_in_range", &["tables", "first_year", "first_year_of"]),
     ("since_birth", &["tables", "max_years"]),
@@ -396,6 +399,17 @@ struct RuleFile {
     rules: Vec<toml::Spanned<toml::Table>>,
 }
 
+/// The tables that the rules of a file name, as far as it can be read: they are inputs like the file itself.
+pub fn tables_named(path: &Path) -> Vec<PathBuf> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let rules = toml::from_str::<RuleFile>(&text).map(|file| file.rules).unwrap_or_default();
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let named = |rule: &toml::Spanned<toml::Table>| {
+        rule.get_ref().get("file").and_then(|f| f.as_str()).map(|file| folder.join(file))
+    };
+    rules.iter().filter_map(named).collect()
+}
+
 fn parse(text: &str, path: &Path) -> Result<Vec<Rule>, Error> {
     let wrong = |at: usize, message: String| {
         let line = text.get(..at).unwrap_or("").matches('\n').count() + 1;
@@ -412,7 +426,7 @@ fn parse(text: &str, path: &Path) -> Result<Vec<Rule>, Error> {
             let near = nearest(&kind, KEYS.iter().map(|(name, _)| *name));
             return Err(wrong(at, unknown("kind", &kind, near)));
         };
-        let known: Vec<&str> = ["id", "description", "kind", "after"]
+        let known: Vec<&str> = ["id", "description", "kind", "after", "before"]
             .into_iter()
             .chain(keys.iter().copied())
             .collect();
@@ -449,6 +463,12 @@ fn check(rules: &[Rule]) -> Result<(), Error> {
         }
         if rules[..number].iter().any(|earlier| earlier.id == rule.id) {
             return Err(wrong("the id is taken by an earlier rule".into()));
+        }
+        if let Some(early) = rules[..number].iter().find(|r| rule.before.contains(&r.id)) {
+            return Err(wrong(format!(
+                "it must come before `{}`, which comes before it: name its file first",
+                early.id
+            )));
         }
         for after in &rule.after {
             if !rules[..number].iter().any(|earlier| earlier.id == *after) {
@@ -511,6 +531,11 @@ mod tests {
             let error = read(&rule(text)).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
+        let first = rule("kind = \"any_concept\"\ntables = []");
+        let then =
+            "[[rule]]\nid = \"b\"\ndescription = \"d\"\nbefore = [\"a\"]\nkind = \"all_zero\"\n";
+        let error = read(&(first + then)).unwrap_err().to_string();
+        assert!(error.contains("must come before `a`"), "{error}");
         let twice = rule("kind = \"any_concept\"\ntables = []").repeat(2);
         assert!(read(&twice).unwrap_err().to_string().contains("taken"));
     }

@@ -35,8 +35,10 @@ fn of(part: u32, spill: &Spill) -> Result<BTreeMap<(usize, i64), bool>, Error> {
     let (of, value) =
         (Cells::of(&table, "measurement_concept_id"), Cells::of(&table, "value_as_number"));
     for (i, site) in table.site.iter().enumerate() {
-        if let Some(value) = value.float(i) {
-            let key = (usize::from(*site), of.int(i).unwrap_or(0));
+        // Rows without a concept are not one measurement.
+        let concept = of.int(i).filter(|concept| *concept != 0);
+        if let (Some(value), Some(concept)) = (value.float(i), concept) {
+            let key = (usize::from(*site), concept);
             *only_zero.entry(key).or_insert(true) &= value == 0.0;
         }
     }

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::spool::{Spool, is_stream};
 use super::{Error, Project};
+use crate::curation;
 use crate::engine::parquet::hex;
 use crate::error::IoError;
 use crate::release::{Input, digest_of};
@@ -69,6 +70,9 @@ impl Inputs {
             folders.push((format!("wearables.{name}"), project.path(&feed.path)));
         }
         for path in project.curation_rules() {
+            for table in curation::rule::tables_named(&path) {
+                add("curation.rules".into(), table);
+            }
             add("curation.rules".into(), path);
         }
         if let Some(thresholds) = workflow.quality.as_ref().and_then(|q| q.thresholds.as_ref()) {

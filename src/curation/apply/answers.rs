@@ -46,12 +46,7 @@ impl Hand<'_> {
     pub fn branches(&mut self, branches: &[Branch]) {
         let Some((table, rows)) = self.kept("observation") else { return };
         let question = Cells::of(table, "observation_source_concept_id");
-        let answer = Cells::of(table, "value_source_concept_id");
-        let answer = if matches!(answer, Cells::None) {
-            Cells::of(table, "value_as_concept_id")
-        } else {
-            answer
-        };
+        let answer = Cells::of(table, "value_as_concept_id");
         let people = people(table);
         let parents: BTreeSet<i64> = branches.iter().map(|b| b.parent).collect();
         let mut given: BTreeMap<(i64, i64), BTreeSet<i64>> = BTreeMap::new();
