@@ -310,7 +310,8 @@ impl Draft<'_> {
             let Some(policy) = policy else { continue };
             let needs = [curated.to_owned()];
             let parts = [
-                ("policy", serde_json::to_string(policy).unwrap_or_default()),
+                // With what was read from the files it names.
+                ("policy", format!("{policy:?}")),
                 ("key", self.key_id.to_owned()),
                 (
                     "config",
