@@ -79,17 +79,14 @@ impl Lookup<'_> {
                 }
             }
             if !kinds.is_empty() {
+                // What points at the set. The other way leads to what is wider (an accident code maps to
+                // "injury"), and its descendants would be half the vocabulary.
                 let wanted = kinds.iter().map(|k| lit(*k)).collect();
                 let kind = ident("relationship_id").in_list(wanted, false);
-                for (from, to) in
-                    [("concept_id_1", "concept_id_2"), ("concept_id_2", "concept_id_1")]
-                {
-                    let more =
-                        self.column("concept_relationship", from, to, &edge, Some(kind.clone()));
-                    match more.await? {
-                        Some(more) => found.extend(more),
-                        None => self.missing("concept_relationship")?,
-                    }
+                let (from, to) = ("concept_id_2", "concept_id_1");
+                match self.column("concept_relationship", from, to, &edge, Some(kind)).await? {
+                    Some(more) => found.extend(more),
+                    None => self.missing("concept_relationship")?,
                 }
             }
             // 0 is "no matching concept": everything unmapped would hang on it.
@@ -98,6 +95,12 @@ impl Lookup<'_> {
                 break;
             }
             all.extend(&edge);
+        }
+        if set.mapped {
+            let kind = ident("relationship_id").eq(lit("Maps to"));
+            let (from, to) = ("concept_id_1", "concept_id_2");
+            let found = self.column("concept_relationship", from, to, all, Some(kind)).await?;
+            all.extend(found.into_iter().flatten().filter(|id| *id != 0));
         }
         Ok(())
     }

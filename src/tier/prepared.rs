@@ -43,6 +43,7 @@ impl Prepared {
                 Action::DropRecentConcepts(r) => {
                     lookup(r.allow_missing).recent(r, request.reference_date).await?
                 }
+                Action::GeneraliseValues(rule) if !rule.columns.is_empty() => continue,
                 Action::GeneraliseValues(rule) => {
                     prepared.facts.insert(id.clone(), reader.generalise(rule).await?);
                     continue;
@@ -169,6 +170,23 @@ pub(super) fn kept_text(
         Some(asked) => when(asked, now).otherwise(null),
         None => Ok(null),
     }
+}
+
+/// The value of a column in its group, whatever the row.
+pub(super) fn coarser(rule: &Generalisation, now: Expr) -> Result<Expr, DataFusionError> {
+    let among = |ids: &[i64]| {
+        now.clone().in_list(ids.iter().map(|id| lit(*id)).collect(), false).is_true()
+    };
+    let mut branches: Vec<(Expr, i64)> =
+        rule.groups.iter().map(|g| (among(&g.from), g.to)).collect();
+    if let Some(to) = rule.otherwise {
+        branches.push((now.clone().is_not_null().and(!among(&rule.keep)), to));
+    }
+    let mut value = now.clone();
+    for (met, to) in branches.into_iter().rev() {
+        value = when(met, lit(to)).otherwise(value)?;
+    }
+    Ok(value)
 }
 
 /// The generalised answer: several answers first, then conflicts, groups and the rest.

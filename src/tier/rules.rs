@@ -128,6 +128,9 @@ pub(super) fn touch(action: &Action, spec: &TableSpec) -> Touch {
             }
             dates
         }
+        Action::GeneraliseValues(g) if !g.columns.is_empty() => {
+            pick(&|f| f.is_concept_id() && named(&g.columns, f))
+        }
         Action::GeneraliseValues(_) | Action::GeneraliseSmall(_) => {
             pick(&|f| spec.name == answers::TABLE && f.name == answers::ANSWER)
         }

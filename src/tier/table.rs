@@ -214,6 +214,9 @@ impl Columns {
     ) -> Result<Expr, DataFusionError> {
         let shift = || ident(id_map::SHIFT);
         match &rule.action {
+            Action::GeneraliseValues(g) if !g.columns.is_empty() => {
+                prepared::coarser(g, self.value(field.name))
+            }
             Action::GeneraliseValues(_) | Action::GeneraliseSmall(_) | Action::Zip3(_) => {
                 prepared.answer(rule, self.value(field.name))
             }

@@ -105,7 +105,7 @@ pub(super) struct RuleEntry {
     /// `suppress_tables`, `truncate_edges`: table names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tables: Option<Vec<String>>,
-    /// `null_columns`, `suppress_concepts`: column patterns.
+    /// `null_columns`, `suppress_concepts`, `generalise_values`: column patterns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     columns: Option<Vec<String>>,
     /// `null_free_text`: column patterns that stay.
@@ -238,8 +238,12 @@ impl RuleEntry {
                 }
                 Action::SuppressConcepts(e.take_concepts())
             }
+            Kind::GeneraliseValues if e.question.is_none() && e.columns.is_none() => {
+                return Err(needs("question or columns"));
+            }
             Kind::GeneraliseValues => Action::GeneraliseValues(Generalisation {
-                question: e.question.take().ok_or_else(|| needs("question"))?,
+                columns: e.columns.take().unwrap_or_default(),
+                question: e.question.take().unwrap_or_default(),
                 groups: e.groups.take().unwrap_or_default(),
                 when_several: e.when_several.take(),
                 when_also: e.when_also.take().unwrap_or_default(),
@@ -387,7 +391,7 @@ impl RuleEntry {
             Action::ShiftDates => {}
             Action::SuppressConcepts(set) => e.give_concepts(set),
             Action::GeneraliseValues(g) => {
-                e.question = Some(g.question);
+                (e.question, e.columns) = (given(g.question), given(g.columns));
                 (e.groups, e.keep) = (given(g.groups), given(g.keep));
                 (e.when_several, e.when_also) = (g.when_several, given(g.when_also));
                 (e.otherwise, e.keep_latest) = (g.otherwise, Some(g.keep_latest));

@@ -59,6 +59,8 @@ pub struct Condition {
 /// Answers to a question, made coarser.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Generalisation {
+    /// Column patterns in which values become coarser in every row; then there is no question.
+    pub columns: Vec<String>,
     /// Concept ids of the question, in `observation_source_concept_id` or `observation_concept_id`.
     pub question: Vec<i64>,
     /// Answers and what they become.

@@ -29,7 +29,15 @@ pub(super) fn concepts(rule: &Rule, set: &ConceptSet, problems: &mut Vec<Problem
 }
 
 pub(super) fn generalisation(rule: &Rule, g: &Generalisation, problems: &mut Vec<Problem>) {
-    some(rule, "question", &g.question, problems);
+    if g.columns.is_empty() {
+        some(rule, "question", &g.question, problems);
+    } else if !g.question.is_empty() || g.when_several.is_some() || !g.when_also.is_empty() {
+        problems.push(of(rule, "columns go with groups, keep and otherwise only"));
+    }
+    for pattern in &g.columns {
+        let bad = bad_pattern(pattern, FieldSpec::is_concept_id);
+        problems.extend(bad.map(|what| of(rule, what)));
+    }
     if g.groups.is_empty() && g.when_several.is_none() && g.when_also.is_empty() {
         problems.push(of(rule, "needs groups, when_several or when_also"));
     }
