@@ -174,9 +174,8 @@ pub(super) fn kept_text(
 
 /// The value of a column in its group, whatever the row.
 pub(super) fn coarser(rule: &Generalisation, now: Expr) -> Result<Expr, DataFusionError> {
-    let among = |ids: &[i64]| {
-        now.clone().in_list(ids.iter().map(|id| lit(*id)).collect(), false).is_true()
-    };
+    let among =
+        |ids: &[i64]| now.clone().in_list(ids.iter().map(|id| lit(*id)).collect(), false).is_true();
     let mut branches: Vec<(Expr, i64)> =
         rule.groups.iter().map(|g| (among(&g.from), g.to)).collect();
     if let Some(to) = rule.otherwise {
