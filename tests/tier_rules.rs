@@ -189,18 +189,20 @@ fn observation(rows: &[Row]) -> (String, String, Vec<i64>) {
     (persons, rows.iter().enumerate().map(line).collect(), people)
 }
 
-fn build(policy: &TierPolicy, rows: &[Row]) -> Built {
+/// The fixture holds the folder of the files.
+fn build(policy: &TierPolicy, rows: &[Row]) -> (Fixture, Built) {
     let (persons, rows, people) = observation(rows);
     let mut fixture =
         Fixture::new(&[("person", PERSON, &persons), ("observation", OBSERVATION, &rows)]);
     fixture.roster(people.into_iter().map(|p| (p, takes_part())));
-    fixture.build(policy).unwrap()
+    let out = fixture.build(policy).unwrap();
+    (fixture, out)
 }
 
 #[test]
 fn answers_are_generalised_at_every_boundary() {
     for case in CASES {
-        let out = build(&alone("registered", case.rule), case.rows);
+        let (_fixture, out) = build(&alone("registered", case.rule), case.rows);
         let mut answers: Vec<i64> =
             out.ints("observation", "value_as_concept_id").into_iter().flatten().collect();
         answers.sort_unstable();
@@ -213,7 +215,7 @@ fn answers_are_generalised_at_every_boundary() {
 fn a_state_of_199_people_is_hidden_and_one_of_200_is_not() {
     let rows: Vec<Row> =
         (1..=399).map(|p| (p, 1585249, if p <= 199 { 1585262 } else { 1585263 })).collect();
-    let out = build(&alone("registered", "state"), &rows);
+    let (_fixture, out) = build(&alone("registered", "state"), &rows);
     let answers = out.ints("observation", "value_as_concept_id");
     let count = |id| answers.iter().filter(|a| **a == Some(id)).count();
     assert_eq!((count(2000000011), count(1585262), count(1585263)), (199, 0, 200));
@@ -222,7 +224,7 @@ fn a_state_of_199_people_is_hidden_and_one_of_200_is_not() {
 
 #[test]
 fn races_of_persons_are_generalised() {
-    let out = build(&alone("registered", "race_of_person"), &[(1, 1, 1)]);
+    let (_fixture, out) = build(&alone("registered", "race_of_person"), &[(1, 1, 1)]);
     assert_eq!(out.ints("person", "race_concept_id"), [Some(2000000001)]);
 }
 
