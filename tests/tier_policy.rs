@@ -280,3 +280,26 @@ fn parameters_are_checked() {
         assert!(found.iter().any(|p| p.contains(expected)), "{expected}: {found:?}");
     }
 }
+
+/// No column of people that is named for a day or a time is left as it is in the shifted tier.
+#[test]
+fn every_column_named_for_a_time_is_moved_or_null() {
+    let (_, policy) = committed("registered");
+    for version in [CdmVersion::V5_3, CdmVersion::V5_4, CdmVersion::V5_5] {
+        let lines = explain(&policy, cdm(version));
+        let touched = |table: &str, column: &str| {
+            let kinds = ["shift_dates", "null_columns", "null_free_text", "reduce_birth_date"];
+            let mut lines = lines.iter().filter(|line| kinds.contains(&line.kind.as_str()));
+            lines.any(|line| line.tables.get(table).is_some_and(|c| c.iter().any(|c| c == column)))
+        };
+        let moved = lines.iter().find(|line| line.id == "date_shift").unwrap();
+        for table in moved.tables.keys() {
+            for field in &cdm(version).table(table).unwrap().fields {
+                let ends = ["_date", "_datetime", "_time", "_birth"];
+                if ends.iter().any(|end| field.name.ends_with(end)) {
+                    assert!(touched(table, field.name), "{table}.{}", field.name);
+                }
+            }
+        }
+    }
+}
