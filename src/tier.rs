@@ -13,12 +13,15 @@ use crate::config::policy::TierPolicy;
 use crate::engine::{Job, StageOutput};
 use crate::identity::{RowKeys, TierPeople};
 
+mod answers;
 mod birth;
 pub mod check;
 mod concepts;
 mod error;
 mod functions;
 mod id_map;
+mod limits;
+mod prepared;
 pub mod rules;
 mod sink;
 mod stage;

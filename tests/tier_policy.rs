@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use strata::config::Tier;
-use strata::config::policy::{Action, DateBasis, TierPolicy};
+use strata::config::policy::{DateBasis, TierPolicy};
 use strata::omop::{CdmVersion, cdm};
 use strata::tier::{check, explain};
 
@@ -33,6 +33,8 @@ fn committed_policies_pass() {
     for (name, tier, dates, genomics) in [
         ("controlled", Tier::Controlled, DateBasis::True, true),
         ("registered", Tier::Registered, DateBasis::Shifted, false),
+        ("controlled-plus", Tier::Controlled, DateBasis::True, true),
+        ("minimal", Tier::Controlled, DateBasis::True, false),
     ] {
         let (path, policy) = committed(name);
         assert_eq!(check(&policy), [], "{name}");
@@ -55,8 +57,13 @@ fn the_registered_policy_is_stricter() {
     let (_, registered) = committed("registered");
     for rule in &controlled.rules {
         let same = registered.rules.iter().any(|r| r.action == rule.action);
-        let birth = matches!(rule.action, Action::ReduceBirthDate { .. });
-        assert!(same || birth, "{} is not in the registered policy", rule.id);
+        // Dates are shifted there, zip codes and every other text are null, places are in the questions.
+        let other = ["birth_date", "places", "first_years", "zip3", "free_text"];
+        assert!(
+            same || other.contains(&rule.id.as_str()),
+            "{} is not in the registered policy",
+            rule.id
+        );
     }
 }
 
@@ -165,4 +172,134 @@ fn the_schema_of_policies_knows_every_key() {
         assert!(schema.contains(&format!("\"{key}\"")), "{key}");
     }
     assert!(schema.contains("\"additionalProperties\":false"));
+}
+
+/// Rules of `a` that `b` lacks (-), has besides (+) or has otherwise (~), by id.
+fn difference(a: &str, b: &str) -> Vec<String> {
+    let [a, b] = [a, b].map(|name| committed(name).1.rules);
+    let mut lines = Vec::new();
+    for rule in &a {
+        match b.iter().find(|r| r.id == rule.id) {
+            None => lines.push(format!("-{}", rule.id)),
+            Some(other) if other.action != rule.action => lines.push(format!("~{}", rule.id)),
+            Some(_) => {}
+        }
+    }
+    let more = b.iter().filter(|rule| !a.iter().any(|r| r.id == rule.id));
+    lines.extend(more.map(|rule| format!("+{}", rule.id)));
+    lines
+}
+
+/// A rule that slips from one pack into another shows here.
+#[test]
+fn packs_differ_in_these_rules_and_no_others() {
+    assert_eq!(difference("controlled", "controlled-plus"), ["-vehicle_accidents"]);
+    assert_eq!(
+        difference("controlled", "registered"),
+        [
+            "-places",
+            "-first_years",
+            "-zip3",
+            "~birth_date",
+            "~free_text",
+            "+age_89",
+            "+registered_questions",
+            "+registered_surveys",
+            "+ehr_demographics",
+            "+ehr_answers",
+            "+reported_causes",
+            "+recent_concepts",
+            "+race",
+            "+race_of_person",
+            "+orientation",
+            "+gender",
+            "+sex_at_birth",
+            "+education",
+            "+employment",
+            "+insurance",
+            "+indian_health_service",
+            "+state",
+            "+date_shift",
+            "+cause_of_death",
+            "+summary_of_people",
+            "+source_concepts",
+        ]
+    );
+}
+
+#[test]
+fn lists_of_concepts_are_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let head = format!("[policy]\nname = \"p\"\ndescription = \"d\"\n{TRUE}\n");
+    let body = "kind = \"suppress_concepts\"\nfile = \"x.csv\"\nconcepts = [7]";
+    std::fs::write(dir.path().join("p.toml"), format!("{head}{}", rule("a", body))).unwrap();
+    let read = |lines: &str| {
+        let text = format!("concept_id,category,reason,date_added,decision\n{lines}");
+        std::fs::write(dir.path().join("x.csv"), text).unwrap();
+        TierPolicy::read(&dir.path().join("p.toml")).map_err(|e| e.to_string())
+    };
+    // Suppressing wins between categories, blank suppresses, and the rule's own ids stay.
+    let lines = "5,a,r,2024-01-01,release\n5,b,r,2024-01-01,\n6,a,r,2024-01-01,release\n";
+    let policy = read(lines).unwrap();
+    let strata::config::policy::Action::SuppressConcepts(set) = &policy.rules[0].action else {
+        panic!("another kind")
+    };
+    assert_eq!(set.concepts, [5, 7]);
+    for (lines, message) in [
+        ("987654,a,r,2024-01-01,release\n987654,a,r,2024-01-01,suppress\n", "both suppresses"),
+        ("987654,,r,2024-01-01,\n", "category"),
+        ("987654,a,,2024-01-01,\n", "reason"),
+        ("987654,a,r,soon,\n", "another kind"),
+        ("987654,a,r,2024-01-01,maybe\n", "suppress, release or blank"),
+    ] {
+        let error = read(lines).unwrap_err();
+        assert!(error.contains(message) && error.contains("x.csv, line"), "{error}");
+        assert!(!error.contains("987654"), "{error}");
+    }
+    std::fs::remove_file(dir.path().join("x.csv")).unwrap();
+    assert!(TierPolicy::read(&dir.path().join("p.toml")).is_err());
+}
+
+#[test]
+fn parameters_are_checked() {
+    let codes = "kind = \"suppress_concepts\"\ncodes = [{ vocabulary = \"v\", regex = \"(\" }]";
+    let keep = "kind = \"generalise_values\"\nquestion = [1]\ngroups = [{ from = [1], to = 2 }]\nkeep = [3]";
+    let twice = "kind = \"generalise_values\"\nquestion = [1]\ngroups = [{ from = [1], to = 2 }, { from = [1], to = 3 }]";
+    let near = "kind = \"drop_near_birth\"\nyears = 0";
+    let zip = "kind = \"zip3\"\nquestion = [1]\nmin_population = 20001";
+    for (body, expected) in [
+        (codes, "no regular expression"),
+        (keep, "keep needs otherwise"),
+        (twice, "in two groups"),
+        (near, "years must be"),
+        (zip, "needs a file"),
+        ("kind = \"null_free_text\"\nafter = [\"b\"]", "there is no rule b"),
+        ("kind = \"null_free_text\"\nafter = [\"a\"]", "after the rule a"),
+    ] {
+        let found = problems(TRUE, &rule("a", body));
+        assert!(found.iter().any(|p| p.contains(expected)), "{expected}: {found:?}");
+    }
+}
+
+/// No column of people that is named for a day or a time is left as it is in the shifted tier.
+#[test]
+fn every_column_named_for_a_time_is_moved_or_null() {
+    let (_, policy) = committed("registered");
+    for version in [CdmVersion::V5_3, CdmVersion::V5_4, CdmVersion::V5_5] {
+        let lines = explain(&policy, cdm(version));
+        let touched = |table: &str, column: &str| {
+            let kinds = ["shift_dates", "null_columns", "null_free_text", "reduce_birth_date"];
+            let mut lines = lines.iter().filter(|line| kinds.contains(&line.kind.as_str()));
+            lines.any(|line| line.tables.get(table).is_some_and(|c| c.iter().any(|c| c == column)))
+        };
+        let moved = lines.iter().find(|line| line.id == "date_shift").unwrap();
+        for table in moved.tables.keys() {
+            for field in &cdm(version).table(table).unwrap().fields {
+                let ends = ["_date", "_datetime", "_time", "_birth"];
+                if ends.iter().any(|end| field.name.ends_with(end)) {
+                    assert!(touched(table, field.name), "{table}.{}", field.name);
+                }
+            }
+        }
+    }
 }

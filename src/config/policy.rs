@@ -28,6 +28,15 @@ use serde::{Deserialize, Serialize};
 use super::Tier;
 use crate::error::{Coded, IoError};
 
+mod entry;
+mod labels;
+pub mod parts;
+
+use entry::{Kind, RuleEntry};
+pub use parts::{
+    ConceptSet, Edges, Generalisation, KeepText, NearBirth, Rare, RecentConcepts, Zip3,
+};
+
 /// A tier policy file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -85,6 +94,8 @@ pub struct Rule {
     pub description: String,
     /// What it does.
     pub action: Action,
+    /// Rules that must come before it.
+    pub after: Vec<String>,
 }
 
 /// What a rule does.
@@ -110,6 +121,8 @@ pub enum Action {
     NullFreeText {
         /// Column patterns that stay.
         except: Vec<String>,
+        /// Texts that stay in rows of some questions.
+        keep: Vec<KeepText>,
     },
     /// Coarsens the birth date of `person`.
     ReduceBirthDate {
@@ -120,16 +133,19 @@ pub enum Action {
     /// that may hold times (`measurement_time`) become null.
     ShiftDates,
     /// Removes rows in which one of the columns holds one of the concepts.
-    SuppressConcepts {
-        /// Concept ids.
-        concepts: Vec<i64>,
-        /// Whether descendants in `concept_ancestor` count too.
-        descendants: bool,
-        /// Column patterns; empty for every concept-id column.
-        columns: Vec<String>,
-        /// Whether a concept that the vocabulary lacks is passed over; else the tier is not built.
-        allow_missing: bool,
-    },
+    SuppressConcepts(ConceptSet),
+    /// Makes answers to a question coarser, then removes repeated ones.
+    GeneraliseValues(Generalisation),
+    /// Makes answers of few people one.
+    GeneraliseSmall(Rare),
+    /// Cuts zip codes to three digits and `**`.
+    Zip3(Zip3),
+    /// Removes rows of the first years of life.
+    DropNearBirth(NearBirth),
+    /// Removes rows with concepts that are new.
+    DropRecentConcepts(RecentConcepts),
+    /// Removes rows near the ends of shifted streams, where the end would tell the shift.
+    TruncateEdges(Edges),
 }
 
 /// What is left of a birth date.
@@ -144,150 +160,6 @@ pub enum BirthDate {
     Year,
 }
 
-/// Kind of a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum Kind {
-    /// Needs `min_age`.
-    RemovePeopleByAge,
-    /// Needs `tables`.
-    SuppressTables,
-    /// Needs `columns`.
-    NullColumns,
-    /// Takes `except`.
-    NullFreeText,
-    /// Needs `to`.
-    ReduceBirthDate,
-    /// Takes nothing.
-    ShiftDates,
-    /// Needs `concepts`; takes `descendants` (default true), `columns` and `allow_missing`.
-    SuppressConcepts,
-}
-
-/// A rule as the file writes it: which keys go with which kind is checked on conversion.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct RuleEntry {
-    /// Name in ledgers and `quality/rules`, `[a-z0-9_]+`, unique in the policy.
-    id: String,
-    /// What the rule does.
-    kind: Kind,
-    /// What the rule does and why, for reviewers.
-    description: String,
-    /// `remove_people_by_age`: completed years.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    min_age: Option<u16>,
-    /// `suppress_tables`: table names.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    tables: Option<Vec<String>>,
-    /// `null_columns`, `suppress_concepts`: column patterns.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    columns: Option<Vec<String>>,
-    /// `null_free_text`: column patterns that stay.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    except: Option<Vec<String>>,
-    /// `reduce_birth_date`: to what.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    to: Option<BirthDate>,
-    /// `suppress_concepts`: concept ids.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    concepts: Option<Vec<i64>>,
-    /// `suppress_concepts`: whether descendants count too (default true).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    descendants: Option<bool>,
-    /// `suppress_concepts`: whether a concept the vocabulary lacks is passed over (default false).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    allow_missing: Option<bool>,
-}
-
-impl TryFrom<RuleEntry> for Rule {
-    type Error = String;
-
-    fn try_from(mut e: RuleEntry) -> Result<Self, String> {
-        let kind = e.kind;
-        let id = e.id.clone();
-        let needs = |key: &str| format!("rule {id} ({}) needs the key {key}", kind_name(kind));
-        let action = match kind {
-            Kind::RemovePeopleByAge => Action::RemovePeopleByAge {
-                min_age: e.min_age.take().ok_or_else(|| needs("min_age"))?,
-            },
-            Kind::SuppressTables => {
-                Action::SuppressTables { tables: e.tables.take().ok_or_else(|| needs("tables"))? }
-            }
-            Kind::NullColumns => {
-                Action::NullColumns { columns: e.columns.take().ok_or_else(|| needs("columns"))? }
-            }
-            Kind::NullFreeText => {
-                Action::NullFreeText { except: e.except.take().unwrap_or_default() }
-            }
-            Kind::ReduceBirthDate => {
-                Action::ReduceBirthDate { to: e.to.take().ok_or_else(|| needs("to"))? }
-            }
-            Kind::ShiftDates => Action::ShiftDates,
-            Kind::SuppressConcepts => Action::SuppressConcepts {
-                concepts: e.concepts.take().ok_or_else(|| needs("concepts"))?,
-                descendants: e.descendants.take().unwrap_or(true),
-                columns: e.columns.take().unwrap_or_default(),
-                allow_missing: e.allow_missing.take().unwrap_or(false),
-            },
-        };
-        match e.left_over() {
-            Some(key) => Err(format!("rule {id}: a {} rule has no key {key}", kind_name(kind))),
-            None => Ok(Self { id, description: e.description, action }),
-        }
-    }
-}
-
-impl RuleEntry {
-    /// A key that was given and not taken by the rule's kind.
-    fn left_over(&self) -> Option<&'static str> {
-        let keys = [
-            ("min_age", self.min_age.is_some()),
-            ("tables", self.tables.is_some()),
-            ("columns", self.columns.is_some()),
-            ("except", self.except.is_some()),
-            ("to", self.to.is_some()),
-            ("concepts", self.concepts.is_some()),
-            ("descendants", self.descendants.is_some()),
-            ("allow_missing", self.allow_missing.is_some()),
-        ];
-        keys.into_iter().find(|(_, given)| *given).map(|(key, _)| key)
-    }
-}
-
-impl From<Rule> for RuleEntry {
-    fn from(rule: Rule) -> Self {
-        let mut e = Self {
-            id: rule.id,
-            kind: rule.action.kind(),
-            description: rule.description,
-            min_age: None,
-            tables: None,
-            columns: None,
-            except: None,
-            to: None,
-            concepts: None,
-            descendants: None,
-            allow_missing: None,
-        };
-        match rule.action {
-            Action::RemovePeopleByAge { min_age } => e.min_age = Some(min_age),
-            Action::SuppressTables { tables } => e.tables = Some(tables),
-            Action::NullColumns { columns } => e.columns = Some(columns),
-            Action::NullFreeText { except } => e.except = Some(except),
-            Action::ReduceBirthDate { to } => e.to = Some(to),
-            Action::ShiftDates => {}
-            Action::SuppressConcepts { concepts, descendants, columns, allow_missing } => {
-                e.concepts = Some(concepts);
-                e.descendants = Some(descendants);
-                e.columns = Some(columns);
-                e.allow_missing = Some(allow_missing);
-            }
-        }
-        e
-    }
-}
-
 impl Action {
     fn kind(&self) -> Kind {
         match self {
@@ -297,25 +169,24 @@ impl Action {
             Self::NullFreeText { .. } => Kind::NullFreeText,
             Self::ReduceBirthDate { .. } => Kind::ReduceBirthDate,
             Self::ShiftDates => Kind::ShiftDates,
-            Self::SuppressConcepts { .. } => Kind::SuppressConcepts,
+            Self::SuppressConcepts(_) => Kind::SuppressConcepts,
+            Self::GeneraliseValues(_) => Kind::GeneraliseValues,
+            Self::GeneraliseSmall(_) => Kind::GeneraliseSmall,
+            Self::Zip3(_) => Kind::Zip3,
+            Self::DropNearBirth(_) => Kind::DropNearBirth,
+            Self::DropRecentConcepts(_) => Kind::DropRecentConcepts,
+            Self::TruncateEdges(_) => Kind::TruncateEdges,
         }
     }
 
     /// The word for the kind in policy files.
     pub fn kind_name(&self) -> &'static str {
-        kind_name(self.kind())
+        self.kind().name()
     }
-}
 
-fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::RemovePeopleByAge => "remove_people_by_age",
-        Kind::SuppressTables => "suppress_tables",
-        Kind::NullColumns => "null_columns",
-        Kind::NullFreeText => "null_free_text",
-        Kind::ReduceBirthDate => "reduce_birth_date",
-        Kind::ShiftDates => "shift_dates",
-        Kind::SuppressConcepts => "suppress_concepts",
+    /// One line on what rules of the kind do.
+    pub fn kind_line(&self) -> &'static str {
+        self.kind().line()
     }
 }
 
@@ -353,7 +224,41 @@ impl TierPolicy {
     /// Unreadable file, bad TOML, unknown, misplaced or missing keys; with the line.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(IoError::at("reading", path))?;
-        Self::parse(&text, path)
+        let mut policy = Self::parse(&text, path)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        policy.load_files(folder).map_err(|(rule, message)| {
+            let rule = policy.rules.get(rule).map_or("", |r| r.id.as_str());
+            let line = text.lines().position(|l| l.trim() == format!("id = \"{rule}\""));
+            let line = line.map_or(1, |at| at + 1);
+            Error::Parse { path: path.to_path_buf(), line, message }
+        })?;
+        Ok(policy)
+    }
+
+    /// Reads the files that rules name, from `folder`, into the rules.
+    ///
+    /// # Errors
+    /// The rule's index and what is wrong with its file, which is named without its folder.
+    pub fn load_files(&mut self, folder: &Path) -> Result<(), (usize, String)> {
+        for (at, rule) in self.rules.iter_mut().enumerate() {
+            let wrong = |what| (at, what);
+            match &mut rule.action {
+                Action::SuppressConcepts(set) => {
+                    let Some(file) = &set.file else { continue };
+                    let mut ids = labels::concepts(&folder.join(file)).map_err(wrong)?;
+                    ids.append(&mut set.concepts);
+                    ids.sort_unstable();
+                    ids.dedup();
+                    set.concepts = ids;
+                }
+                Action::Zip3(zip) => {
+                    let Some(file) = &zip.file else { continue };
+                    zip.areas = labels::areas(&folder.join(file)).map_err(wrong)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Parses a policy's text; `path` is for messages.
@@ -386,12 +291,11 @@ mod tests {
                      description = \"d\"\n[[rule]]\nid = \"b\"\nkind = \"shift_dates\"\n\
                      description = \"d\"\n";
         let policy = parse(rules).unwrap();
-        let concepts = Action::SuppressConcepts {
+        let concepts = Action::SuppressConcepts(ConceptSet {
             concepts: vec![1, 2],
             descendants: true,
-            columns: vec![],
-            allow_missing: false,
-        };
+            ..ConceptSet::default()
+        });
         assert_eq!(policy.rules[0].action, concepts);
         let text = toml::to_string(&policy).unwrap();
         assert_eq!(TierPolicy::parse(&text, Path::new("p")).unwrap(), policy);

@@ -328,7 +328,8 @@ impl Draft<'_> {
             let needs = [curated.to_owned()];
             let is_shifted = tier == Tier::Registered;
             let parts = [
-                ("policy", serde_json::to_string(policy).unwrap_or_default()),
+                // With what was read from the files it names.
+                ("policy", format!("{policy:?}")),
                 ("key", self.key_id.to_owned()),
                 ("identity map", if is_shifted { self.map() } else { self.shared_map() }),
                 (

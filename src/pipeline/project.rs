@@ -404,7 +404,13 @@ impl Problems<'_> {
 
     /// A tier's policy, checked against the CDM; problems stand at the rule.
     fn tier_policy(&mut self, key: &str) -> Option<TierPolicy> {
-        let (document, policy): (_, TierPolicy) = self.policy(key)?;
+        let (document, mut policy): (_, TierPolicy) = self.policy(key)?;
+        let path = self.document.resolve(self.document.text_at(key)?);
+        let folder = path.parent().unwrap_or(Path::new(""));
+        if let Err((rule, what)) = policy.load_files(folder) {
+            let help = "the file stands beside the policy".to_owned();
+            self.found.push(document.problem_at(&format!("rule.{rule}.file"), what, Some(help)));
+        }
         for problem in tier::check(&policy) {
             let rule = problem.rule.as_ref();
             let index = rule.and_then(|id| policy.rules.iter().position(|rule| rule.id == *id));

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+mod parameters;
+
 use super::rules::{VERSIONS, matches, reason};
 use crate::config::Tier;
-use crate::config::policy::{Action, DateBasis, Rule, TierPolicy};
-use crate::omop::{FieldSpec, TableSpec, cdm, is_vocabulary};
+use crate::config::policy::{Action, DateBasis, KeepText, Rule, TierPolicy};
+use crate::omop::{FieldKind, FieldSpec, TableSpec, cdm, is_vocabulary};
 
 /// Something wrong with a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +38,7 @@ pub fn check(policy: &TierPolicy) -> Vec<Problem> {
     check_head(policy, &mut problems);
     check_ids(policy, &mut problems);
     check_order(policy, &mut problems);
+    check_after(policy, &mut problems);
     for rule in &policy.rules {
         check_action(rule, &mut problems);
     }
@@ -108,7 +111,12 @@ fn check_order(policy: &TierPolicy, problems: &mut Vec<Problem>) {
         match rule.action {
             Action::RemovePeopleByAge { .. }
             | Action::SuppressTables { .. }
-            | Action::SuppressConcepts { .. }
+            | Action::SuppressConcepts(_)
+            | Action::GeneraliseValues(_)
+            | Action::GeneraliseSmall(_)
+            | Action::DropNearBirth(_)
+            | Action::DropRecentConcepts(_)
+            | Action::TruncateEdges(_)
                 if after =>
             {
                 problems.push(of(rule, "must come before shift_dates: it goes by true values"));
@@ -117,6 +125,27 @@ fn check_order(policy: &TierPolicy, problems: &mut Vec<Problem>) {
                 problems.push(of(rule, "must come after shift_dates: it reduces the shifted date"));
             }
             _ => {}
+        }
+    }
+}
+
+/// Every rule that another must follow is there, and before it.
+fn check_after(policy: &TierPolicy, problems: &mut Vec<Problem>) {
+    for (at, rule) in policy.rules.iter().enumerate() {
+        for id in &rule.after {
+            match policy.rules.iter().position(|r| r.id == *id) {
+                None => problems.push(of(rule, format!("after: there is no rule {id}"))),
+                Some(other) if other >= at => {
+                    problems.push(of(rule, format!("must come after the rule {id}")));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    let text = policy.rules.iter().position(|r| matches!(r.action, Action::NullFreeText { .. }));
+    for (at, rule) in policy.rules.iter().enumerate() {
+        if matches!(rule.action, Action::Zip3(_)) && text.is_some_and(|text| text < at) {
+            problems.push(of(rule, "must come before null_free_text, which leaves it nothing"));
         }
     }
 }
@@ -147,20 +176,21 @@ fn check_action(rule: &Rule, problems: &mut Vec<Problem>) {
                 }
             }
         }
-        Action::NullFreeText { except } => {
+        Action::NullFreeText { except, keep } => {
+            check_kept(rule, keep, problems);
             for pattern in except {
                 problems.extend(bad_pattern(pattern, |_| true).map(|what| of(rule, what)));
             }
         }
-        Action::SuppressConcepts { concepts, columns, .. } => {
-            if concepts.is_empty() {
-                problems.push(of(rule, "concepts is empty"));
-            }
-            for pattern in columns {
-                let bad = bad_pattern(pattern, FieldSpec::is_concept_id);
-                problems.extend(bad.map(|what| of(rule, what)));
-            }
+        Action::SuppressConcepts(set) => parameters::concepts(rule, set, problems),
+        Action::GeneraliseValues(g) => parameters::generalisation(rule, g, problems),
+        Action::GeneraliseSmall(rare) => parameters::rare(rule, rare, problems),
+        Action::Zip3(zip) => parameters::zip(rule, zip, problems),
+        Action::DropNearBirth(n) => parameters::near_birth(rule, n, problems),
+        Action::DropRecentConcepts(r) if !(1..=50).contains(&r.years) => {
+            problems.push(of(rule, "years must be 1 to 50"));
         }
+        Action::TruncateEdges(edges) => parameters::edges(rule, edges, problems),
         _ => {}
     }
 }
@@ -174,7 +204,9 @@ fn check_original_ids(policy: &TierPolicy, problems: &mut Vec<Problem>) {
     for (table, column) in ORIGINAL_IDS {
         let nulled = policy.rules.iter().any(|rule| match &rule.action {
             Action::NullColumns { columns } => columns.iter().any(|p| matches(p, table, column)),
-            Action::NullFreeText { except } => !except.iter().any(|p| matches(p, table, column)),
+            Action::NullFreeText { except, .. } => {
+                !except.iter().any(|p| matches(p, table, column))
+            }
             Action::SuppressTables { tables } => tables.iter().any(|t| t == table),
             _ => false,
         });
@@ -182,6 +214,23 @@ fn check_original_ids(policy: &TierPolicy, problems: &mut Vec<Problem>) {
             problems.push(head(format!(
                 "no rule nulls {table}.{column}, which holds ids of the source"
             )));
+        }
+    }
+}
+
+/// Kept texts are of one text column of the table of answers, for its rows alone know a question.
+fn check_kept(rule: &Rule, keep: &[KeepText], problems: &mut Vec<Problem>) {
+    for kept in keep {
+        let (table, column) = named(&kept.column);
+        let text = |(t, f): (&TableSpec, &FieldSpec)| {
+            t.name == table && f.name == column && f.kind == FieldKind::Text
+        };
+        if table != super::answers::TABLE || !fields().any(text) {
+            let what = format!("keep_text: {} is no text column of observation", kept.column);
+            problems.push(of(rule, what));
+        }
+        if kept.question.is_empty() {
+            problems.push(of(rule, "keep_text: question is empty"));
         }
     }
 }

@@ -24,10 +24,10 @@ use crate::identity::{RowKey, TextKey};
 /// of its own making, `1e15`).
 pub(super) const SITE_STEP: i64 = 1_000_000_000_000_000;
 
-const DAY_MICROS: i64 = 86_400_000_000;
+pub(super) const DAY_MICROS: i64 = 86_400_000_000;
 
 /// What a function computes; the only part that differs between them.
-trait Compute: Send + Sync {
+pub(super) trait Compute: Send + Sync {
     fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef>;
 }
 
@@ -79,7 +79,7 @@ impl<C: Compute + 'static> ScalarUDFImpl for Function<C> {
     }
 }
 
-fn call(
+pub(super) fn call(
     name: String,
     takes: Vec<DataType>,
     returns: DataType,
@@ -305,7 +305,7 @@ pub(super) fn reduced_birth_time(to: BirthDate, year: Expr) -> Expr {
     call(name.into(), vec![DataType::Int64], time_type(), Reduced(to), vec![year])
 }
 
-fn time_type() -> DataType {
+pub(super) fn time_type() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, None)
 }
 

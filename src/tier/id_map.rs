@@ -28,6 +28,8 @@ pub(super) const BUCKET: &str = "__bucket";
 pub(super) const GONE: &str = "__gone";
 /// 0-based number of the site whose `person` row the person has; null without one.
 pub(super) const OWNER: &str = "__owner";
+/// Year of birth; null when it is not known.
+pub(super) const BIRTH_YEAR: &str = "__birth_year";
 /// Always true: null after the join means that the person is not on the roster.
 pub(super) const KNOWN: &str = "__known";
 
@@ -129,6 +131,10 @@ fn batch(
     let bucket: Int32Array = entries.iter().map(|e| e.research.map(bucket)).collect();
     let gone: StringArray = entries.iter().map(|e| e.gone).collect();
     let owner: Int32Array = entries.iter().map(owner).collect();
+    let year = |e: &Entry<'_>| {
+        rows.get(&e.person).and_then(|r| r.birth).map(|birth| i32::from(birth.year()))
+    };
+    let birth_year: Int32Array = entries.iter().map(year).collect();
     let known: BooleanArray = entries.iter().map(|_| Some(true)).collect();
     let field = |name: &str, kind: DataType| Field::new(name, kind, true);
     let schema = Schema::new(vec![
@@ -138,6 +144,7 @@ fn batch(
         field(BUCKET, DataType::Int32),
         field(GONE, DataType::Utf8),
         field(OWNER, DataType::Int32),
+        field(BIRTH_YEAR, DataType::Int32),
         field(KNOWN, DataType::Boolean),
     ]);
     RecordBatch::try_new(
@@ -149,6 +156,7 @@ fn batch(
             Arc::new(bucket),
             Arc::new(gone),
             Arc::new(owner),
+            Arc::new(birth_year),
             Arc::new(known),
         ],
     )

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::answers;
 use crate::config::policy::{Action, TierPolicy};
 use crate::omop::{Cdm, CdmVersion, FieldKind, FieldSpec, TableSpec, cdm, is_vocabulary};
 
@@ -99,14 +100,46 @@ pub(super) fn touch(action: &Action, spec: &TableSpec) -> Touch {
     let columns = match action {
         Action::SuppressTables { .. } => return Touch::Nothing,
         Action::RemovePeopleByAge { .. } => return Touch::People,
-        Action::SuppressConcepts { columns, .. } => {
-            let found = pick(&|f| f.is_concept_id() && (columns.is_empty() || named(columns, f)));
-            return if found.is_empty() { Touch::Nothing } else { Touch::Rows(found) };
+        Action::SuppressConcepts(set) => {
+            let whole = set.except_tables.iter().any(|t| t == spec.name)
+                || set.only.iter().any(|c| spec.field(&c.column).is_none());
+            let found = pick(&|f| {
+                f.is_concept_id()
+                    && (set.columns.is_empty() || named(&set.columns, f))
+                    && !named(&set.except_columns, f)
+            });
+            return if whole { Touch::Nothing } else { rows(found) };
         }
+        Action::DropRecentConcepts(_) => return rows(pick(&FieldSpec::is_concept_id)),
+        Action::TruncateEdges(edges) => {
+            let named = edges.tables.iter().any(|t| t == spec.name);
+            return if named { rows(pick(&is_date)) } else { Touch::Nothing };
+        }
+        Action::DropNearBirth(n) => {
+            // The birth date itself is for reduce_birth_date.
+            if spec.name == "person" || n.except_tables.iter().any(|t| t == spec.name) {
+                return Touch::Nothing;
+            }
+            let dates = pick(&is_date);
+            if !n.clip_tables.iter().any(|t| t == spec.name) {
+                return rows(dates);
+            }
+            dates
+        }
+        Action::GeneraliseValues(g) if !g.columns.is_empty() => {
+            pick(&|f| f.is_concept_id() && named(&g.columns, f))
+        }
+        Action::GeneraliseValues(_) | Action::GeneraliseSmall(_) => {
+            pick(&|f| spec.name == answers::TABLE && f.name == answers::ANSWER)
+        }
+        // A feed may write a zip code as a number.
+        Action::Zip3(_) => pick(&|f| {
+            spec.name == answers::TABLE && ["value_as_string", "value_as_number"].contains(&f.name)
+        }),
         Action::NullColumns { columns } => {
             pick(&|f| named(columns, f) && f.name != "person_id" && !f.primary_key)
         }
-        Action::NullFreeText { except } => {
+        Action::NullFreeText { except, .. } => {
             pick(&|f| f.kind == FieldKind::Text && !named(except, f) && !is_device_id(spec, f))
         }
         Action::ReduceBirthDate { .. } if spec.name == "person" => {
@@ -116,6 +149,10 @@ pub(super) fn touch(action: &Action, spec: &TableSpec) -> Touch {
         Action::ShiftDates => pick(&|f| is_date(f) || is_text_time(f) || is_birth_part(spec, f)),
     };
     if columns.is_empty() { Touch::Nothing } else { Touch::Columns(columns) }
+}
+
+fn rows(columns: Vec<&'static str>) -> Touch {
+    if columns.is_empty() { Touch::Nothing } else { Touch::Rows(columns) }
 }
 
 /// A typed date or time.

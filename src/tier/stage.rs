@@ -1,16 +1,17 @@
 //! The stage: every table of the request, one plan after the other, and the rule report.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::prelude::{DataFrame, SessionContext};
 
+use super::prepared::Prepared;
 use super::rules::{self, Class, Touch, reason};
 use super::sink::{self, Target};
-use super::{Error, TierRequest, check, concepts, id_map, table};
-use crate::config::policy::{Action, DateBasis, Rule};
+use super::{Error, TierRequest, check, id_map, table};
+use crate::config::policy::{DateBasis, Rule};
 use crate::engine::parquet::{FileTags, TableFile, create_private_dir, properties};
 use crate::engine::{FileEntry, Job, Ledger, StageOutput, TableLedger, session};
 use crate::error::IoError;
@@ -50,11 +51,12 @@ fn check_request(request: &TierRequest) -> Result<(), Error> {
 
 async fn run(request: &TierRequest, job: &Job) -> Result<StageOutput, Error> {
     let ctx = session::session(job).map_err(Error::query("(session)"))?;
+    let map = id_map::id_map(&ctx, request).await?;
     let mut stage = Stage {
         request,
         job,
-        map: id_map::id_map(&ctx, request).await?,
-        concepts: concept_sets(&ctx, request).await?,
+        prepared: Prepared::new(&ctx, request, &map).await?,
+        map,
         ctx,
         files: Vec::new(),
     };
@@ -84,29 +86,12 @@ fn tables(request: &TierRequest) -> BTreeSet<String> {
     sites.flat_map(|s| s.extract.tables.iter().map(|t| t.name.clone())).collect()
 }
 
-async fn concept_sets(
-    ctx: &SessionContext,
-    request: &TierRequest,
-) -> Result<BTreeMap<String, Arc<[i64]>>, Error> {
-    let mut sets = BTreeMap::new();
-    for rule in &request.policy.rules {
-        if let Action::SuppressConcepts { concepts, descendants, allow_missing, .. } = &rule.action
-        {
-            let vocabulary = request.vocabulary.as_ref();
-            let set =
-                concepts::expand(ctx, vocabulary, &rule.id, concepts, *descendants, *allow_missing);
-            sets.insert(rule.id.clone(), set.await?);
-        }
-    }
-    Ok(sets)
-}
-
 struct Stage<'a> {
     request: &'a TierRequest,
     job: &'a Job,
     ctx: SessionContext,
     map: DataFrame,
-    concepts: BTreeMap<String, Arc<[i64]>>,
+    prepared: Prepared,
     files: Vec<FileEntry>,
 }
 
@@ -140,7 +125,7 @@ impl Stage<'_> {
         } else {
             // Rows about persons in the vocabulary folder are nobody's.
             ledger.exclude(reason::NOT_RELEASED, vocabulary_rows);
-            table::person_plan(&self.ctx, self.request, &self.map, &self.concepts, name).await?
+            table::person_plan(&self.ctx, self.request, &self.map, &self.prepared, name).await?
         };
         if let Some(plan) = plan {
             let files = sink::write(plan, &self.target(spec, class), &mut ledger, self.job).await?;

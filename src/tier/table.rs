@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use datafusion::common::JoinType;
 use datafusion::error::DataFusionError;
@@ -10,8 +9,11 @@ use datafusion::logical_expr::{Operator, SortExpr, binary_expr};
 use datafusion::prelude::{DataFrame, Expr, ParquetReadOptions, SessionContext, ident, lit, when};
 use datafusion::scalar::ScalarValue;
 
+use super::answers;
 use super::functions::{self, BirthColumns, BirthPart};
 use super::id_map;
+use super::limits;
+use super::prepared::{self, Prepared};
 use super::rules::{self, Touch, reason};
 use super::{Error, SiteExtract, TierRequest};
 use crate::config::CivilDate;
@@ -91,7 +93,7 @@ pub(super) async fn person_plan(
     ctx: &SessionContext,
     request: &TierRequest,
     map: &DataFrame,
-    concepts: &BTreeMap<String, Arc<[i64]>>,
+    prepared: &Prepared,
     name: &str,
 ) -> Result<Option<TablePlan>, Error> {
     let sites =
@@ -108,7 +110,7 @@ pub(super) async fn person_plan(
         union = Some(rows);
     }
     let Some(rows) = union else { return Ok(None) };
-    let columns = Columns::new(request, &spec, concepts)?;
+    let columns = Columns::new(request, &spec, prepared)?;
     let changes = columns.changes.iter().map(|(id, _)| id.clone()).collect();
     let sort = sort_columns(&spec);
     let order = ordinals(&spec, &sort);
@@ -163,11 +165,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn new(
-        request: &TierRequest,
-        spec: &TableSpec,
-        concepts: &BTreeMap<String, Arc<[i64]>>,
-    ) -> Result<Self, Error> {
+    fn new(request: &TierRequest, spec: &TableSpec, prepared: &Prepared) -> Result<Self, Error> {
         let values = spec.fields.iter().map(|f| (f.name, ident(f.name))).collect();
         let last_day = CivilDate(request.reference_date).epoch_days();
         let mut columns = Self { values, removals: Vec::new(), changes: Vec::new(), last_day };
@@ -176,7 +174,7 @@ impl Columns {
             columns.removals.push((other, reason::DUPLICATE_PERSON.to_owned()));
         }
         for rule in &request.policy.rules {
-            columns.apply(spec, rule, concepts).map_err(Error::query(spec.name))?;
+            columns.apply(request, spec, rule, prepared).map_err(Error::query(spec.name))?;
         }
         columns.drop_unresolved(spec).map_err(Error::query(spec.name))?;
         columns.re_key(request, spec)?;
@@ -189,27 +187,19 @@ impl Columns {
 
     fn apply(
         &mut self,
+        request: &TierRequest,
         spec: &TableSpec,
         rule: &Rule,
-        concepts: &BTreeMap<String, Arc<[i64]>>,
+        prepared: &Prepared,
     ) -> Result<(), DataFusionError> {
-        let touched = match rules::touch(&rule.action, spec) {
-            Touch::Columns(touched) => touched,
-            Touch::Rows(by) => {
-                // By the values that came in, whatever earlier rules made of them.
-                let held = concepts
-                    .get(&rule.id)
-                    .map(|set| by.iter().map(|c| functions::in_concepts(&rule.id, set, ident(*c))));
-                let met = held.and_then(|held| held.reduce(Expr::or));
-                self.removals.extend(met.map(|met| (met, rule.id.clone())));
-                return Ok(());
-            }
-            Touch::Nothing | Touch::Table | Touch::People => return Ok(()),
-        };
+        // By the values that came in, whatever earlier rules made of them.
+        let met = prepared.removal(request, spec, rule)?;
+        self.removals.extend(met.map(|met| (met, rule.id.clone())));
+        let Touch::Columns(touched) = rules::touch(&rule.action, spec) else { return Ok(()) };
         let mut after = Vec::new();
         for name in touched {
             let Some(field) = spec.field(name) else { continue };
-            after.push((field, self.changed_value(spec, field, &rule.action)?));
+            after.push((field, self.changed_value(spec, field, rule, prepared)?));
         }
         self.set(&rule.id, after);
         Ok(())
@@ -220,10 +210,28 @@ impl Columns {
         &self,
         spec: &TableSpec,
         field: &FieldSpec,
-        action: &Action,
+        rule: &Rule,
+        prepared: &Prepared,
     ) -> Result<Expr, DataFusionError> {
         let shift = || ident(id_map::SHIFT);
-        match action {
+        match &rule.action {
+            Action::GeneraliseValues(g) if !g.columns.is_empty() => {
+                prepared::coarser(g, self.value(field.name))
+            }
+            Action::Zip3(zip) if field.name == "value_as_number" => {
+                when(answers::asks(&zip.question), null(field)?).otherwise(self.value(field.name))
+            }
+            Action::GeneraliseValues(_) | Action::GeneraliseSmall(_) | Action::Zip3(_) => {
+                prepared.answer(rule, self.value(field.name))
+            }
+            Action::DropNearBirth(n) => {
+                let year = ident(id_map::BIRTH_YEAR);
+                Ok(limits::clipped(n.years, &field.kind.data_type(), self.value(field.name), year))
+            }
+            Action::NullFreeText { keep, .. } => {
+                let now = self.value(field.name);
+                prepared::kept_text(keep, spec.name, field.name, now, null(field)?)
+            }
             Action::ShiftDates if rules::is_birth_part(spec, field) => {
                 let part = match field.name {
                     "year_of_birth" => BirthPart::Year,
@@ -344,6 +352,7 @@ fn ordinals(spec: &TableSpec, columns: &[&str]) -> Vec<i32> {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::sync::Arc;
 
     use arrow::array::{ArrayRef, Int64Array, RecordBatch, new_null_array};
     use datafusion::physical_plan::displayable;
@@ -420,8 +429,8 @@ mod tests {
         let shown = runtime.block_on(async {
             let ctx = session::session(&job).unwrap();
             let map = id_map::id_map(&ctx, &request).await.unwrap();
-            let sets = BTreeMap::new();
-            let plan = person_plan(&ctx, &request, &map, &sets, "visit_occurrence").await;
+            let prepared = Prepared::default();
+            let plan = person_plan(&ctx, &request, &map, &prepared, "visit_occurrence").await;
             let rows = plan.unwrap().unwrap().rows;
             let logical = format!(
                 "{:?} {}",

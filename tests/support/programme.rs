@@ -120,6 +120,13 @@ impl Programme {
         for tier in ["controlled.toml", "registered.toml", "public.toml"] {
             fs::copy(from.join(tier), self.path("policies").join(tier)).unwrap();
         }
+        // Lists of concepts stand beside the policies that name them.
+        for entry in fs::read_dir(&from).unwrap() {
+            let list = entry.unwrap().path();
+            if list.extension().is_some_and(|end| end == "csv") {
+                fs::copy(&list, self.path("policies").join(list.file_name().unwrap())).unwrap();
+            }
+        }
         // Made-up people come and go one by one here; `tests/publish.rs` holds the rule to its number.
         self.replace("policies/public.toml", "min_change = 21", "min_change = 0");
     }

@@ -1,0 +1,153 @@
+//! Scalar functions of rules that go by day of birth, by the edge of a stream or by zip code. Like those
+//! of [`super::functions`] they are known by their names, which hold no value of a person.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Date32Array, StringArray};
+use arrow::array::{TimestampMicrosecondArray, new_null_array};
+use arrow::datatypes::{DataType, Date32Type, Int32Type, TimestampMicrosecondType};
+use datafusion::common::Result;
+use datafusion::prelude::Expr;
+
+use super::functions::{Compute, DAY_MICROS, call, time_type};
+use crate::config::CivilDate;
+use crate::config::policy::Zip3;
+
+/// Day of each row, in days since 1970-01-01; dates and times alike.
+fn days(array: &ArrayRef) -> Vec<Option<i64>> {
+    match array.data_type() {
+        DataType::Date32 => {
+            array.as_primitive::<Date32Type>().iter().map(|d| d.map(i64::from)).collect()
+        }
+        _ => {
+            let times = array.as_primitive::<TimestampMicrosecondType>();
+            times.iter().map(|t| t.map(|t| t.div_euclid(DAY_MICROS))).collect()
+        }
+    }
+}
+
+/// 1 January of the birth year plus `years`; a birth year that is not known allows no day.
+fn first_day(birth_year: Option<i32>, years: u16) -> i64 {
+    let year = birth_year.and_then(|y| i16::try_from(y.checked_add(i32::from(years))?).ok());
+    let day = year.and_then(|y| jiff::civil::Date::new(y, 1, 1).ok());
+    day.map_or(i64::MAX, |d| i64::from(CivilDate(d).epoch_days()))
+}
+
+fn kind_word(kind: &DataType) -> &'static str {
+    if *kind == DataType::Date32 { "date" } else { "time" }
+}
+
+/// Whether a day is before the first that a rule allows the person; false for null.
+pub(super) fn near_birth(years: u16, kind: &DataType, when: Expr, birth_year: Expr) -> Expr {
+    struct NearBirth(u16);
+    impl Compute for NearBirth {
+        fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
+            let born = args[1].as_primitive::<Int32Type>().iter();
+            let early = days(&args[0])
+                .into_iter()
+                .zip(born)
+                .map(|(day, born)| Some(day.is_some_and(|d| d < first_day(born, self.0))));
+            Ok(Arc::new(early.collect::<BooleanArray>()))
+        }
+    }
+    let name = format!("near_birth_{years}_{}", kind_word(kind));
+    let takes = vec![kind.clone(), DataType::Int32];
+    call(name, takes, DataType::Boolean, NearBirth(years), vec![when, birth_year])
+}
+
+/// A day raised to the first that a rule allows the person.
+pub(super) fn clipped(years: u16, kind: &DataType, when: Expr, birth_year: Expr) -> Expr {
+    struct Clipped(u16);
+    impl Compute for Clipped {
+        fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
+            let born = args[1].as_primitive::<Int32Type>();
+            let floor = |i: usize| {
+                let first = first_day(born.is_valid(i).then(|| born.value(i)), self.0);
+                (first != i64::MAX).then_some(first)
+            };
+            if *args[0].data_type() == DataType::Date32 {
+                let at = args[0].as_primitive::<Date32Type>();
+                let raise =
+                    |(i, day): (usize, Option<i32>)| Some(day?.max(i32::try_from(floor(i)?).ok()?));
+                return Ok(Arc::new(at.iter().enumerate().map(raise).collect::<Date32Array>()));
+            }
+            let at = args[0].as_primitive::<TimestampMicrosecondType>();
+            let raise = |(i, time): (usize, Option<i64>)| Some(time?.max(floor(i)? * DAY_MICROS));
+            let out: TimestampMicrosecondArray = at.iter().enumerate().map(raise).collect();
+            Ok(Arc::new(out))
+        }
+    }
+    let name = format!("clip_birth_{years}_{}", kind_word(kind));
+    call(
+        name,
+        vec![kind.clone(), DataType::Int32],
+        if *kind == DataType::Date32 { DataType::Date32 } else { time_type() },
+        Clipped(years),
+        vec![when, birth_year],
+    )
+}
+
+/// Whether a shifted day lies where the streams of some people have ended, or not begun: after
+/// `last - 364`, or before `first - 1`. Every shift is 1 to 364 days, so within these bounds a stream that
+/// runs from `first` to `last` is whole for everybody and its ends are the same.
+pub(super) fn at_edge(
+    kind: &DataType,
+    when: Expr,
+    shift: Expr,
+    last: i32,
+    first: Option<i32>,
+) -> Expr {
+    struct AtEdge {
+        last: i64,
+        first: Option<i64>,
+    }
+    impl Compute for AtEdge {
+        fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
+            let shifts = args[1].as_primitive::<Int32Type>().iter();
+            let out = days(&args[0]).into_iter().zip(shifts).map(|(day, shift)| {
+                let Some(day) = day else { return Some(false) };
+                let Some(shift) = shift else { return Some(true) };
+                let shifted = day - i64::from(shift);
+                Some(shifted > self.last - 364 || self.first.is_some_and(|f| shifted < f - 1))
+            });
+            Ok(Arc::new(out.collect::<BooleanArray>()))
+        }
+    }
+    let edge = AtEdge { last: i64::from(last), first: first.map(i64::from) };
+    let name = format!("at_edge_{last}_{}_{}", first.unwrap_or(0), kind_word(kind));
+    call(name, vec![kind.clone(), DataType::Int32], DataType::Boolean, edge, vec![when, shift])
+}
+
+/// A zip code cut to its area: `60512-1234` becomes `605**`. Text that begins with no five digits is
+/// null: it may be an address.
+pub(super) fn zip3(rule: &str, zip: &Zip3, text: Expr) -> Expr {
+    struct Cut {
+        areas: Option<BTreeMap<String, Option<String>>>,
+    }
+    impl Cut {
+        fn cut(&self, text: &str) -> Option<String> {
+            let digits = text.get(..5).filter(|t| t.bytes().all(|b| b.is_ascii_digit()))?;
+            let zip = digits.get(..3)?;
+            let Some(areas) = &self.areas else { return Some(format!("{zip}**")) };
+            let area = areas.get(zip).and_then(Option::as_deref);
+            Some(format!("{}**", area.unwrap_or("000")))
+        }
+    }
+    impl Compute for Cut {
+        fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
+            if *args[0].data_type() == DataType::Null {
+                return Ok(new_null_array(&DataType::Utf8, args[0].len()));
+            }
+            let texts = args[0].as_string::<i32>().iter();
+            Ok(Arc::new(texts.map(|t| t.and_then(|t| self.cut(t))).collect::<StringArray>()))
+        }
+    }
+    let areas = zip.file.is_some().then(|| {
+        let area = |a: &crate::config::policy::parts::Area| {
+            (a.zip3.clone(), (a.population >= zip.min_population).then(|| a.to.clone()))
+        };
+        zip.areas.iter().map(area).collect()
+    });
+    call(format!("zip3_{rule}"), vec![DataType::Utf8], DataType::Utf8, Cut { areas }, vec![text])
+}

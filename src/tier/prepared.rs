@@ -1,0 +1,227 @@
+//! What rules need to know before a table is built, and the expressions made of it: by which rows are
+//! removed and what answers become.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::error::DataFusionError;
+use datafusion::prelude::{DataFrame, Expr, SessionContext, ident, lit, when};
+
+use super::answers::{self, Facts, Reader};
+use super::concepts::Lookup;
+use super::rules::{self, Touch};
+use super::{Error, TierRequest, functions, id_map, limits};
+use crate::config::CivilDate;
+use crate::config::policy::parts::{ConceptSet, Condition, Generalisation, KeepText};
+use crate::config::policy::{Action, Rule};
+use crate::omop::TableSpec;
+
+/// By rule id, the concepts a rule stands for and what it knows of answers.
+#[derive(Default)]
+pub(super) struct Prepared {
+    pub concepts: BTreeMap<String, Arc<[i64]>>,
+    pub facts: BTreeMap<String, Facts>,
+}
+
+impl Prepared {
+    pub(super) async fn new(
+        ctx: &SessionContext,
+        request: &TierRequest,
+        map: &DataFrame,
+    ) -> Result<Self, Error> {
+        let mut prepared = Self::default();
+        let reader = Reader { ctx, request, map };
+        for Rule { id, action, .. } in &request.policy.rules {
+            let lookup = |allow_missing| Lookup {
+                ctx,
+                vocabulary: request.vocabulary.as_ref(),
+                rule: id,
+                allow_missing,
+            };
+            let concepts = match action {
+                Action::SuppressConcepts(set) => lookup(set.allow_missing).expand(set).await?,
+                Action::DropRecentConcepts(r) => {
+                    lookup(r.allow_missing).recent(r, request.reference_date).await?
+                }
+                Action::GeneraliseValues(rule) if !rule.columns.is_empty() => continue,
+                Action::GeneraliseValues(rule) => {
+                    prepared.facts.insert(id.clone(), reader.generalise(rule).await?);
+                    continue;
+                }
+                Action::GeneraliseSmall(rule) => {
+                    prepared.facts.insert(id.clone(), reader.rare(rule).await?);
+                    continue;
+                }
+                Action::Zip3(rule) => {
+                    let facts = reader.hidden(&rule.hide_people).await?;
+                    prepared.facts.insert(id.clone(), facts);
+                    continue;
+                }
+                _ => continue,
+            };
+            prepared.concepts.insert(id.clone(), concepts);
+        }
+        Ok(prepared)
+    }
+
+    /// The condition, on values as they came in, under which `rule` removes a row of the table.
+    pub(super) fn removal(
+        &self,
+        request: &TierRequest,
+        spec: &TableSpec,
+        rule: &Rule,
+    ) -> Result<Option<Expr>, DataFusionError> {
+        let held = |columns: &[&'static str]| {
+            let set = self.concepts.get(&rule.id)?;
+            let held = columns.iter().map(|c| functions::in_concepts(&rule.id, set, ident(*c)));
+            held.reduce(Expr::or)
+        };
+        let touch = rules::touch(&rule.action, spec);
+        Ok(match (&rule.action, touch) {
+            (Action::SuppressConcepts(set), Touch::Rows(by)) => held(&by).map(|met| only(set, met)),
+            (Action::DropRecentConcepts(_), Touch::Rows(by)) => held(&by),
+            (Action::GeneraliseValues(_), Touch::Columns(_)) => {
+                let repeats = self.facts.get(&rule.id).map(|f| &f.repeats);
+                let repeats = repeats.filter(|r| !r.is_empty());
+                let name = format!("{}_repeats", rule.id);
+                repeats.map(|r| functions::in_concepts(&name, r, ident("observation_id")))
+            }
+            (Action::DropNearBirth(n), Touch::Rows(by) | Touch::Columns(by)) => {
+                let early = by.iter().filter_map(|c| spec.field(c)).map(|f| {
+                    let kind = f.kind.data_type();
+                    let year = ident(id_map::BIRTH_YEAR);
+                    (f.name, limits::near_birth(n.years, &kind, ident(f.name), year))
+                });
+                let met = if n.clip_tables.iter().any(|t| t == spec.name) {
+                    // Only what is over before the first day goes; the rest is clipped.
+                    early.map(|(c, e)| ident(c).is_null().or(e)).reduce(Expr::and)
+                } else {
+                    early.map(|(_, e)| e).reduce(Expr::or)
+                };
+                met.map(|met| except(&n.except, spec, met))
+            }
+            (Action::TruncateEdges(edges), Touch::Rows(by)) => {
+                let last = CivilDate(request.reference_date).epoch_days();
+                let first = edges.first_day.as_deref().and_then(|d| d.parse().ok());
+                let first = first.map(|d| CivilDate(d).epoch_days());
+                let cut = by.iter().filter_map(|c| spec.field(c)).map(|f| {
+                    let shift = ident(id_map::SHIFT);
+                    limits::at_edge(&f.kind.data_type(), ident(f.name), shift, last, first)
+                });
+                cut.reduce(Expr::or)
+            }
+            _ => None,
+        })
+    }
+
+    /// What `rule` makes of an answer; `now` is what earlier rules made of it.
+    pub(super) fn answer(&self, rule: &Rule, now: Expr) -> Result<Expr, DataFusionError> {
+        let none = Facts::default();
+        let facts = self.facts.get(&rule.id).unwrap_or(&none);
+        let among = |ids: &[i64]| {
+            ident(answers::ANSWER).in_list(ids.iter().map(|id| lit(*id)).collect(), false)
+        };
+        match &rule.action {
+            Action::GeneraliseValues(g) => generalised(&rule.id, g, facts, now),
+            Action::GeneraliseSmall(rare) if !facts.rare.is_empty() => {
+                let met = answers::asks(&rare.question).and(among(&facts.rare));
+                when(met, lit(rare.to_concept)).otherwise(now)
+            }
+            Action::Zip3(zip) => {
+                let hidden = format!("{}_hidden", rule.id);
+                let hidden = functions::in_concepts(&hidden, &facts.hidden, ident("person_id"));
+                let asked = || answers::asks(&zip.question);
+                let given = now.clone().is_not_null();
+                when(asked().and(hidden).and(given), lit("000**"))
+                    .when(asked(), limits::zip3(&rule.id, zip, now.clone()))
+                    .otherwise(now)
+            }
+            _ => Ok(now),
+        }
+    }
+}
+
+/// `met` in rows that meet every condition of the set.
+fn only(set: &ConceptSet, met: Expr) -> Expr {
+    set.only.iter().fold(met, |met, c| met.and(holds(c)))
+}
+
+fn holds(condition: &Condition) -> Expr {
+    let ids = condition.concepts.iter().map(|id| lit(*id)).collect();
+    ident(condition.column.as_str()).in_list(ids, false).is_true()
+}
+
+fn except(rows: &[Condition], spec: &TableSpec, met: Expr) -> Expr {
+    let known = rows.iter().filter(|c| spec.field(&c.column).is_some());
+    known.fold(met, |met, c| met.and(!holds(c)))
+}
+
+/// A text that stays in rows of some questions.
+pub(super) fn kept_text(
+    keep: &[KeepText],
+    table: &str,
+    column: &str,
+    now: Expr,
+    null: Expr,
+) -> Result<Expr, DataFusionError> {
+    let name = format!("{table}.{column}");
+    let asked = keep.iter().filter(|k| k.column == name).map(|k| answers::asks(&k.question));
+    match asked.reduce(Expr::or) {
+        Some(asked) => when(asked, now).otherwise(null),
+        None => Ok(null),
+    }
+}
+
+/// The value of a column in its group, whatever the row.
+pub(super) fn coarser(rule: &Generalisation, now: Expr) -> Result<Expr, DataFusionError> {
+    let among =
+        |ids: &[i64]| now.clone().in_list(ids.iter().map(|id| lit(*id)).collect(), false).is_true();
+    let mut branches: Vec<(Expr, i64)> =
+        rule.groups.iter().map(|g| (among(&g.from), g.to)).collect();
+    if let Some(to) = rule.otherwise {
+        branches.push((now.clone().is_not_null().and(!among(&rule.keep)), to));
+    }
+    let mut value = now.clone();
+    for (met, to) in branches.into_iter().rev() {
+        value = when(met, lit(to)).otherwise(value)?;
+    }
+    Ok(value)
+}
+
+/// The generalised answer: several answers first, then conflicts, groups and the rest.
+fn generalised(
+    id: &str,
+    rule: &Generalisation,
+    facts: &Facts,
+    now: Expr,
+) -> Result<Expr, DataFusionError> {
+    let asked = || answers::asks(&rule.question);
+    let answer = || ident(answers::ANSWER);
+    let list = |ids: &[i64]| ids.iter().map(|id| lit(*id)).collect::<Vec<_>>();
+    let among = |ids: &[i64]| answer().in_list(list(ids), false).is_true();
+    let person = |what: &str, people: &Arc<[i64]>| {
+        functions::in_concepts(&format!("{id}_{what}"), people, ident("person_id"))
+    };
+    let mut branches: Vec<(Expr, i64)> = Vec::new();
+    if let Some(s) = &rule.when_several {
+        let met = person("several", &facts.several).and(!among(&s.except));
+        branches.push((met, s.to));
+    }
+    for (n, (also, people)) in rule.when_also.iter().zip(&facts.also).enumerate() {
+        let met = person(&format!("also_{n}"), people).and(among(&also.answer));
+        branches.push((met, also.to));
+    }
+    branches.extend(rule.groups.iter().map(|g| (among(&g.from), g.to)));
+    if let Some(to) = rule.otherwise {
+        // A row without an answer says nothing.
+        let given = answer().is_not_null().and(answer().not_eq(lit(0_i64)));
+        branches.push((given.and(!among(&rule.keep)), to));
+    }
+    let mut branches = branches.into_iter();
+    let Some((met, to)) = branches.next() else { return Ok(now) };
+    let mut case = when(asked().and(met), lit(to));
+    for (met, to) in branches {
+        case = case.when(asked().and(met), lit(to));
+    }
+    case.otherwise(now)
+}

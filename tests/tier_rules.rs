@@ -1,0 +1,411 @@
+//! The committed rules one by one, at their boundaries; makes docs/tiers.md.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+#[path = "tier/support.rs"]
+#[expect(dead_code, reason = "shared with the other tests of tiers")]
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use strata::config::policy::{Action, TierPolicy};
+use support::{Built, Fixture, PERSON, day, policy, takes_part};
+
+const OBSERVATION: &str = "observation_id,person_id,observation_concept_id,observation_date,\
+    observation_datetime,observation_type_concept_id,value_as_string,value_as_concept_id,\
+    observation_source_concept_id\n";
+
+fn root(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn pack(name: &str) -> TierPolicy {
+    TierPolicy::read(&root(&format!("configs/tiers/{name}.toml"))).unwrap()
+}
+
+/// The pack with one of its rules, and what every tier needs.
+fn alone(name: &str, rule: &str) -> TierPolicy {
+    let mut policy = pack(name);
+    assert!(policy.rules.iter().any(|r| r.id == rule), "{rule}");
+    policy.rules.retain(|r| {
+        let needed = matches!(r.action, Action::ShiftDates | Action::NullFreeText { .. });
+        needed || r.id == rule
+    });
+    for rule in &mut policy.rules {
+        rule.after.clear();
+    }
+    policy
+}
+
+/// Person, question, answer.
+type Row = (i64, i64, i64);
+
+struct Case {
+    rule: &'static str,
+    what: &'static str,
+    rows: &'static [Row],
+    /// Answers released, sorted.
+    answers: &'static [i64],
+}
+
+const CASES: &[Case] = &[
+    Case {
+        rule: "race",
+        what: "two races become one \u{201c}more than one population\u{201d}",
+        rows: &[(1, 1586140, 1586143), (1, 1586140, 1586146)],
+        answers: &[2000000008],
+    },
+    Case {
+        rule: "race",
+        what: "Hispanic beside one race leaves both as they are",
+        rows: &[(1, 1586140, 1586147), (1, 1586140, 1586146)],
+        answers: &[1586146, 1586147],
+    },
+    Case {
+        rule: "race",
+        what: "Hispanic beside two races stays, the races become one",
+        rows: &[(1, 1586140, 1586147), (1, 1586140, 1586146), (1, 1586140, 1586142)],
+        answers: &[1586147, 2000000008],
+    },
+    Case {
+        rule: "race",
+        what: "American Indian or Alaska Native alone becomes \u{201c}another single population\u{201d}",
+        rows: &[(1, 1586140, 1586141)],
+        answers: &[2000000001],
+    },
+    Case {
+        rule: "race",
+        what: "races of two people are not counted together",
+        rows: &[(1, 1586140, 1586143), (2, 1586140, 1586146)],
+        answers: &[1586143, 1586146],
+    },
+    Case {
+        rule: "race",
+        what: "answers to other questions stay",
+        rows: &[(1, 5, 1586141)],
+        answers: &[1586141],
+    },
+    Case {
+        rule: "race",
+        what: "an answer that no list knows is generalised",
+        rows: &[(1, 1586140, 77)],
+        answers: &[2000000001],
+    },
+    Case {
+        rule: "orientation",
+        what: "straight alone stays",
+        rows: &[(1, 1585899, 1585900)],
+        answers: &[1585900],
+    },
+    Case {
+        rule: "orientation",
+        what: "straight beside another answer does not stay",
+        rows: &[(1, 1585899, 1585900), (1, 1585899, 1585901)],
+        answers: &[2000000003],
+    },
+    Case {
+        rule: "gender",
+        what: "man with male sex at birth stays",
+        rows: &[(1, 1585838, 1585839), (1, 1585845, 1585846)],
+        answers: &[1585839, 1585846],
+    },
+    Case {
+        rule: "gender",
+        what: "man with female sex at birth is generalised",
+        rows: &[(1, 1585838, 1585839), (1, 1585845, 1585847)],
+        answers: &[1585847, 2000000002],
+    },
+    Case {
+        rule: "gender",
+        what: "woman with male sex at birth is generalised",
+        rows: &[(1, 1585838, 1585840), (1, 1585845, 1585846)],
+        answers: &[1585846, 2000000002],
+    },
+    Case {
+        rule: "gender",
+        what: "two answers are one",
+        rows: &[(1, 1585838, 1585839), (1, 1585838, 1585841)],
+        answers: &[2000000002],
+    },
+    Case {
+        rule: "sex_at_birth",
+        what: "intersex and no answer are one, male stays",
+        rows: &[(1, 1585845, 1585848), (2, 1585845, 903079), (3, 1585845, 1585846)],
+        answers: &[1585846, 2000000009, 2000000009],
+    },
+    Case {
+        rule: "education",
+        what: "some high school and some college stay, the ends are one each",
+        rows: &[
+            (1, 1585940, 1585944),
+            (2, 1585940, 1585945),
+            (3, 1585940, 1585946),
+            (4, 1585940, 1585947),
+        ],
+        answers: &[1585945, 1585946, 2000000006, 2000000007],
+    },
+    Case {
+        rule: "employment",
+        what: "employed or not, in both surveys",
+        rows: &[(1, 1585952, 1585953), (2, 1332843, 1333197)],
+        answers: &[2000000004, 2000000005],
+    },
+    Case {
+        rule: "insurance",
+        what: "two rare insurances of a person are one row",
+        rows: &[(1, 1332737, 1332904), (1, 1332737, 1333140)],
+        answers: &[1333127],
+    },
+    Case {
+        rule: "indian_health_service",
+        what: "the answer becomes a general one",
+        rows: &[(1, 9, 1384516), (2, 9, 43529111)],
+        answers: &[1384595, 43528423],
+    },
+    Case {
+        rule: "registered_questions",
+        what: "a question of the list goes, its neighbour stays",
+        rows: &[(1, 43529061, 1), (2, 43529062, 2)],
+        answers: &[2],
+    },
+    Case {
+        rule: "shared_surveys",
+        what: "a question of the list goes",
+        rows: &[(1, 765974, 1), (2, 765975, 2)],
+        answers: &[2],
+    },
+];
+
+fn observation(rows: &[Row]) -> (String, String, Vec<i64>) {
+    let mut people: Vec<i64> = rows.iter().map(|r| r.0).collect();
+    people.sort_unstable();
+    people.dedup();
+    let persons = people
+        .iter()
+        .map(|p| format!("{p},8507,1990,1,1,,8657,38003564,,7,,s{p},,,,,,\n"))
+        .collect();
+    let line = |(n, (p, q, a)): (usize, &Row)| {
+        format!("{},{p},0,2020-01-0{},,45905771,,{a},{q}\n", n + 1, n % 9 + 1)
+    };
+    (persons, rows.iter().enumerate().map(line).collect(), people)
+}
+
+/// The fixture holds the folder of the files.
+fn build(policy: &TierPolicy, rows: &[Row]) -> (Fixture, Built) {
+    let (persons, rows, people) = observation(rows);
+    let mut fixture =
+        Fixture::new(&[("person", PERSON, &persons), ("observation", OBSERVATION, &rows)]);
+    fixture.roster(people.into_iter().map(|p| (p, takes_part())));
+    let out = fixture.build(policy).unwrap();
+    (fixture, out)
+}
+
+#[test]
+fn answers_are_generalised_at_every_boundary() {
+    for case in CASES {
+        let (_fixture, out) = build(&alone("registered", case.rule), case.rows);
+        let mut answers: Vec<i64> =
+            out.ints("observation", "value_as_concept_id").into_iter().flatten().collect();
+        answers.sort_unstable();
+        assert_eq!(answers, case.answers, "{}: {}", case.rule, case.what);
+        assert!(out.books("observation").balances());
+    }
+}
+
+#[test]
+fn a_state_of_199_people_is_hidden_and_one_of_200_is_not() {
+    let rows: Vec<Row> =
+        (1..=399).map(|p| (p, 1585249, if p <= 199 { 1585262 } else { 1585263 })).collect();
+    let (_fixture, out) = build(&alone("registered", "state"), &rows);
+    let answers = out.ints("observation", "value_as_concept_id");
+    let count = |id| answers.iter().filter(|a| **a == Some(id)).count();
+    assert_eq!((count(2000000011), count(1585262), count(1585263)), (199, 0, 200));
+    assert_eq!(out.books("observation").changed["state"], 199);
+}
+
+#[test]
+fn races_of_persons_are_generalised() {
+    let (_fixture, out) = build(&alone("registered", "race_of_person"), &[(1, 1, 1)]);
+    assert_eq!(out.ints("person", "race_concept_id"), [Some(2000000001)]);
+}
+
+#[test]
+fn zip_codes_are_cut() {
+    let persons =
+        "1,8507,1990,1,1,,8527,38003564,,7,,a,,,,,,\n2,8507,1990,1,1,,8527,38003564,,7,,b,,,,,,\n";
+    let rows = "1,1,0,2020-01-01,,1,60512,,1585250\n2,1,0,2020-01-01,,1,60512-1234,,1585250\n\
+                3,1,0,2020-01-01,,1,12 Elm Street,,1585250\n4,1,0,2020-01-01,,1,60512,,7\n\
+                5,2,0,2020-01-01,,1,60512,,1585250\n6,2,0,2020-01-01,,1,,1586141,1586140\n";
+    let mut fixture =
+        Fixture::new(&[("person", PERSON, persons), ("observation", OBSERVATION, rows)]);
+    fixture.roster([(1, takes_part()), (2, takes_part())]);
+    let texts = |policy: &TierPolicy| {
+        let out = fixture.build(policy).unwrap();
+        let mut texts: Vec<_> =
+            out.texts("observation", "value_as_string").into_iter().flatten().collect();
+        texts.sort();
+        texts
+    };
+    assert_eq!(texts(&alone("controlled", "zip3")), ["000**", "605**", "605**"]);
+    assert!(texts(&alone("registered", "race")).is_empty());
+
+    let dir = tempfile::tempdir().unwrap();
+    let zips = |areas: &str| {
+        let mut policy = alone("controlled", "zip3");
+        std::fs::write(dir.path().join("z.csv"), format!("zip3,to,population\n{areas}")).unwrap();
+        for rule in &mut policy.rules {
+            if let Action::Zip3(zip) = &mut rule.action {
+                (zip.file, zip.min_population) = (Some("z.csv".into()), 20_001);
+            }
+        }
+        policy.load_files(dir.path()).unwrap();
+        texts(&policy)
+    };
+    assert_eq!(zips("605,604,20001\n"), ["000**", "604**", "604**"]);
+    assert_eq!(zips("605,605,20000\n"), ["000**", "000**", "000**"]);
+    assert_eq!(zips("606,606,90000\n"), ["000**", "000**", "000**"]);
+}
+
+#[test]
+fn the_first_years_of_life_are_left_out() {
+    let persons = "1,8507,1990,12,31,,8527,38003564,,7,,a,,,,,,\n";
+    let rows =
+        "1,1,0,1991-12-31,,1,,1,5\n2,1,0,1992-01-01,,1,,2,5\n3,1,4271761,1990-12-31,,1,,3,5\n";
+    let periods = "observation_period_id,person_id,observation_period_start_date,\
+                   observation_period_end_date,period_type_concept_id\n";
+    let mut fixture = Fixture::new(&[
+        ("person", PERSON, persons),
+        ("observation", OBSERVATION, rows),
+        (
+            "observation_period",
+            periods,
+            "1,1,1990-12-31,2020-01-01,1\n2,1,1990-12-31,1991-12-31,1\n",
+        ),
+    ]);
+    fixture.roster([(1, takes_part())]);
+    let out = fixture.build(&alone("controlled", "first_years")).unwrap();
+    let mut answers = out.ints("observation", "value_as_concept_id");
+    answers.sort();
+    assert_eq!(answers, [Some(2), Some(3)]);
+    assert_eq!(out.books("observation").excluded["first_years"], 1);
+    let raw = out.raw_rows(
+        "observation_period",
+        "observation_period_id",
+        "observation_period_start_date",
+    );
+    assert_eq!(
+        raw.iter().map(|(id, row)| (*id, row.0)).collect::<Vec<_>>(),
+        [(1, day("1992-01-01"))]
+    );
+}
+
+#[test]
+fn concepts_are_found_by_code_age_and_relation() {
+    let concept = "concept_id,concept_name,domain_id,vocabulary_id,concept_class_id,concept_code,\
+                   valid_start_date,valid_end_date\n";
+    let concepts = "10,a,d,ICD9CM,c,E8101,1970-01-01,2099-12-31\n11,a,d,ICD9CM,c,E810,1970-01-01,2099-12-31\n\
+                    12,a,d,ICD10CM,c,V49,1970-01-01,2099-12-31\n13,a,d,PPI,c,V49,1970-01-01,2099-12-31\n\
+                    20,a,d,S,c,x,2025-01-01,2099-12-31\n21,a,d,S,c,y,2024-12-31,2099-12-31\n\
+                    22,a,d,PPI,c,z,2025-06-01,2099-12-31\n30,a,d,S,c,p,1970-01-01,2099-12-31\n\
+                    31,a,d,S,c,q,1970-01-01,2099-12-31\n32,a,d,S,c,r,1970-01-01,2099-12-31\n\
+                    444074,a,d,S,c,s,1970-01-01,2099-12-31\n";
+    let relation = "concept_id_1,concept_id_2,relationship_id,valid_start_date,valid_end_date\n";
+    // 30 is due to an accident, 31 is below it, 32 maps to that; the accident maps to 21.
+    let relations = "30,444074,Has due to,1970-01-01,2099-12-31\n32,31,Maps to,1970-01-01,2099-12-31\n\
+                     444074,21,Maps to,1970-01-01,2099-12-31\n";
+    let ancestor = "ancestor_concept_id,descendant_concept_id,min_levels_of_separation,\
+                    max_levels_of_separation\n";
+    let all = [10, 11, 12, 13, 20, 21, 22, 30, 31, 32, 444074];
+    let rows: Vec<Row> = all.iter().map(|id| (1, *id, *id)).collect();
+    let (persons, rows, _) = observation(&rows);
+    let mut fixture =
+        Fixture::new(&[("person", PERSON, &persons), ("observation", OBSERVATION, &rows)]);
+    fixture.roster([(1, takes_part())]);
+    fixture.vocabulary(&[
+        ("concept", concept, concepts),
+        ("concept_relationship", relation, relations),
+        ("concept_ancestor", ancestor, "30,31,1,1\n"),
+    ]);
+    let kept = |policy: &TierPolicy| {
+        let out = fixture.build(policy).unwrap();
+        let mut kept: Vec<i64> =
+            out.ints("observation", "value_as_concept_id").into_iter().flatten().collect();
+        kept.sort_unstable();
+        kept
+    };
+    assert_eq!(kept(&alone("controlled", "vehicle_accidents")), [10, 13, 20, 21, 22]);
+    let recent = alone("registered", "recent_concepts");
+    assert_eq!(kept(&recent), [10, 11, 12, 13, 21, 22, 30, 31, 32, 444074]);
+}
+
+#[test]
+fn answers_of_health_records_alone_are_suppressed() {
+    let persons = "1,8507,1990,1,1,,8527,38003564,,7,,a,,,,,,\n";
+    let rows = "1,1,0,2020-01-01,,32817,,45876350,5\n2,1,0,2020-01-01,,45905771,,45876350,5\n";
+    let mut fixture =
+        Fixture::new(&[("person", PERSON, persons), ("observation", OBSERVATION, rows)]);
+    fixture.roster([(1, takes_part())]);
+    let out = fixture.build(&alone("registered", "ehr_answers")).unwrap();
+    assert_eq!(out.ints("observation", "observation_type_concept_id"), [Some(45905771)]);
+}
+
+/// Whatever the shift, a stream that runs to the reference date is seen to end on one day.
+#[test]
+fn streams_end_on_one_day_for_everybody() {
+    let people = 1..=5_i64;
+    let persons: String =
+        people.clone().map(|p| format!("{p},8507,1990,1,1,,8527,38003564,,7,,a,,,,,,\n")).collect();
+    let last = day("2026-01-01");
+    let line = |p: i64, ago: i32| {
+        let date = support::civil(last - ago);
+        format!("{},{p},0,{date},,1,,1,5\n", p * 1000 + i64::from(ago))
+    };
+    let rows: String = people.clone().flat_map(|p| (0..800).map(move |ago| line(p, ago))).collect();
+    let mut fixture =
+        Fixture::new(&[("person", PERSON, &persons), ("observation", OBSERVATION, &rows)]);
+    fixture.roster(people.clone().map(|p| (p, takes_part())));
+    let first = support::civil(last - 799);
+    let edges = format!(
+        "[[rule]]\nid = \"edges\"\nkind = \"truncate_edges\"\ndescription = \"d\"\n\
+         tables = [\"observation\"]\nfirst_day = \"{first}\"\n\
+         [[rule]]\nid = \"shift\"\nkind = \"shift_dates\"\ndescription = \"d\"\n"
+    );
+    let out = fixture.build(&policy("registered", &edges)).unwrap();
+    let rows = out.raw_rows("observation", "observation_id", "observation_date");
+    for p in people {
+        let dates: Vec<i32> =
+            rows.iter().filter(|(id, _)| *id / 1000 == p).map(|(_, row)| row.0).collect();
+        let bounds = (dates.iter().min().copied(), dates.iter().max().copied());
+        assert_eq!(bounds, (Some(last - 800), Some(last - 364)), "shift {}", out.shift(p));
+        assert_eq!(dates.len(), 437);
+    }
+}
+
+#[test]
+fn every_rule_has_a_line_in_the_docs() {
+    let mut page = String::from(
+        "# Tier policies\n\nThe rules of `configs/tiers/*.toml`, in order, with what the tests hold them to. This page \
+         is made by\n`STRATA_UPDATE_DOCS=1 cargo test --release --test tier_rules`.\n",
+    );
+    for name in ["registered", "controlled", "controlled-plus", "minimal"] {
+        let policy = pack(name);
+        page += &format!("\n## {name}\n\n{}\n", policy.policy.description);
+        for (number, rule) in policy.rules.iter().enumerate() {
+            let (id, kind) = (&rule.id, rule.action.kind_name());
+            page += &format!("\n### {}. `{id}` ({kind})\n\n", number + 1);
+            page += &format!("{} {}\n", rule.action.kind_line(), rule.description);
+            let cases: Vec<&Case> =
+                CASES.iter().filter(|c| name == "registered" && c.rule == rule.id).collect();
+            if !cases.is_empty() {
+                page.push('\n');
+            }
+            for case in cases {
+                page += &format!("- {}\n", case.what);
+            }
+        }
+    }
+    let path = root("docs/tiers.md");
+    if std::env::var_os("STRATA_UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), page, "docs/tiers.md");
+}
