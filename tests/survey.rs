@@ -423,3 +423,43 @@ fn odd_words_and_places_of_residence_stay_out_of_every_tier() {
         assert!(sleep.iter().all(|s| s == "true"));
     }
 }
+
+/// What a tier generalises in `observation` must not stand in `survey_answer` as it was given.
+#[test]
+fn answers_that_are_generalised_are_not_told_beside() {
+    let programme = curated();
+    programme.run().done();
+    let of =
+        |tier: &str, name: &str| table(&programme.release().join(tier).join("omop").join(name));
+    const RACE: &str = "1586140";
+    let given = of("controlled", "survey_answer");
+    assert!(given["question_concept_id"].iter().any(|q| q == RACE), "nothing to hide");
+    let told = of("registered", "survey_answer");
+    let generalised = [
+        RACE, "1585899", "1585838", "1585845", "1585940", "1585952", "1332843", "1332737",
+        "1585249",
+    ];
+    assert!(!told["question_concept_id"].is_empty());
+    assert!(told["question_concept_id"].iter().all(|q| !generalised.contains(&q.as_str())));
+    let rows = of("registered", "observation");
+    let kept = [
+        "1586142",
+        "1586143",
+        "1586146",
+        "1586147",
+        "1586148",
+        "903079",
+        "903096",
+        "2000000001",
+        "2000000008",
+    ];
+    let race: Vec<&String> = (rows["observation_concept_id"].iter())
+        .zip(&rows["value_as_concept_id"])
+        .filter(|(question, _)| *question == RACE)
+        .map(|(_, answer)| answer)
+        .collect();
+    assert!(
+        !race.is_empty() && race.iter().all(|answer| kept.contains(&answer.as_str())),
+        "{race:?}"
+    );
+}
