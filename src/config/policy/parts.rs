@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct ConceptSet {
     /// Concept ids, those of `file` among them once it is read.
     pub concepts: Vec<i64>,
-    /// Name of a CSV file beside the policy (see [`super::labels`]).
+    /// Name of a CSV file beside the policy (columns `concept_id`, `category`, `reason`, `date_added` and, if given, `decision`).
     pub file: Option<String>,
     /// Codes of the vocabulary that count too.
     pub codes: Vec<Codes>,
