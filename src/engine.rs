@@ -8,6 +8,7 @@ pub mod output;
 pub mod parquet;
 pub mod partition;
 pub mod session;
+pub mod spill;
 
 pub use job::{Cancelled, Job, Progress};
 pub use ledger::{Ledger, TableLedger};

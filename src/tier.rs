@@ -15,6 +15,7 @@ use crate::identity::{RowKeys, TierPeople};
 
 mod answers;
 mod birth;
+mod buckets;
 pub mod check;
 mod concepts;
 mod error;
@@ -26,6 +27,7 @@ pub mod rules;
 mod sink;
 mod stage;
 mod table;
+mod tally;
 
 pub use crate::omop::SiteExtract;
 pub use check::{Problem, check};

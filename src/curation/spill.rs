@@ -1,30 +1,20 @@
-//! Rows by bucket of persons, on disk.
-//!
-//! One file a table and extract. Batches of the input are put in the order of buckets and written as
-//! blocks, each an Arrow stream of its own without the columns that are null throughout; where a bucket's
-//! blocks are is kept in memory.
+//! Rows by bucket of persons, on disk: one file of [`Blocks`] a table and extract.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write;
-use std::ops::Range;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array, new_null_array,
-};
-use arrow::compute::{concat_batches, take_record_batch};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, new_null_array};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{Int64Type, SchemaRef};
-use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::StreamWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rayon::prelude::*;
 
 use super::{Error, Request};
 use crate::engine::Job;
 use crate::engine::parquet::create_private_dir;
+use crate::engine::spill::Blocks;
 use crate::error::IoError;
 use crate::omop::{SiteExtract, TableSpec};
 
@@ -80,7 +70,8 @@ impl Spill {
         create_private_dir(&root)?;
         job.progress.expect(rows * 2);
         let part = |&(_, name, number): &(u64, &'static str, usize)| {
-            let mut blocks = Blocks::create(&root, name, number, buckets)?;
+            let path = root.join(format!("{name}-{number}.arrows"));
+            let mut blocks = Blocks::create(&path, name, buckets)?;
             for path in request.extracts[number].files(name) {
                 scatter(&path, name, &mut blocks, job)?;
             }
@@ -121,95 +112,12 @@ fn scatter(path: &Path, name: &'static str, blocks: &mut Blocks, job: &Job) -> R
         let Some(person) = person else {
             return Err(Error::Internal { what: format!("`{name}` has no person_id") });
         };
-        let (order, ends) = by_bucket(person.values(), blocks.buckets());
-        let held: Vec<usize> = (0..batch.num_columns())
-            .filter(|&c| batch.column(c).null_count() < batch.num_rows())
-            .collect();
-        let rows = batch.project(&held).and_then(|held| take_record_batch(&held, &order));
-        blocks.append(&rows.map_err(Error::arrow(name))?, &ends)?;
+        let bucket = |person: &i64| bucket_of(*person, blocks.slots());
+        let buckets: Vec<u32> = person.values().iter().map(bucket).collect();
+        blocks.scatter(&batch, &buckets)?;
         job.progress.advance(batch.num_rows() as u64);
     }
     Ok(())
-}
-
-/// The rows of people in the order of their buckets, those of one as they came, and where each ends.
-fn by_bucket(people: &[i64], buckets: u32) -> (UInt32Array, Vec<usize>) {
-    let bucket: Vec<u32> = people.iter().map(|person| bucket_of(*person, buckets)).collect();
-    let mut ends = vec![0_usize; buckets as usize];
-    bucket.iter().for_each(|b| ends[*b as usize] += 1);
-    let mut before = 0;
-    // First where each starts; after the rows are put in place, where it ends.
-    ends.iter_mut().for_each(|n| before += std::mem::replace(n, before));
-    let mut order = vec![0_u32; people.len()];
-    for (row, bucket) in bucket.iter().enumerate() {
-        let at = &mut ends[*bucket as usize];
-        order[*at] = row as u32;
-        *at += 1;
-    }
-    (UInt32Array::from(order), ends)
-}
-
-/// The rows of one table of one extract on disk, and where those of each bucket are.
-struct Blocks {
-    table: &'static str,
-    path: PathBuf,
-    file: File,
-    at: Vec<Vec<Range<u64>>>,
-    end: u64,
-}
-
-impl Blocks {
-    fn create(root: &Path, table: &'static str, site: usize, buckets: u32) -> Result<Self, Error> {
-        let path = root.join(format!("{table}-{site}.arrows"));
-        let file = File::options().read(true).write(true).create_new(true).open(&path);
-        let file = file.map_err(IoError::at("creating", &path))?;
-        Ok(Self { table, path, file, at: vec![Vec::new(); buckets as usize], end: 0 })
-    }
-
-    fn buckets(&self) -> u32 {
-        self.at.len() as u32
-    }
-
-    /// Appends rows in the order of buckets; those of bucket *b* end before row `ends[b]`.
-    fn append(&mut self, rows: &RecordBatch, ends: &[usize]) -> Result<(), Error> {
-        let mut bytes: Vec<u8> = Vec::new();
-        let mut start = 0;
-        for (&end, at) in ends.iter().zip(&mut self.at) {
-            if end > start {
-                let from = self.end + bytes.len() as u64;
-                write(&rows.slice(start, end - start), &mut bytes)
-                    .map_err(Error::arrow(self.table))?;
-                at.push(from..self.end + bytes.len() as u64);
-                start = end;
-            }
-        }
-        self.file.write_all(&bytes).map_err(IoError::at("writing", &self.path))?;
-        self.end += bytes.len() as u64;
-        Ok(())
-    }
-
-    /// The batches of a bucket.
-    fn read(&self, bucket: u32) -> Result<Vec<RecordBatch>, Error> {
-        let mut batches = Vec::new();
-        let mut bytes: Vec<u8> = Vec::new();
-        for at in &self.at[bucket as usize] {
-            bytes.resize((at.end - at.start) as usize, 0);
-            let read = self.file.read_exact_at(&mut bytes, at.start);
-            read.map_err(IoError::at("reading", &self.path))?;
-            let stream =
-                StreamReader::try_new(&bytes[..], None).map_err(Error::arrow(self.table))?;
-            for batch in stream {
-                batches.push(batch.map_err(Error::arrow(self.table))?);
-            }
-        }
-        Ok(batches)
-    }
-}
-
-fn write(rows: &RecordBatch, to: &mut Vec<u8>) -> Result<(), arrow::error::ArrowError> {
-    let mut stream = StreamWriter::try_new(to, &rows.schema())?;
-    stream.write(rows)?;
-    stream.finish()
 }
 
 /// The columns of the specification, ids kept apart from those of other extracts.
@@ -265,20 +173,6 @@ mod tests {
             assert!(counts.iter().all(|&c| c > mean * 8 / 10 && c < mean * 12 / 10), "{buckets}");
         }
         assert_eq!((bucket_of(-1, 7), bucket_of(i64::MIN, 1)), (bucket_of(-1, 7), 0));
-    }
-
-    #[test]
-    fn rows_come_in_the_order_of_buckets() {
-        let people: Vec<i64> = (0..1000).map(|i| i * 7 % 91).collect();
-        for buckets in [1, 2, 7, 64] {
-            let (order, ends) = by_bucket(&people, buckets);
-            let bucket = |row: u32| bucket_of(people[row as usize], buckets);
-            let keys: Vec<(u32, u32)> = order.values().iter().map(|&r| (bucket(r), r)).collect();
-            assert!(keys.is_sorted_by(|a, b| a < b), "{buckets}");
-            for (b, end) in ends.iter().enumerate() {
-                assert_eq!(*end, keys.iter().filter(|(k, _)| *k as usize <= b).count());
-            }
-        }
     }
 
     #[test]

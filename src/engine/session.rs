@@ -44,7 +44,12 @@ pub fn session(job: &Job) -> Result<SessionContext, DataFusionError> {
 /// # Errors
 /// When the operating system gives no threads.
 pub fn runtime(job: &Job) -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(job.threads).build()
+    // Files are read on threads of their own, and the allocator keeps pages for each: dozens of them, as
+    // are the default, held 2 GB that nobody used.
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(job.threads)
+        .max_blocking_threads(4)
+        .build()
 }
 
 /// A `file:` URL of an absolute path, so that `*`, `?`, `[` and blanks in a folder's name mean themselves.

@@ -109,6 +109,11 @@ pub enum Error {
 
 impl Error {
     /// For `map_err`: the engine's error on `table`, or our own typed error that it carries.
+    pub(super) fn arrow(table: &str) -> impl FnOnce(arrow::error::ArrowError) -> Self {
+        let table = table.to_owned();
+        move |source| Self::Arrow { table, source }
+    }
+
     pub(super) fn query(table: &str) -> impl FnOnce(DataFusionError) -> Self {
         let table = table.to_owned();
         move |source| match own(&source) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Date32Array, Int64Array};
 use arrow::array::{PrimitiveArray, StringArray, TimestampMicrosecondArray};
+use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::datatypes::{DataType, Date32Type, Int32Type, Int64Type, TimeUnit};
 use datafusion::common::{Result, internal_err};
@@ -124,8 +125,12 @@ pub(super) fn re_key(tier: &str, table: &str, key: &RowKey, id: Expr) -> Expr {
     impl Compute for ReKey {
         fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
             let ids = args[0].as_primitive::<Int64Type>();
-            let out: Int64Array = ids.unary(|id| self.0.permute(id));
-            Ok(Arc::new(out))
+            if ids.null_count() == ids.len() {
+                return Ok(args[0].clone());
+            }
+            let mut out = ids.values().to_vec();
+            self.0.permute_all(&mut out);
+            Ok(Arc::new(Int64Array::new(out.into(), ids.nulls().cloned())))
         }
     }
     let name = format!("re_key_{tier}_{table}");
@@ -208,9 +213,16 @@ pub(super) fn in_concepts(rule: &str, concepts: &Arc<[i64]>, column: Expr) -> Ex
     impl Compute for InConcepts {
         fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
             let ids = args[0].as_primitive::<Int64Type>();
-            let held = |id: Option<i64>| id.is_some_and(|id| self.0.binary_search(&id).is_ok());
-            let out: BooleanArray = ids.iter().map(|id| Some(held(id))).collect();
-            Ok(Arc::new(out))
+            let (Some(&first), Some(&last), true) =
+                (self.0.first(), self.0.last(), ids.null_count() < ids.len())
+            else {
+                return Ok(Arc::new(BooleanArray::from(vec![false; ids.len()])));
+            };
+            let held = |i: usize| {
+                let id = ids.value(i);
+                (first..=last).contains(&id) && ids.is_valid(i) && self.0.binary_search(&id).is_ok()
+            };
+            Ok(Arc::new(BooleanArray::new(BooleanBuffer::collect_bool(ids.len(), held), None)))
         }
     }
     let compute = InConcepts(concepts.clone());

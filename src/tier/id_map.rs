@@ -1,6 +1,6 @@
 //! The tier's id map: one row a person of the roster, joined with every table about persons.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -22,8 +22,10 @@ pub(super) const PERSON: &str = "__person_id";
 pub(super) const RESEARCH: &str = "__research_id";
 /// Days to move dates back; null in a tier of true dates.
 pub(super) const SHIFT: &str = "__shift";
-/// Person bucket.
-pub(super) const BUCKET: &str = "__bucket";
+/// Part of the person's bucket: bucket * [`PARTS`] + part. Parts follow each other by research id.
+pub(super) const SLOT: &str = "__slot";
+/// Parts of a bucket, of as many people each.
+pub(super) const PARTS: u32 = 16;
 /// Why the person is left out; null for those who are not.
 pub(super) const GONE: &str = "__gone";
 /// 0-based number of the site whose `person` row the person has; null without one.
@@ -122,13 +124,14 @@ fn batch(
         entries.push(Entry { person: p.person_id.0, research: None, shift: None, gone });
     }
     entries.sort_unstable_by_key(|e| e.person);
-    let bucket = |id: i64| (id % i64::from(request.buckets)) as i32;
+    let slots = slots(request.buckets, entries.iter().filter_map(|e| e.research));
     let owner =
         |e: &Entry<'_>| rows.get(&e.person).map(|r| i32::try_from(r.site).unwrap_or(i32::MAX));
     let person: Int64Array = entries.iter().map(|e| Some(e.person)).collect();
     let research: Int64Array = entries.iter().map(|e| e.research).collect();
     let shift: Int32Array = entries.iter().map(|e| e.shift).collect();
-    let bucket: Int32Array = entries.iter().map(|e| e.research.map(bucket)).collect();
+    let slot: Int32Array =
+        entries.iter().map(|e| e.research.and_then(|id| slots.get(&id).copied())).collect();
     let gone: StringArray = entries.iter().map(|e| e.gone).collect();
     let owner: Int32Array = entries.iter().map(owner).collect();
     let year = |e: &Entry<'_>| {
@@ -141,7 +144,7 @@ fn batch(
         field(PERSON, DataType::Int64),
         field(RESEARCH, DataType::Int64),
         field(SHIFT, DataType::Int32),
-        field(BUCKET, DataType::Int32),
+        field(SLOT, DataType::Int32),
         field(GONE, DataType::Utf8),
         field(OWNER, DataType::Int32),
         field(BIRTH_YEAR, DataType::Int32),
@@ -153,13 +156,28 @@ fn batch(
             Arc::new(person),
             Arc::new(research),
             Arc::new(shift),
-            Arc::new(bucket),
+            Arc::new(slot),
             Arc::new(gone),
             Arc::new(owner),
             Arc::new(birth_year),
             Arc::new(known),
         ],
     )
+}
+
+/// The slot of each research id.
+fn slots(buckets: u32, ids: impl Iterator<Item = i64>) -> HashMap<i64, i32> {
+    let bucket = |id: i64| id % i64::from(buckets);
+    let mut ids: Vec<i64> = ids.collect();
+    ids.sort_unstable_by_key(|&id| (bucket(id), id));
+    let mut slots = HashMap::with_capacity(ids.len());
+    for people in ids.chunk_by(|a, b| bucket(*a) == bucket(*b)) {
+        for (rank, &id) in people.iter().enumerate() {
+            let part = rank as u64 * u64::from(PARTS) / people.len() as u64;
+            slots.insert(id, (bucket(id) * i64::from(PARTS)) as i32 + part as i32);
+        }
+    }
+    slots
 }
 
 /// The first age rule that removes a person of this birth date. An unknown birth date is removed: a rule

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Date32Array, StringArray};
 use arrow::array::{TimestampMicrosecondArray, new_null_array};
+use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Date32Type, Int32Type, TimestampMicrosecondType};
 use datafusion::common::Result;
 use datafusion::prelude::Expr;
@@ -14,17 +15,19 @@ use super::functions::{Compute, DAY_MICROS, call, time_type};
 use crate::config::CivilDate;
 use crate::config::policy::Zip3;
 
-/// Day of each row, in days since 1970-01-01; dates and times alike.
-fn days(array: &ArrayRef) -> Vec<Option<i64>> {
-    match array.data_type() {
-        DataType::Date32 => {
-            array.as_primitive::<Date32Type>().iter().map(|d| d.map(i64::from)).collect()
-        }
-        _ => {
-            let times = array.as_primitive::<TimestampMicrosecondType>();
-            times.iter().map(|t| t.map(|t| t.div_euclid(DAY_MICROS))).collect()
-        }
+/// Where a row's day, if it has one, meets a condition on the row's number and day.
+fn where_day(array: &ArrayRef, mut met: impl FnMut(usize, i64) -> bool) -> BooleanBuffer {
+    let len = array.len();
+    if array.null_count() == len {
+        return BooleanBuffer::new_unset(len);
     }
+    let valid = |i: usize| array.is_valid(i);
+    if *array.data_type() == DataType::Date32 {
+        let days = array.as_primitive::<Date32Type>();
+        return BooleanBuffer::collect_bool(len, |i| valid(i) && met(i, days.value(i).into()));
+    }
+    let times = array.as_primitive::<TimestampMicrosecondType>();
+    BooleanBuffer::collect_bool(len, |i| valid(i) && met(i, times.value(i).div_euclid(DAY_MICROS)))
 }
 
 /// 1 January of the birth year plus `years`; a birth year that is not known allows no day.
@@ -43,12 +46,17 @@ pub(super) fn near_birth(years: u16, kind: &DataType, when: Expr, birth_year: Ex
     struct NearBirth(u16);
     impl Compute for NearBirth {
         fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
-            let born = args[1].as_primitive::<Int32Type>().iter();
-            let early = days(&args[0])
-                .into_iter()
-                .zip(born)
-                .map(|(day, born)| Some(day.is_some_and(|d| d < first_day(born, self.0))));
-            Ok(Arc::new(early.collect::<BooleanArray>()))
+            let born = args[1].as_primitive::<Int32Type>();
+            // Rows of a person follow each other.
+            let (mut year, mut first) = (None, first_day(None, self.0));
+            let early = |i: usize, day: i64| {
+                let this = born.is_valid(i).then(|| born.value(i));
+                if this != year {
+                    (year, first) = (this, first_day(this, self.0));
+                }
+                day < first
+            };
+            Ok(Arc::new(BooleanArray::new(where_day(&args[0], early), None)))
         }
     }
     let name = format!("near_birth_{years}_{}", kind_word(kind));
@@ -104,14 +112,15 @@ pub(super) fn at_edge(
     }
     impl Compute for AtEdge {
         fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
-            let shifts = args[1].as_primitive::<Int32Type>().iter();
-            let out = days(&args[0]).into_iter().zip(shifts).map(|(day, shift)| {
-                let Some(day) = day else { return Some(false) };
-                let Some(shift) = shift else { return Some(true) };
-                let shifted = day - i64::from(shift);
-                Some(shifted > self.last - 364 || self.first.is_some_and(|f| shifted < f - 1))
+            let shifts = args[1].as_primitive::<Int32Type>();
+            let out = where_day(&args[0], |i, day| {
+                if shifts.is_null(i) {
+                    return true;
+                }
+                let shifted = day - i64::from(shifts.value(i));
+                shifted > self.last - 364 || self.first.is_some_and(|f| shifted < f - 1)
             });
-            Ok(Arc::new(out.collect::<BooleanArray>()))
+            Ok(Arc::new(BooleanArray::new(out, None)))
         }
     }
     let edge = AtEdge { last: i64::from(last), first: first.map(i64::from) };

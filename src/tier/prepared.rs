@@ -72,7 +72,7 @@ impl Prepared {
         rule: &Rule,
     ) -> Result<Option<Expr>, DataFusionError> {
         let held = |columns: &[&'static str]| {
-            let set = self.concepts.get(&rule.id)?;
+            let set = self.concepts.get(&rule.id).filter(|set| !set.is_empty())?;
             let held = columns.iter().map(|c| functions::in_concepts(&rule.id, set, ident(*c)));
             held.reduce(Expr::or)
         };

@@ -9,8 +9,9 @@ use datafusion::prelude::{DataFrame, SessionContext};
 
 use super::prepared::Prepared;
 use super::rules::{self, Class, Touch, reason};
-use super::sink::{self, Target};
-use super::{Error, TierRequest, check, id_map, table};
+use super::sink::{self, Files};
+use super::table::TablePlan;
+use super::{Error, TierRequest, buckets, check, id_map, table};
 use crate::config::policy::{DateBasis, Rule};
 use crate::engine::parquet::{FileTags, TableFile, create_private_dir, properties};
 use crate::engine::{FileEntry, Job, Ledger, StageOutput, TableLedger, session};
@@ -128,8 +129,19 @@ impl Stage<'_> {
             table::person_plan(&self.ctx, self.request, &self.map, &self.prepared, name).await?
         };
         if let Some(plan) = plan {
-            let files = sink::write(plan, &self.target(spec, class), &mut ledger, self.job).await?;
-            self.files.extend(files);
+            let files = self.files_of(spec, class, &plan);
+            let (job, buckets) = (self.job, self.request.buckets);
+            match class {
+                Class::PersonLevel => {
+                    let written = buckets::write(plan, &files, buckets, &mut ledger, job).await?;
+                    self.files.extend(written);
+                }
+                _ => {
+                    let hidden = class != Class::Vocabulary;
+                    let written = sink::write(plan, &files, hidden, &mut ledger, job).await?;
+                    self.files.push(written);
+                }
+            }
         }
         balanced(ledger)
     }
@@ -139,19 +151,22 @@ impl Stage<'_> {
         tables.map(|t| t.rows).sum()
     }
 
-    fn target(&self, spec: &TableSpec, class: Class) -> Target {
+    fn files_of(&self, spec: &TableSpec, class: Class, plan: &TablePlan) -> Files<'_> {
         let head = &self.request.policy.policy;
-        let hidden = class != Class::Vocabulary;
-        Target {
+        let dated = class != Class::Vocabulary;
+        Files {
+            table: spec.name,
             folder: format!("{}/{}", head.tier.name(), path(spec)),
             tags: FileTags {
                 tier: head.tier.name().to_owned(),
                 table: spec.name.to_owned(),
                 callset: None,
-                date_basis: if hidden { head.dates.name() } else { "none" },
+                date_basis: if dated { head.dates.name() } else { "none" },
             },
-            bucketed: class == Class::PersonLevel,
-            hidden,
+            schema: plan.spec.schema(),
+            order: plan.order.clone(),
+            primary_key: plan.spec.primary_key,
+            job: self.job,
         }
     }
 }

@@ -27,11 +27,11 @@ const SITE: &str = "__site";
 pub(super) const REASON: &str = "__reason";
 
 /// A table's plan and how to write what it yields. The columns are those of `spec`, then for a table
-/// about persons [`id_map::BUCKET`], [`REASON`], [`id_map::KNOWN`] and one boolean a rule of `changes`.
+/// about persons [`id_map::SLOT`], [`REASON`], [`id_map::KNOWN`] and one boolean a rule of `changes`.
 pub(super) struct TablePlan {
     /// Columns released, in order.
     pub spec: TableSpec,
-    /// The rows in release order, removed ones among them.
+    /// The rows, removed ones among them; those of `person` and of the vocabulary in release order.
     pub rows: DataFrame,
     /// Ordinals of the columns by which the rows of a file are sorted.
     pub order: Vec<i32>,
@@ -114,14 +114,15 @@ pub(super) async fn person_plan(
     let changes = columns.changes.iter().map(|(id, _)| id.clone()).collect();
     let sort = sort_columns(&spec);
     let order = ordinals(&spec, &sort);
-    // `person` is one file; other tables are cut by bucket, so the bucket comes first.
-    let lead = (name != "person").then_some(id_map::BUCKET);
-    let sort = lead.into_iter().chain(sort).map(|c| ascending(ident(c))).collect();
     let rows = rows
         .join(map.clone(), JoinType::Left, &["person_id"], &[id_map::PERSON], None)
-        .and_then(|d| d.select(columns.exprs(&spec)?))
-        .and_then(|d| d.sort(sort))
-        .map_err(Error::query(name))?;
+        .and_then(|d| d.select(columns.exprs(&spec)?));
+    // `person` is one file; other tables are cut by bucket and put in order bucket by bucket.
+    let rows = match name {
+        "person" => rows.and_then(|d| d.sort(sort.iter().map(|c| ascending(ident(*c))).collect())),
+        _ => rows,
+    };
+    let rows = rows.map_err(Error::query(name))?;
     Ok(Some(TablePlan { spec, rows, order, changes }))
 }
 
@@ -305,7 +306,7 @@ impl Columns {
         for (met, rule) in &self.removals {
             why = why.when(met.clone(), lit(rule.as_str()));
         }
-        exprs.push(ident(id_map::BUCKET));
+        exprs.push(ident(id_map::SLOT));
         exprs.push(why.end()?.alias(REASON));
         exprs.push(ident(id_map::KNOWN));
         let changes = self.changes.iter().enumerate();
