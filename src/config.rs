@@ -22,9 +22,9 @@ pub use disclosure::PublicPolicy;
 pub use document::{Diagnostic, Document, Error, expand, nearest};
 pub use policy::TierPolicy;
 pub use workflow::{
-    CdmVersion, CivilDate, DateBasis, EhrFeed, Engine, IdScope, Identity, IdentityMapFile,
-    KeySource, Participants, PolicyFile, Programme, RejectLimit, ShiftMode, TextEncoding, Tiers,
-    Unmapped, Vocabulary, Workflow,
+    CdmVersion, CivilDate, DateBasis, EhrFeed, Engine, FeedSource, IdScope, Identity,
+    IdentityMapFile, KeySource, Participants, PolicyFile, Programme, RejectLimit, ShiftMode,
+    TextEncoding, Tiers, Unmapped, Vocabulary, Workflow,
 };
 
 /// A tier of a release.

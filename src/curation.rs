@@ -33,15 +33,21 @@ pub struct Request {
     /// The sites' extracts and the wearables feeds. With several, ids of extract *n* (from 0) are raised
     /// by n * 10^15.
     pub extracts: Vec<SiteExtract>,
+    /// By extract: whether its rows need EHR consent. The programme's own surveys and measurements and
+    /// what people wear do not.
+    pub ehr: Vec<bool>,
     /// The rules, in order.
     pub rules: Rules,
-    /// People whose rows are left out, by raw id, and why.
+    /// People who are left out, by raw id, and why; for [`NO_EHR_CONSENT`] from extracts that need it alone.
     pub excluded: BTreeMap<i64, &'static str>,
     /// Last day of the data, days since 1970-01-01.
     pub cutoff: i32,
     /// Whether removed rows are kept.
     pub sandbox: bool,
 }
+
+/// Why the EHR rows of somebody who takes part are left out.
+pub const NO_EHR_CONSENT: &str = "no_ehr_consent";
 
 /// Name of the curated extract.
 pub const SITE: &str = "curated";

@@ -43,6 +43,9 @@ pub struct TierRequest {
     pub people: TierPeople,
     /// Row keys of this tier, made for [`row_tables`].
     pub rows: RowKeys,
+    /// Whether rows that need EHR consent are gone already, as curation leaves them. Otherwise people
+    /// without it are left out altogether: whose records an extract holds, it does not say.
+    pub consents_applied: bool,
     /// The sites' extracts. With several, ids of site *n* (from 0) are first raised by n * 10^15.
     pub extracts: Vec<SiteExtract>,
     /// The extract whose vocabulary tables are released. Without one, vocabulary tables found among

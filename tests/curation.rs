@@ -38,7 +38,15 @@ fn ingest(name: &str, feed: &Path, cdm: CdmVersion, scope: Scope, out: &Path) ->
 }
 
 fn request(extracts: Vec<SiteExtract>, rules: Rules) -> Request {
-    Request { extracts, rules, excluded: BTreeMap::new(), cutoff: day(2026, 1, 1), sandbox: true }
+    let ehr = vec![true; extracts.len()];
+    Request {
+        extracts,
+        ehr,
+        rules,
+        excluded: BTreeMap::new(),
+        cutoff: day(2026, 1, 1),
+        sandbox: true,
+    }
 }
 
 fn day(year: i16, month: i8, day: i8) -> i32 {

@@ -298,6 +298,18 @@ pub struct RejectLimit {
     pub fraction: Option<f64>,
 }
 
+/// Whose records a feed of OMOP tables holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FeedSource {
+    /// A care provider's: of people who have given EHR consent only.
+    #[default]
+    Ehr,
+    /// What the programme has asked and measured itself, surveys and physical measurements: of everybody
+    /// who takes part.
+    Programme,
+}
+
 /// One EHR extract.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -307,6 +319,9 @@ pub struct EhrFeed {
     pub path: PathBuf,
     /// CDM version of the extract.
     pub cdm: CdmVersion,
+    /// Whose records they are: a provider's need EHR consent, the programme's own do not.
+    #[serde(default)]
+    pub source: FeedSource,
     /// Whether its dates are true or shifted.
     #[serde(default)]
     pub dates: DateBasis,

@@ -12,10 +12,10 @@ use parquet::schema::types::ColumnPath;
 
 use super::spill::Spill;
 use super::zero::Zeros;
-use super::{Error, Request, SITE, apply};
+use super::{Error, NO_EHR_CONSENT, Request, SITE, apply};
 use crate::engine::parquet::{FileTags, TableFile, UnlistedTable, properties};
 use crate::engine::{FileEntry, Job};
-use crate::omop::{Family, FieldKind, TableSpec};
+use crate::omop::{FieldKind, TableSpec};
 
 /// [`Table::fate`] of a row that stays.
 pub const KEPT: u16 = 0;
@@ -127,11 +127,9 @@ fn exclude(tables: &mut BTreeMap<&'static str, Table>, request: &Request) {
         let ids = people(table);
         let gone: Vec<usize> = (0..ids.len())
             .filter(|&i| {
+                let needed = request.ehr.get(usize::from(table.site[i])).is_none_or(|ehr| *ehr);
                 let reason = request.excluded.get(&ids[i]);
-                // What a person wears is no health record.
-                reason.is_some_and(|r| {
-                    table.spec.family != Family::Wearable || *r != "no_ehr_consent"
-                })
+                reason.is_some_and(|reason| needed || *reason != NO_EHR_CONSENT)
             })
             .collect();
         gone.into_iter().for_each(|i| table.fate[i] = EXCLUDED);

@@ -55,6 +55,9 @@ impl Blocks {
     /// # Errors
     /// When the rows cannot be encoded or written.
     pub fn scatter(&mut self, rows: &RecordBatch, slots: &[u32]) -> Result<(), Error> {
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
         let (order, ends) = by_slot(slots, self.slots());
         let held: Vec<usize> = (0..rows.num_columns())
             .filter(|&c| rows.column(c).null_count() < rows.num_rows())
@@ -184,6 +187,7 @@ mod tests {
             let slots: Vec<u32> = (0..100).map(|i| if i < 50 { 2 } else { i % 2 * 2 }).collect();
             blocks.scatter(&rows, &slots).unwrap();
         }
+        blocks.scatter(&batch(0, None).slice(0, 0), &[]).unwrap();
         let rows = |slot| {
             let batches = blocks.read(slot).unwrap();
             let wide: Vec<_> = batches.iter().map(|b| widened(b, &schema).unwrap()).collect();

@@ -234,12 +234,19 @@ impl Draft<'_> {
             .map(|name| self.inputs.fingerprint_all(&format!("callset.{name}")))
             .collect();
         let settings = Curation { rules: Vec::new(), ..workflow.curation.clone() };
+        let sources: Vec<_> = workflow.ehr.values().map(|feed| feed.source).collect();
         let parts = [
             ("rules", self.inputs.fingerprint("curation.rules")),
             ("callsets", callsets),
             ("sample map", self.inputs.fingerprint("samples")),
             ("roster", self.inputs.fingerprint("roster")),
-            ("config", format!("{} {settings:?} {order:?}", workflow.workflow.reference_date.0)),
+            (
+                "config",
+                format!(
+                    "{} {settings:?} {order:?} {sources:?}",
+                    workflow.workflow.reference_date.0
+                ),
+            ),
         ];
         self.add("curate", Work::Curate, &needs, parts)
     }

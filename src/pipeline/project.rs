@@ -108,9 +108,13 @@ impl Project {
             .ehr
             .iter()
             .map(|(site, feed)| {
-                let (cdm, dates, encoding) = (feed.cdm, feed.dates, feed.encoding);
-                let feed = serde_json::json!({ "cdm": cdm, "dates": dates, "encoding": encoding });
-                (site.clone(), feed)
+                let meant = serde_json::json!({
+                    "cdm": feed.cdm,
+                    "source": feed.source,
+                    "dates": feed.dates,
+                    "encoding": feed.encoding,
+                });
+                (site.clone(), meant)
             })
             .collect();
         let callset: serde_json::Map<_, _> =
@@ -263,11 +267,12 @@ impl Problems<'_> {
             let help = "genotypes are written to the Controlled tier; add [tier.controlled]";
             self.add("callset", "needs the Controlled tier", Some(help.into()));
         }
-        if workflow.ehr.is_empty() && workflow.callset.is_empty() {
+        let records = !workflow.ehr.is_empty() || !workflow.wearables.is_empty();
+        if !records && workflow.callset.is_empty() {
             self.add(
                 "workflow",
                 "there is nothing to ingest",
-                Some("add [ehr.…] or [callset.…]".into()),
+                Some("add [ehr.…], [wearables.…] or [callset.…]".into()),
             );
         }
         if workflow.tier.public.is_some() && workflow.tier.controlled.is_none() {

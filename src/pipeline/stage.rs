@@ -9,7 +9,8 @@ use super::epoch::Naming;
 use super::plan::{Stage, Work};
 use super::{Error, Inputs, Project, record::write_private};
 use crate::config::{
-    CallsetFeed, CivilDate, Curation, DateBasis, EhrFeed, Periods, Tier, TierPolicy, Unmapped,
+    CallsetFeed, CivilDate, Curation, DateBasis, EhrFeed, FeedSource, Periods, Tier, TierPolicy,
+    Unmapped,
 };
 use crate::curation;
 use crate::derived;
@@ -167,7 +168,7 @@ impl From<StageOutput> for Made {
 fn left_out(roster: &Roster) -> BTreeMap<i64, &'static str> {
     let reason = |standing| match standing {
         Standing::Participating { ehr: true, .. } => None,
-        Standing::Participating { ehr: false, .. } => Some("no_ehr_consent"),
+        Standing::Participating { ehr: false, .. } => Some(curation::NO_EHR_CONSENT),
         Standing::Withdrawn => Some("withdrawn"),
         Standing::NoConsent => Some("no_primary_consent"),
     };
@@ -493,6 +494,7 @@ impl<'a> Bench<'a> {
             policy: policy.clone(),
             people,
             rows,
+            consents_applied: true,
             extracts: extracts.collect(),
             vocabulary: self.vocabulary_tables(),
             reference_date: self.project.workflow.workflow.reference_date.0,
@@ -515,9 +517,13 @@ impl<'a> Bench<'a> {
         let settings = &self.project.workflow.curation;
         let roster = self.roster()?;
         let (extracts, anew) = self.records(settings);
+        let feeds = self.extracts.keys().map(|name| &self.project.workflow.ehr[name]);
+        let mut ehr: Vec<bool> = feeds.map(|feed| feed.source == FeedSource::Ehr).collect();
+        ehr.resize(extracts.len(), false);
         let cutoff = settings.cutoff.unwrap_or(self.project.workflow.workflow.reference_date);
         let request = curation::Request {
             extracts,
+            ehr,
             rules: curation::Rules::read(&self.project.curation_rules())?,
             excluded: left_out(&roster),
             cutoff: cutoff.epoch_days(),

@@ -115,7 +115,8 @@ fn batch(
     let mut entries: Vec<Entry<'_>> = Vec::new();
     for p in &request.people.people {
         let birth = rows.get(&p.person_id.0).and_then(|r| r.birth);
-        let gone = if p.ehr { too_old(request, birth) } else { Some(reason::NO_EHR_CONSENT) };
+        let consented = p.ehr || request.consents_applied;
+        let gone = if consented { too_old(request, birth) } else { Some(reason::NO_EHR_CONSENT) };
         let shift = p.shift.map(i32::from);
         entries.push(Entry { person: p.person_id.0, research: Some(p.research_id.0), shift, gone });
     }

@@ -421,6 +421,7 @@ mod tests {
             policy,
             people,
             rows: keys.rows().clone(),
+            consents_applied: false,
             extracts: vec![site(dir.path())],
             vocabulary: None,
             reference_date: jiff::civil::date(2026, 1, 1),

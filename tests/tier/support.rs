@@ -147,6 +147,7 @@ impl Fixture {
             (keys.people(&self.roster).unwrap(), keys.rows().clone())
         };
         TierRequest {
+            consents_applied: false,
             policy: policy.clone(),
             people,
             rows,
