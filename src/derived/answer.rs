@@ -62,6 +62,7 @@ pub fn sources() -> Vec<Source> {
                 "value_as_concept_id",
                 "value_as_number",
                 "observation_event_id",
+                "questionnaire_response_id",
             ],
         ),
         (
@@ -156,10 +157,12 @@ fn survey_row<'a>(
     let (standard, source) = (value(3), value(4));
     let placed = [source, standard].into_iter().flatten().find(|c| modules.of(*c).is_some());
     let question = placed.or(source).or(standard)?;
-    let event = value(8);
-    let conduct = conducts.iter().find(|c| event.is_some() && c.id == event);
-    // An id that happens to be that of a survey of another module points elsewhere.
-    let conduct = conduct.filter(|c| modules.of(question).is_none_or(|m| m == c.module));
+    let by_id = |id: Option<i64>| conducts.iter().find(|c| id.is_some() && c.id == id);
+    // `observation_event_id` may be of any table: one that happens to be that of a survey of another module
+    // points elsewhere.
+    let event = by_id(value(8));
+    let event = event.filter(|c| modules.of(question).is_none_or(|m| m == c.module));
+    let conduct = by_id(value(9)).or(event);
     let says = value(5).is_some_and(|kind| SURVEY_TYPES.contains(&kind));
     (placed.is_some() || conduct.is_some() || says).then_some((question, conduct))
 }

@@ -32,7 +32,7 @@ pub enum Table {
     SleepLevel,
 }
 
-/// File and header of each [`Table`] (OMOP CDM 5.4; survey_conduct as in CDM 5.3 and All of Us).
+/// File and header of each [`Table`] (OMOP CDM 5.4; survey_conduct and questionnaire_response_id as All of Us has them).
 pub const TABLES: [(&str, &str); 15] = [
     (
         "omop/person.csv",
@@ -64,7 +64,7 @@ pub const TABLES: [(&str, &str); 15] = [
     ),
     (
         "omop/observation.csv.gz",
-        "observation_id,person_id,observation_concept_id,observation_date,observation_datetime,observation_type_concept_id,value_as_number,value_as_string,value_as_concept_id,qualifier_concept_id,unit_concept_id,provider_id,visit_occurrence_id,visit_detail_id,observation_source_value,observation_source_concept_id,unit_source_value,qualifier_source_value,value_source_value,observation_event_id,obs_event_field_concept_id",
+        "observation_id,person_id,observation_concept_id,observation_date,observation_datetime,observation_type_concept_id,value_as_number,value_as_string,value_as_concept_id,qualifier_concept_id,unit_concept_id,provider_id,visit_occurrence_id,visit_detail_id,observation_source_value,observation_source_concept_id,unit_source_value,qualifier_source_value,value_source_value,observation_event_id,obs_event_field_concept_id,questionnaire_response_id",
     ),
     (
         "omop/death.csv",

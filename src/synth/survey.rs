@@ -100,7 +100,7 @@ impl Chart<'_> {
         let (row, id) = (self.id(), self.person.id);
         let at = Moment(day, 630);
         self.lines(Table::Observation).row(format_args!(
-            "{row},{id},{question},{day},{at},32865,,,{answer},0,0,,,,{},{question},,,{},{conduct},0",
+            "{row},{id},{question},{day},{at},32865,,,{answer},0,0,,,,{},{question},,,{},,0,{conduct}",
             code(question),
             code(answer),
         ));
@@ -111,7 +111,7 @@ impl Chart<'_> {
         let (row, id) = (self.id(), self.person.id);
         let at = Moment(day, 641);
         self.lines(Table::Observation).row(format_args!(
-            "{row},{id},{question},{day},{at},32865,{number},,0,0,0,,,,{},{question},,,{number},{conduct},0",
+            "{row},{id},{question},{day},{at},32865,{number},,0,0,0,,,,{},{question},,,{number},,0,{conduct}",
             code(question),
         ));
     }
@@ -125,7 +125,7 @@ impl Chart<'_> {
             let (row, id) = (self.id(), self.person.id);
             let at = Moment(day, 631);
             self.lines(Table::Observation).row(format_args!(
-                "{row},{id},{question},{day},{at},32865,,{text},0,0,0,,,,{},{question},,,,{conduct},0",
+                "{row},{id},{question},{day},{at},32865,,{text},0,0,0,,,,{},{question},,,,,0,{conduct}",
                 code(question),
             ));
         }
