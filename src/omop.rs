@@ -26,9 +26,13 @@ pub mod value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use arrow::array::AsArray;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::errors::ParquetError;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::StageOutput;
+use crate::error::IoError;
 
 pub use cdm::{Cdm, CdmVersion, Family, FieldKind, FieldSpec, TableSpec, cdm, is_vocabulary};
 pub use error::Error;
@@ -131,6 +135,28 @@ impl SiteExtract {
             .iter()
             .map(|f| self.root.join(f))
             .collect()
+    }
+
+    /// Version of the whole vocabulary, as the row `None` of its `vocabulary` table states it.
+    ///
+    /// # Errors
+    /// When that table is there and cannot be read.
+    pub fn vocabulary_version(&self) -> Result<Option<String>, IoError> {
+        for path in self.files("vocabulary") {
+            let broken = |e: ParquetError| IoError::at("reading", &path)(std::io::Error::other(e));
+            let file = std::fs::File::open(&path).map_err(IoError::at("opening", &path))?;
+            let rows = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
+            for batch in rows.build().map_err(broken)? {
+                let batch = batch.map_err(|e| broken(e.into()))?;
+                let column = |name| batch.column_by_name(name).map(|c| c.as_string::<i32>());
+                let columns = column("vocabulary_id").zip(column("vocabulary_version"));
+                let mut rows = columns.into_iter().flat_map(|(id, version)| id.iter().zip(version));
+                if let Some((_, version)) = rows.find(|(id, _)| *id == Some("None")) {
+                    return Ok(version.map(str::to_owned));
+                }
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -110,6 +110,17 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// The vocabulary is not of the version that the workflow states.
+    #[error(
+        "the vocabulary is of version {}, the workflow says {stated}",
+        found.as_deref().unwrap_or("unknown")
+    )]
+    VocabularyVersion {
+        /// By the workflow.
+        stated: String,
+        /// By its `vocabulary` table.
+        found: Option<String>,
+    },
     /// A query asks for what the release has not.
     #[error("there is no {what} {name} in this release")]
     NoSuch {
@@ -188,6 +199,7 @@ impl Coded for Error {
             Self::InputChanged { .. } => "pipeline::input_changed",
             Self::Damaged { .. } => "pipeline::damaged",
             Self::Record { .. } => "pipeline::record",
+            Self::VocabularyVersion { .. } => "vocabulary::version",
             Self::NoSuch { .. } => "query::unknown",
             Self::Internal { .. } => "pipeline::internal",
             other => other.inner().map_or("pipeline::internal", Coded::code),
@@ -203,6 +215,10 @@ impl Coded for Error {
                 Some("run again once the feed is complete; deliver feeds by renaming".into())
             }
             Self::Unbalanced { .. } => Some("this is a defect; please report it".into()),
+            Self::VocabularyVersion { .. } => Some(
+                "set `version` of [vocabulary] to the new one after `strata vocabulary drift`"
+                    .into(),
+            ),
             Self::NoSuch { known, .. } => Some(format!("it has {known}")),
             other => other.inner().and_then(Coded::help),
         }

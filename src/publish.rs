@@ -60,6 +60,13 @@ pub struct PublishRequest<'a> {
     pub previous: Vec<Previous>,
 }
 
+impl PublishRequest<'_> {
+    /// Version of the vocabulary, as the tables of the controlled tier have it.
+    fn vocabulary_version(&self) -> Option<String> {
+        self.files.iter().find_map(|file| file.vocabulary.clone())
+    }
+}
+
 /// A release that readers have.
 pub struct Previous {
     /// Root of the release.

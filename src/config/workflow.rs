@@ -214,6 +214,10 @@ pub struct Vocabulary {
     /// Folder with CONCEPT and its companions (Athena download, CSV or Parquet).
     #[schemars(extend("x-path" = "folder"))]
     pub path: PathBuf,
+    /// Version that the row `None` of its VOCABULARY table must state, e.g. `v5.0 31-AUG-23`; another one
+    /// is an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 /// Version of the OMOP Common Data Model.

@@ -215,7 +215,13 @@ fn encodings(spec: &TableSpec, properties: WriterPropertiesBuilder) -> WriterPro
 }
 
 fn tags(table: &str) -> FileTags {
-    FileTags { tier: "quality".into(), table: table.into(), callset: None, date_basis: "true" }
+    FileTags {
+        tier: "quality".into(),
+        table: table.into(),
+        callset: None,
+        date_basis: "true",
+        vocabulary: None,
+    }
 }
 
 fn write(part: u32, table: &Table, job: &Job) -> Result<(), Error> {

@@ -26,6 +26,7 @@ pub fn copy(
             table: (*name).to_owned(),
             callset: None,
             date_basis: "true",
+            vocabulary: None,
         };
         let (path, schema) = (format!("{SITE}/{name}.parquet"), spec.schema());
         let properties = properties(&tags, &[]).build();

@@ -113,6 +113,7 @@ pub fn write(books: &Books<'_>, request: &Request, job: &Job) -> Result<FileEntr
         table: "curation_rules".into(),
         callset: None,
         date_basis: "none",
+        vocabulary: None,
     };
     let properties = properties(&tags, &[]).build();
     let path = "quality/curation/rules.parquet";

@@ -223,6 +223,7 @@ impl Sweep<'_> {
             table: table.into(),
             callset: None,
             date_basis: "true",
+            vocabulary: None,
         };
         let path = format!("{}/{table}/part-{part:04}.parquet", self.request.folder);
         let properties = properties(&tags, &[]).build();

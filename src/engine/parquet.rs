@@ -101,6 +101,8 @@ pub struct FileTags {
     pub callset: Option<String>,
     /// `true`, `shifted` or `none`: what the dates in the file are.
     pub date_basis: &'static str,
+    /// Version of the vocabulary whose concepts are in the file, as its own `vocabulary` table states it.
+    pub vocabulary: Option<String>,
 }
 
 impl FileTags {
@@ -114,6 +116,9 @@ impl FileTags {
         ];
         if let Some(callset) = &self.callset {
             pairs.push(("strata.callset", callset));
+        }
+        if let Some(version) = &self.vocabulary {
+            pairs.push(("strata.vocabulary_version", version));
         }
         pairs.into_iter().map(|(k, v)| KeyValue::new(k.to_owned(), v.to_owned())).collect()
     }
@@ -155,6 +160,9 @@ pub struct FileEntry {
     /// Lower-case hex SHA-256 of the Arrow schema's text, for tables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
+    /// Version of the vocabulary whose concepts are in a table, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vocabulary: Option<String>,
 }
 
 /// Lower-case hex of `bytes`.
@@ -254,6 +262,7 @@ pub fn write_bytes(
         bytes,
         sha256,
         schema: None,
+        vocabulary: None,
     })
 }
 
@@ -296,6 +305,7 @@ impl TableFile {
             bytes,
             sha256,
             schema: Some(schema_digest(&self.schema)),
+            vocabulary: self.tags.vocabulary,
         })
     }
 }

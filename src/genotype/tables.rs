@@ -63,6 +63,7 @@ fn tags(callset: &str, table: &str) -> FileTags {
         table: table.to_owned(),
         callset: Some(callset.to_owned()),
         date_basis: "none",
+        vocabulary: None,
     }
 }
 
@@ -445,6 +446,7 @@ impl<'a> Parts<'a> {
             bytes,
             sha256,
             schema: Some(schema_digest(&self.table.schema)),
+            vocabulary: None,
         });
         Ok(())
     }

@@ -194,6 +194,7 @@ impl<'a> Loader<'a> {
             table: spec.name.to_owned(),
             callset: None,
             date_basis: "true",
+            vocabulary: None,
         };
         let properties = encodings(spec, properties(&tags, &[]));
         let schema = spec.schema();

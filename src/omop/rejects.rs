@@ -144,6 +144,7 @@ pub fn write(root: &Path, site: &str, tables: Vec<TableRejects>) -> Result<FileE
         table: "rejects".to_owned(),
         callset: None,
         date_basis: "none",
+        vocabulary: None,
     };
     let properties = properties(&tags, &[]).build();
     let path = format!("quality/rejects/ehr/{site}.parquet");

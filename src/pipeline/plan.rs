@@ -185,7 +185,11 @@ impl Draft<'_> {
         let workflow = &self.project.workflow;
         let mut extracts: Vec<String> = Vec::new();
         if workflow.vocabulary.is_some() {
-            let parts = [("inputs", self.inputs.fingerprint("vocabulary"))];
+            let version = workflow.vocabulary.as_ref().and_then(|v| v.version.clone());
+            let parts = [
+                ("inputs", self.inputs.fingerprint("vocabulary")),
+                ("config", version.unwrap_or_default()),
+            ];
             extracts.push(self.add("ingest.vocabulary", Work::Vocabulary, &[], parts));
         }
         for (site, feed) in &workflow.ehr {

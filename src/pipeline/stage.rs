@@ -103,6 +103,7 @@ impl Done {
                     bytes,
                     sha256,
                     schema: None,
+                    vocabulary: None,
                 })
             })
             .collect::<Result<_, IoError>>()?;
@@ -293,7 +294,15 @@ impl<'a> Bench<'a> {
             encoding: Default::default(),
             max_rejected: Default::default(),
         };
-        self.ingest(&Work::Vocabulary, &request, job)
+        let made = self.ingest(&Work::Vocabulary, &request, job)?;
+        let stated = vocabulary.version.clone();
+        if let Some((stated, tables)) = stated.zip(self.vocabulary_tables()) {
+            let found = tables.vocabulary_version()?;
+            if found.as_ref() != Some(&stated) {
+                return Err(Error::VocabularyVersion { stated, found });
+            }
+        }
+        Ok(made)
     }
 
     fn extract(&mut self, site: &str, job: &Job) -> Result<Made, Error> {

@@ -256,6 +256,7 @@ fn write_chromosome(
         table: TABLE.into(),
         callset: Some(out.callset.clone()),
         date_basis: "none",
+        vocabulary: None,
     };
     let schema = schema::allele_frequencies(&callset.groups);
     let properties = properties(&tags, &[2, 3, 4]).build();

@@ -100,7 +100,7 @@ pub(super) fn build(
     for row in &mut published {
         row.about = about.get(&row.concept_id).cloned().unwrap_or_default();
     }
-    let file = write(&published, job)?;
+    let file = write(&published, request.vocabulary_version(), job)?;
     Ok(Concepts { file, ledger, published })
 }
 
@@ -237,9 +237,18 @@ pub(super) fn describe(
 }
 
 /// Writes the concepts as one row a cell.
-fn write(published: &[PublishedConcept], job: &Job) -> Result<FileEntry, Error> {
-    let tags =
-        FileTags { tier: "public".into(), table: TABLE.into(), callset: None, date_basis: "none" };
+fn write(
+    published: &[PublishedConcept],
+    vocabulary: Option<String>,
+    job: &Job,
+) -> Result<FileEntry, Error> {
+    let tags = FileTags {
+        tier: "public".into(),
+        table: TABLE.into(),
+        callset: None,
+        date_basis: "none",
+        vocabulary,
+    };
     let mut file = TableFile::create(
         &job.out,
         schema::PARTICIPANT_COUNTS,

@@ -86,7 +86,7 @@ pub(super) fn build(
         });
     }
     name_concepts(source, &mut published)?;
-    let file = write(&published, job)?;
+    let file = write(&published, request.vocabulary_version(), job)?;
     Ok(Demographics { file, ledger, published })
 }
 
@@ -344,9 +344,18 @@ fn well_known(concept: i64) -> Option<&'static str> {
     })
 }
 
-fn write(published: &[PublishedCategory], job: &Job) -> Result<FileEntry, Error> {
-    let tags =
-        FileTags { tier: "public".into(), table: TABLE.into(), callset: None, date_basis: "none" };
+fn write(
+    published: &[PublishedCategory],
+    vocabulary: Option<String>,
+    job: &Job,
+) -> Result<FileEntry, Error> {
+    let tags = FileTags {
+        tier: "public".into(),
+        table: TABLE.into(),
+        callset: None,
+        date_basis: "none",
+        vocabulary,
+    };
     let schema = schema::demographics();
     let columns: Vec<ArrayRef> = vec![
         Arc::new(published.iter().map(|c| Some(c.dimension)).collect::<StringArray>()),

@@ -74,7 +74,13 @@ pub fn check(request: &Request, job: &Job) -> Result<(StageOutput, Vec<CheckResu
     }
     let run = run::Run::new(request, job);
     let results = run.results(&checks)?;
-    let files = output::write(&results, run.metadata()?, request.reference_date, job)?;
+    let vocabulary = run.vocabulary_version()?;
+    let mut metadata = run.metadata()?;
+    if let Some(version) = &vocabulary {
+        // What the records were checked with, whatever `cdm_source` says.
+        metadata.insert("vocabularyVersion".into(), version.as_str().into());
+    }
+    let files = output::write(&results, metadata, vocabulary, request.reference_date, job)?;
     let mut books = TableLedger::new("quality/dqd/results");
     books.rows_in = results.len() as u64;
     books.rows_out = results.len() as u64;

@@ -11,7 +11,7 @@ use super::prepared::Prepared;
 use super::rules::{self, Class, Touch, reason};
 use super::sink::{self, Files};
 use super::table::TablePlan;
-use super::{Error, TierRequest, buckets, check, id_map, table};
+use super::{Error, SiteExtract, TierRequest, buckets, check, id_map, table};
 use crate::config::policy::{DateBasis, Rule};
 use crate::engine::parquet::{FileTags, TableFile, create_private_dir, properties};
 use crate::engine::{FileEntry, Job, Ledger, StageOutput, TableLedger, session};
@@ -53,12 +53,14 @@ fn check_request(request: &TierRequest) -> Result<(), Error> {
 async fn run(request: &TierRequest, job: &Job) -> Result<StageOutput, Error> {
     let ctx = session::session(job).map_err(Error::query("(session)"))?;
     let map = id_map::id_map(&ctx, request).await?;
+    let vocabulary = request.vocabulary.as_ref().map(SiteExtract::vocabulary_version);
     let mut stage = Stage {
         request,
         job,
         prepared: Prepared::new(&ctx, request, &map).await?,
         map,
         ctx,
+        vocabulary: vocabulary.transpose()?.flatten(),
         files: Vec::new(),
     };
     let mut ledger = Ledger::default();
@@ -93,6 +95,8 @@ struct Stage<'a> {
     ctx: SessionContext,
     map: DataFrame,
     prepared: Prepared,
+    /// Version of the vocabulary.
+    vocabulary: Option<String>,
     files: Vec<FileEntry>,
 }
 
@@ -162,6 +166,7 @@ impl Stage<'_> {
                 table: spec.name.to_owned(),
                 callset: None,
                 date_basis: if dated { head.dates.name() } else { "none" },
+                vocabulary: self.vocabulary.clone(),
             },
             schema: plan.spec.schema(),
             order: plan.order.clone(),
@@ -225,6 +230,7 @@ fn write_rules(
         table: "rules".into(),
         callset: None,
         date_basis: "none",
+        vocabulary: None,
     };
     let properties = properties(&tags, &[]).build();
     let path = format!("quality/rules/{tier}.parquet");

@@ -385,6 +385,7 @@ mod tests {
                 table: name.into(),
                 callset: None,
                 date_basis: "true",
+                vocabulary: None,
             };
             let properties = properties(&tags, &[]).build();
             let mut file = TableFile::create(root, &path, spec.schema(), tags, properties).unwrap();

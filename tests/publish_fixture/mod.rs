@@ -67,7 +67,13 @@ pub fn write(root: &Path, path: &str, tier: &str, columns: Vec<(&str, ArrayRef)>
 }
 
 pub fn write_batch(root: &Path, path: &str, tier: &str, batch: &RecordBatch) -> FileEntry {
-    let tags = FileTags { tier: tier.into(), table: "t".into(), callset: None, date_basis: "true" };
+    let tags = FileTags {
+        tier: tier.into(),
+        table: "t".into(),
+        callset: None,
+        date_basis: "true",
+        vocabulary: None,
+    };
     let properties = properties(&tags, &[]).build();
     let mut file = TableFile::create(root, path, batch.schema(), tags, properties).unwrap();
     file.write(batch).unwrap();

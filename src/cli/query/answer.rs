@@ -190,6 +190,7 @@ fn table(out: &Path, columns: &[&Column]) -> Result<Sink, Failure> {
         table: "query".into(),
         callset: None,
         date_basis: "none",
+        vocabulary: None,
     };
     let properties = crate::engine::parquet::properties(&tags, &[]).build();
     let root = out.parent().unwrap_or(Path::new(""));

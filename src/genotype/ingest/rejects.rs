@@ -35,6 +35,7 @@ impl Rejects {
             table: "rejects".to_owned(),
             callset: Some(request.name.clone()),
             date_basis: "none",
+            vocabulary: None,
         };
         let properties = crate::engine::parquet::properties(&tags, &[]).build();
         let path = format!("quality/rejects/genomics/{}.parquet", request.name);

@@ -48,17 +48,26 @@ pub(super) fn write(
         ],
         count: people.listed,
     };
+    let tables = request.vocabulary.as_ref().unwrap_or(&request.tables);
+    let vocabulary = tables.vocabulary_version()?;
+    let to = &Target { job, vocabulary };
     let rows: Vec<&CountRow> = std::iter::once(&source).chain(&results.rows).collect();
     let mut files = vec![
-        table(job, "achilles_results", &["count_value"], count_columns(&rows))?,
+        table(to, "achilles_results", &["count_value"], count_columns(&rows))?,
         csv(job, "achilles_results", &["count_value"], rows.iter().map(|r| line(r)))?,
-        table(job, "achilles_results_dist", &dist_names(), dist_columns(&results.dists))?,
+        table(to, "achilles_results_dist", &dist_names(), dist_columns(&results.dists))?,
         csv(job, "achilles_results_dist", &dist_names(), results.dists.iter().map(dist_line))?,
-        catalogue(job)?,
-        concept_counts(job, concepts)?,
+        catalogue(to)?,
+        concept_counts(to, concepts)?,
     ];
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(files)
+}
+
+/// Where tables go, and what they say of the vocabulary.
+struct Target<'a> {
+    job: &'a Job,
+    vocabulary: Option<String>,
 }
 
 fn dist_names() -> Vec<&'static str> {
@@ -108,16 +117,16 @@ fn dist_columns(rows: &[DistRow]) -> Vec<ArrayRef> {
 }
 
 fn table(
-    job: &Job,
+    to: &Target<'_>,
     name: &str,
     values: &[&str],
     columns: Vec<ArrayRef>,
 ) -> Result<FileEntry, Error> {
-    parquet(job, name, &names(values), columns)
+    parquet(to, name, &names(values), columns)
 }
 
 fn parquet(
-    job: &Job,
+    to: &Target<'_>,
     name: &str,
     names: &[String],
     columns: Vec<ArrayRef>,
@@ -129,11 +138,16 @@ fn parquet(
         .collect();
     let schema = Arc::new(Schema::new(fields));
     let batch = RecordBatch::try_new(schema.clone(), columns)?;
-    let tags =
-        FileTags { tier: "quality".into(), table: name.into(), callset: None, date_basis: "none" };
+    let tags = FileTags {
+        tier: "quality".into(),
+        table: name.into(),
+        callset: None,
+        date_basis: "none",
+        vocabulary: to.vocabulary.clone(),
+    };
     let properties = properties(&tags, &[0]).build();
     let path = format!("{FOLDER}/{name}.parquet");
-    let mut file = TableFile::create(&job.out, &path, schema, tags, properties)?;
+    let mut file = TableFile::create(&to.job.out, &path, schema, tags, properties)?;
     file.write(&batch)?;
     Ok(file.finish()?)
 }
@@ -177,7 +191,7 @@ fn dist_line(row: &DistRow) -> String {
 }
 
 /// `achilles_analysis`: what the numbers mean.
-fn catalogue(job: &Job) -> Result<FileEntry, Error> {
+fn catalogue(to: &Target<'_>) -> Result<FileEntry, Error> {
     let all: Vec<_> = analyses().collect();
     let text = |of: &dyn Fn(usize) -> &'static str| -> ArrayRef {
         let cells = (0..all.len()).map(|i| Some(of(i)).filter(|t| !t.is_empty()));
@@ -190,10 +204,13 @@ fn catalogue(job: &Job) -> Result<FileEntry, Error> {
     let mut names = vec!["analysis_id".to_owned(), "analysis_name".to_owned()];
     names.extend((1..=5).map(|s| format!("stratum_{s}_name")));
     names.push("category".to_owned());
-    parquet(job, "achilles_analysis", &names, columns)
+    parquet(to, "achilles_analysis", &names, columns)
 }
 
-fn concept_counts(job: &Job, concepts: &BTreeMap<i64, ConceptCount>) -> Result<FileEntry, Error> {
+fn concept_counts(
+    to: &Target<'_>,
+    concepts: &BTreeMap<i64, ConceptCount>,
+) -> Result<FileEntry, Error> {
     let names = [
         "concept_id",
         "record_count",
@@ -208,5 +225,5 @@ fn concept_counts(job: &Job, concepts: &BTreeMap<i64, ConceptCount>) -> Result<F
         integers(concepts.values().map(|c| c.persons)),
         integers(concepts.values().map(|c| c.descendant_persons)),
     ];
-    parquet(job, "achilles_result_concept_count", &names.map(str::to_owned), columns)
+    parquet(to, "achilles_result_concept_count", &names.map(str::to_owned), columns)
 }

@@ -21,6 +21,7 @@ const PATH: &str = "quality/dqd/results";
 pub(super) fn write(
     results: &[CheckResult],
     metadata: Map<String, Value>,
+    vocabulary: Option<String>,
     date: jiff::civil::Date,
     job: &Job,
 ) -> Result<Vec<FileEntry>, Error> {
@@ -28,7 +29,7 @@ pub(super) fn write(
     Ok(vec![
         csv_file(&batch, job)?,
         json_file(results, metadata, date, job)?,
-        parquet(&batch, job)?,
+        parquet(&batch, vocabulary, job)?,
     ])
 }
 
@@ -77,12 +78,13 @@ fn table(results: &[CheckResult]) -> Result<RecordBatch, Error> {
     Ok(RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, c)| (n, c, true)))?)
 }
 
-fn parquet(batch: &RecordBatch, job: &Job) -> Result<FileEntry, Error> {
+fn parquet(batch: &RecordBatch, vocabulary: Option<String>, job: &Job) -> Result<FileEntry, Error> {
     let tags = FileTags {
         tier: "quality".into(),
         table: "dqd_results".into(),
         callset: None,
         date_basis: "none",
+        vocabulary,
     };
     let settings = properties(&tags, &[]).build();
     let path = format!("{PATH}.parquet");

@@ -55,6 +55,12 @@ impl<'a> Run<'a> {
         order.into_iter().flatten().find(has).map(|e| e.files(table))
     }
 
+    /// Version of the vocabulary that the records are checked with.
+    pub fn vocabulary_version(&self) -> Result<Option<String>, Error> {
+        let tables = self.request.vocabulary.as_ref().unwrap_or(&self.request.tables);
+        Ok(tables.vocabulary_version()?)
+    }
+
     /// The facts of `cdm_source`.
     pub fn metadata(&self) -> Result<Map<String, Value>, Error> {
         let files = self.files("cdm_source").unwrap_or_default();

@@ -22,6 +22,7 @@ fn create(
         table: format!("vocabulary/{name}"),
         callset: None,
         date_basis: "none",
+        vocabulary: None,
     };
     let properties = properties(&tags, &[0, 1]).build();
     let path = below(&request.folder, &format!("{name}.parquet"));

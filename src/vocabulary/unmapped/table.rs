@@ -43,6 +43,10 @@ pub(super) fn write(
         table: "vocabulary/unmapped".into(),
         callset: None,
         date_basis: "none",
+        vocabulary: request
+            .vocabulary
+            .and_then(crate::vocabulary::Vocabulary::version)
+            .map(str::to_owned),
     };
     let path = below(&request.folder, "unmapped.parquet");
     let properties = properties(&tags, &[]).build();
