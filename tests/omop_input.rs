@@ -192,7 +192,12 @@ fn a_wrong_encoding_is_refused_or_quarantined() {
 }
 
 #[test]
-fn ragged_rows_stop_the_ingest_with_their_lines() {
+fn ragged_rows_are_quarantined_unless_most_are() {
+    let rows = format!("1,2020-01-01,,x\n2,2020-01-01,,{CANARY},b\n3,2020-01-01,,x\n1,2020\n");
+    let case = Case::new().with("death.csv", format!("{DEATH}{rows}"));
+    case.run().unwrap();
+    assert_eq!(case.rejects(), ["death.csv:3 death  ragged_row", "death.csv:5 death  ragged_row"]);
+
     let rows = format!("1,2020-01-01,,x\n2,2020-01-01,,{CANARY},b\n3,2020-01-01\n");
     let case = Case::new().with("death.csv", format!("{DEATH}{rows}"));
     let error = case.run().unwrap_err();

@@ -4,21 +4,19 @@ use std::collections::BTreeMap;
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::Error;
 use super::condition::GAP;
 use super::era::{Span, merge};
 use super::part::{self, Part};
 use super::sweep::{Derivation, Made, Source, Value};
-use crate::error::IoError;
 use crate::omop::SiteExtract;
 
 /// What drugs are made of.
 pub struct Ingredients {
-    /// By drug concept: the RxNorm ingredients above it, itself among them if it is one; ascending.
-    of: BTreeMap<i64, Vec<i64>>,
+    /// Drugs and the RxNorm ingredients above each, itself among them if it is one; ascending. 16 bytes a
+    /// pair: a full vocabulary has some ten million.
+    above: Vec<(i64, i64)>,
     /// By drug and ingredient: amount and its unit.
     strength: BTreeMap<(i64, i64), (f64, i64)>,
 }
@@ -31,19 +29,13 @@ impl Ingredients {
     /// When a table of the vocabulary cannot be read.
     pub fn read(vocabulary: &SiteExtract) -> Result<Self, Error> {
         let mut ingredients: Vec<i64> = Vec::new();
+        let names = ["concept_id", "vocabulary_id", "concept_class_id"];
         for path in vocabulary.files("concept") {
-            let broken = |source| Error::Parquet { file: path.clone(), source };
-            let file = std::fs::File::open(&path).map_err(IoError::at("opening", &path))?;
-            let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
-            let names = ["concept_id", "vocabulary_id", "concept_class_id"];
-            let mask = ProjectionMask::columns(builder.parquet_schema(), names);
-            let reader = builder.with_projection(mask).build().map_err(broken)?;
-            for batch in reader {
-                let batch = batch.map_err(|e| broken(e.into()))?;
+            part::each_batch(&path, &names, |batch| {
                 let [Some(ids), Some(vocabularies), Some(classes)] =
                     names.map(|n| batch.column_by_name(n))
                 else {
-                    continue;
+                    return;
                 };
                 let ids = ids.as_primitive::<Int64Type>();
                 let vocabularies = vocabularies.as_string::<i32>();
@@ -52,24 +44,24 @@ impl Ingredients {
                     let is = vocabularies.value(i) == "RxNorm" && classes.value(i) == "Ingredient";
                     is.then(|| ids.value(i))
                 }));
-            }
+            })?;
         }
         ingredients.sort_unstable();
-        let mut of: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+        let mut above: Vec<(i64, i64)> = Vec::new();
+        let names = ["descendant_concept_id", "ancestor_concept_id"];
         for path in vocabulary.files("concept_ancestor") {
-            let rows = part::read(&path, &["ancestor_concept_id", "descendant_concept_id"])?;
-            for (above, below) in rows.columns[0].iter().zip(&rows.columns[1]) {
-                if let (Some(above), Some(below)) = (above, below)
-                    && ingredients.binary_search(above).is_ok()
-                {
-                    of.entry(*below).or_default().push(*above);
-                }
-            }
+            part::each_batch(&path, &names, |batch| {
+                let [Some(drugs), Some(ancestors)] = names.map(|n| batch.column_by_name(n)) else {
+                    return;
+                };
+                let drugs = drugs.as_primitive::<Int64Type>().iter();
+                let ancestors = ancestors.as_primitive::<Int64Type>().iter();
+                let pairs = drugs.zip(ancestors).filter_map(|(drug, of)| drug.zip(of));
+                above.extend(pairs.filter(|(_, of)| ingredients.binary_search(of).is_ok()));
+            })?;
         }
-        for list in of.values_mut() {
-            list.sort_unstable();
-            list.dedup();
-        }
+        above.sort_unstable();
+        above.dedup();
         let mut strength = BTreeMap::new();
         for path in vocabulary.files("drug_strength") {
             let names = [
@@ -88,7 +80,14 @@ impl Ingredients {
                 }
             }
         }
-        Ok(Self { of, strength })
+        Ok(Self { above, strength })
+    }
+
+    /// The ingredients of a drug, ascending.
+    fn of(&self, drug: i64) -> impl Iterator<Item = i64> {
+        let start = self.above.partition_point(|(of, _)| *of < drug);
+        let pairs = self.above[start..].iter().take_while(move |(of, _)| *of == drug);
+        pairs.map(|(_, ingredient)| *ingredient)
     }
 }
 
@@ -147,12 +146,12 @@ impl Derivation for DrugEras<'_> {
     fn person(&self, person: i64, sources: &[Part], made: &mut Made) {
         let mut spans: BTreeMap<i64, Vec<Span>> = BTreeMap::new();
         exposures(person, &sources[0], self.cutoff, made, |drug, _, span, made| {
-            match self.drugs.of.get(&drug) {
-                Some(ingredients) => {
-                    ingredients.iter().for_each(|i| spans.entry(*i).or_default().push(span));
-                }
-                None => made.note("without_ingredient", 1),
+            let mut any = false;
+            for ingredient in self.drugs.of(drug) {
+                spans.entry(ingredient).or_default().push(span);
+                any = true;
             }
+            made.note("without_ingredient", u64::from(!any));
         });
         let mut eras: Vec<(Span, i64)> = Vec::new();
         for (ingredient, mut spans) in spans {
@@ -204,13 +203,13 @@ impl Derivation for DoseEras<'_> {
             let quantity = part.rows.float(5, row).filter(|q| *q > 0.0);
             let days = part.rows.columns[4][row].filter(|d| *d > 0);
             let mut any = false;
-            for ingredient in self.drugs.of.get(&drug).into_iter().flatten() {
-                let strength = self.drugs.strength.get(&(drug, *ingredient));
+            for ingredient in self.drugs.of(drug) {
+                let strength = self.drugs.strength.get(&(drug, ingredient));
                 if let (Some((amount, unit)), Some(quantity), Some(days)) =
                     (strength, quantity, days)
                 {
                     let dose = quantity * amount / days as f64;
-                    let of = spans.entry((*ingredient, *unit, dose.to_bits())).or_default();
+                    let of = spans.entry((ingredient, *unit, dose.to_bits())).or_default();
                     of.push(span);
                     any = true;
                 }

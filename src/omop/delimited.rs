@@ -179,7 +179,7 @@ fn row(
         if faults.ragged_lines.len() < LINES_TOLD {
             faults.ragged_lines.push(line);
         }
-        return Ok(());
+        return loader.reject(line, None, Reason::Ragged);
     }
     if text.is_empty_row() {
         loader.skip_empty();
@@ -220,7 +220,7 @@ impl Faults {
                 looks_like: looks_like(encoding),
             });
         }
-        if self.ragged > 0 {
+        if self.ragged * 2 > self.rows {
             return Err(Error::RaggedRows {
                 file,
                 expected: width,

@@ -88,7 +88,7 @@ pub enum Error {
         /// The decoder's words.
         source: std::io::Error,
     },
-    /// Rows with more or fewer fields than the header.
+    /// Most rows have more or fewer fields than the header: the file is not what it says.
     #[error("{file}: {count} rows do not have the {expected} fields of the header, the first on {}",
         lines_text(lines), file = file.display())]
     RaggedRows {

@@ -53,11 +53,13 @@ pub enum Reason {
     /// A quoted field that runs over a line end and goes on after its closing quote: a stray quote has
     /// drawn several rows into one.
     TornQuote,
+    /// More or fewer fields than the header.
+    Ragged,
 }
 
 impl Reason {
     /// All reasons, in the order of their ordinals.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::UnparsableInteger,
         Self::UnparsableFloat,
         Self::UnparsableDate,
@@ -68,6 +70,7 @@ impl Reason {
         Self::InvalidUtf8,
         Self::NulByte,
         Self::TornQuote,
+        Self::Ragged,
     ];
 
     /// The reason code.
@@ -83,6 +86,7 @@ impl Reason {
             Self::InvalidUtf8 => "invalid_utf8",
             Self::NulByte => "nul_byte",
             Self::TornQuote => "torn_quote",
+            Self::Ragged => "ragged_row",
         }
     }
 }
