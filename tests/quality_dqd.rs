@@ -238,6 +238,63 @@ fn bytes_do_not_depend_on_threads() {
     assert!(checks.iter().any(|c| c["checkId"] == "table_cdmtable_person"));
 }
 
+/// What OHDSI's viewer reads (DataQualityDashboard 2.8, `inst/shinyApps/www/js/loadResults.js`,
+/// `htmlwidgets/lib/dqDashboardComponent.js`, `dqMetadataComponent.js`, `dqMetadataHeading.js`).
+#[test]
+fn the_viewer_finds_every_field_it_reads() {
+    let (_folder, site) = faulty();
+    let (out, _) = site.check(&site.request(), 2);
+    let bytes = fs::read(out.path().join("quality/dqd/results.json")).unwrap();
+    let json: Value = serde_json::from_slice(&bytes).unwrap();
+    for top in ["startTimestamp", "executionTime", "CheckResults", "Metadata"] {
+        assert!(json[top].is_array() && json[top][0] != Value::Null, "{top}");
+    }
+    let facts = json["Metadata"][0].as_object().unwrap();
+    for fact in ["cdmSourceName", "dqdVersion"] {
+        assert!(facts[fact].as_str().is_some_and(|text| !text.is_empty()), "{fact}");
+    }
+    let texts = [
+        "checkName",
+        "checkDescription",
+        "checkLevel",
+        "cdmTableName",
+        "checkId",
+        "category",
+        "context",
+        "executionTime",
+        "queryText",
+    ];
+    let numbers = ["numViolatedRows", "pctViolatedRows", "numDenominatorRows"];
+    let flags = ["isError", "notApplicable", "failed", "passed"];
+    let (mut states, mut contexts, mut categories) = <(Vec<u64>, Vec<&str>, Vec<&str>)>::default();
+    for check in json["CheckResults"].as_array().unwrap() {
+        assert!(texts.iter().all(|t| check[t].is_string()), "{check}");
+        assert!(numbers.iter().all(|n| check[n].is_number()), "{check}");
+        assert!(flags.iter().all(|f| matches!(check[f].as_u64(), Some(0 | 1))), "{check}");
+        // Shown as one of error, not applicable, fail, pass.
+        let state: Vec<u64> = flags.iter().map(|f| check[f].as_u64().unwrap()).collect();
+        assert_eq!(state.iter().sum::<u64>(), 1, "{check}");
+        states.extend(state.iter().position(|on| *on == 1).map(|at| at as u64));
+        if check["notApplicable"] == 1 {
+            assert!(check["notApplicableReason"].is_string(), "{check}");
+        }
+        // Read as numbers or left out; never null, which the page would print.
+        for optional in ["thresholdValue", "notesValue", "conceptId", "unitConceptId"] {
+            assert_ne!(check.get(optional), Some(&Value::Null), "{check}");
+        }
+        contexts.push(check["context"].as_str().unwrap());
+        categories.push(check["category"].as_str().unwrap());
+    }
+    let known = ["Completeness", "Conformance", "Plausibility"];
+    categories.sort_unstable();
+    categories.dedup();
+    assert_eq!(categories, known);
+    assert!(contexts.iter().all(|c| ["Verification", "Validation"].contains(c)));
+    states.sort_unstable();
+    states.dedup();
+    assert_eq!(states, [0, 1, 2, 3], "there are checks in every state");
+}
+
 /// The extract with every table that has a `person_id` split by person into `parts` files.
 fn split(site: &Site, parts: i64) -> SiteExtract {
     let root = site.root.path().join("parts");

@@ -76,6 +76,8 @@ pub fn check(request: &Request, job: &Job) -> Result<(StageOutput, Vec<CheckResu
     let results = run.results(&checks)?;
     let vocabulary = run.vocabulary_version()?;
     let mut metadata = run.metadata()?;
+    // OHDSI's viewer heads its page with it.
+    metadata.entry("cdmSourceName").or_insert_with(|| request.tables.extract.site.as_str().into());
     if let Some(version) = &vocabulary {
         // What the records were checked with, whatever `cdm_source` says.
         metadata.insert("vocabularyVersion".into(), version.as_str().into());
