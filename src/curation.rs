@@ -37,6 +37,9 @@ pub struct Request {
     pub rules: Rules,
     /// People whose rows are left out, by raw id, and why.
     pub excluded: BTreeMap<i64, &'static str>,
+    /// Days from which on people's rows are left out by the rule kind `until_deactivated`, by raw id, days
+    /// since 1970-01-01.
+    pub deactivated: BTreeMap<i64, i32>,
     /// Last day of the data, days since 1970-01-01.
     pub cutoff: i32,
     /// Whether removed rows are kept.

@@ -38,7 +38,14 @@ fn ingest(name: &str, feed: &Path, cdm: CdmVersion, scope: Scope, out: &Path) ->
 }
 
 fn request(extracts: Vec<SiteExtract>, rules: Rules) -> Request {
-    Request { extracts, rules, excluded: BTreeMap::new(), cutoff: day(2026, 1, 1), sandbox: true }
+    Request {
+        extracts,
+        rules,
+        excluded: BTreeMap::new(),
+        deactivated: BTreeMap::from([(2, day(2020, 6, 1))]),
+        cutoff: day(2026, 1, 1),
+        sandbox: true,
+    }
 }
 
 fn day(year: i16, month: i8, day: i8) -> i32 {
@@ -95,6 +102,9 @@ const DEATH: &str = "person_id,death_date,death_type_concept_id";
 const DEATH_TIMES: &str =
     "person_id,death_date,death_datetime,death_type_concept_id,cause_concept_id";
 const ANSWER: &str = "observation_id,person_id,observation_concept_id,observation_date,observation_type_concept_id,value_as_string,value_as_concept_id,observation_source_concept_id";
+const RESPONSE: &str = "observation_id,person_id,observation_concept_id,observation_date,observation_datetime,observation_type_concept_id,value_as_concept_id,observation_source_concept_id,observation_event_id,value_as_number";
+const CONDUCT: &str =
+    "survey_conduct_id,person_id,survey_concept_id,survey_start_date,survey_end_date";
 const RANGES: &str = "measurement_id,person_id,measurement_concept_id,measurement_date,measurement_type_concept_id,value_as_number,range_low,range_high,unit_concept_id";
 
 /// What a rule does to some rows.
@@ -462,6 +472,104 @@ const CASES: &[Case] = &[
         stay: &["50"],
     },
     Case {
+        rule: "survey_race_alone",
+        what: "none of these, no answer and a skip go beside a race; alone and beside each other they stay; another person's and other questions' stay",
+        tables: &[(
+            "observation",
+            OBSERVATION,
+            "1,1,0,2020-01-01,45905771,,1586142,1586140\n2,1,0,2020-01-01,45905771,,1586148,1586140\n3,1,0,2021-01-01,45905771,,903079,1586140\n4,1,0,2021-01-01,45905771,,903096,1586140\n\
+            5,2,0,2020-01-01,45905771,,903096,1586140\n6,2,0,2020-01-01,45905771,,1586148,1586140\n7,1,0,2022-01-01,45905771,,903096,1585838",
+        )],
+        table: "observation",
+        column: "observation_id",
+        stay: &["1", "7", "5", "6"],
+    },
+    Case {
+        rule: "survey_repeats",
+        what: "the last response to a question stays with all its answers, by time, then response; a question of several answers keeps each answer's last; other questions and types stay",
+        tables: &[(
+            "observation",
+            RESPONSE,
+            "1,1,0,2020-01-01,,45905771,5,77,100,\n2,1,0,2020-01-02,,45905771,6,77,101,\n3,1,0,2020-01-02,,45905771,7,77,101,\n\
+            4,1,0,2020-01-01,,45905771,5,78,100,\n5,1,0,2020-01-01,,1,5,77,100,\n6,1,0,2020-01-01,,45905771,8,1586140,100,\n7,1,0,2020-01-02,,45905771,8,1586140,101,\n8,1,0,2020-01-01,,45905771,9,1586140,100,\n\
+            9,2,0,2020-01-01,2020-01-01 08:00:00,45905771,5,77,,\n10,2,0,2020-01-01,2020-01-01 09:00:00,45905771,6,77,,",
+        )],
+        table: "observation",
+        column: "observation_id",
+        stay: &["4", "5", "8", "2", "3", "7", "10"],
+    },
+    Case {
+        rule: "survey_repeats",
+        what: "of alike answers of one response one stays; the answers of a survey that recurs all stay",
+        tables: &[
+            (
+                "observation",
+                RESPONSE,
+                "1,1,0,2020-01-01,,45905771,5,77,100,\n2,1,0,2020-01-01,,45905771,5,77,100,\n3,1,0,2020-01-01,,45905771,5,77,100,3\n\
+                4,1,0,2020-05-01,,45905771,5,79,200,\n5,1,0,2020-06-01,,45905771,5,79,201,\n6,1,0,2020-05-01,,45905771,5,80,200,\n7,1,0,2020-06-01,,45905771,5,80,300,",
+            ),
+            (
+                "survey_conduct",
+                CONDUCT,
+                "100,1,1586134,2020-01-01,2020-01-01\n200,1,2100000002,2020-05-01,2020-05-01\n201,1,2100000003,2020-06-01,2020-06-01\n300,1,1585855,2020-06-01,2020-06-01",
+            ),
+        ],
+        table: "observation",
+        column: "observation_id",
+        stay: &["2", "3", "4", "6", "5", "7"],
+    },
+    Case {
+        rule: "survey_household_words",
+        what: "words become the concept of an invalid value, numbers and pmi_skip stay, and so do other questions' words",
+        tables: &[(
+            "observation",
+            ANSWER,
+            "1,1,0,2020-01-01,0,five,,1585889\n2,1,0,2020-01-01,0,5,,1333015\n3,1,0,2020-01-01,0,PMI_Skip,,1585890\n4,1,0,2020-01-01,0,nan,,1333023\n5,1,0,2020-01-01,0,-1.5,,1585889\n6,1,0,2020-01-01,0,five,,7\n7,1,0,2020-01-01,0,,,1585889",
+        )],
+        table: "observation",
+        column: "value_as_concept_id",
+        stay: &["2000000010", "", "", "2000000010", "", "", ""],
+    },
+    Case {
+        rule: "after_death",
+        what: "a person born 31 days after death goes, 30 days after stays, and one whose time of birth is not known",
+        tables: &[
+            (
+                "person",
+                "person_id,gender_concept_id,year_of_birth,birth_datetime,race_concept_id,ethnicity_concept_id",
+                "1,0,2020,2020-07-01 23:00:00,0,0\n2,0,2020,2020-07-02 00:00:00,0,0\n3,0,2021,,0,0",
+            ),
+            ("death", DEATH, "1,2020-06-01,0\n2,2020-06-01,0\n3,2020-06-01,0"),
+        ],
+        table: "person",
+        column: "person_id",
+        stay: &["1", "3"],
+    },
+    Case {
+        rule: "after_deactivation",
+        what: "the day before deactivation stays, the day itself goes; the later of start and end decides; who is not deactivated stays",
+        tables: &[(
+            "drug_exposure",
+            DRUG,
+            "1,2,7,2020-05-31,2020-05-31,0,,\n2,2,7,2020-06-01,,0,,\n3,2,7,2020-05-01,2020-06-01,0,,\n4,1,7,2024-01-01,,0,,",
+        )],
+        table: "drug_exposure",
+        column: "drug_exposure_id",
+        stay: &["4", "1"],
+    },
+    Case {
+        rule: "primary_death",
+        what: "the programme's own report comes last though it is earlier, and stays alone",
+        tables: &[(
+            "death",
+            DEATH_TIMES,
+            "1,2020-01-01,,32809,1\n1,2020-01-02,,32817,2\n2,2020-01-01,,32809,3",
+        )],
+        table: "death",
+        column: "cause_concept_id",
+        stay: &["2", "3"],
+    },
+    Case {
         rule: "adults",
         what: "born 1899 or in the year of the cut-off less 16 goes, 1900 and less 17 stay; 18 on the day of consent stays, a day younger goes",
         tables: &[
@@ -662,6 +770,72 @@ fn a_death_that_cannot_be_takes_neither_records_nor_the_real_one() {
     let [first, second, _] = rule_files();
     let turned = Rules::read(&[second, first]).unwrap_err().to_string();
     assert!(turned.contains("valid_death") && turned.contains("must come before"), "{turned}");
+}
+
+#[test]
+fn what_is_worn_ends_with_deactivation() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "person_id,datetime,steps\n2,2020-05-31 23:59:00,5\n2,2020-06-01 00:00:00,5\n1,2021-01-01 00:00:00,5\n";
+    std::fs::write(dir.path().join("steps_intraday.csv"), text).unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let extract = ingest("f", dir.path(), CdmVersion::V5_4, Scope::Wearables, out.path());
+    let all = Rules::read(&[root(RULES)]).unwrap();
+    let extract =
+        curation::curate(&request(vec![extract], all), &Job::quiet(out.path(), 1)).unwrap();
+    let batch = rows(out.path(), &extract, "steps_intraday");
+    let people: Vec<String> = (0..batch.num_rows()).map(|i| cell(&batch, "person_id", i)).collect();
+    assert_eq!(people, ["1", "2"]);
+    assert_eq!(extract.output.ledger.0[0].excluded["after_deactivation"], 1);
+}
+
+#[test]
+fn deaths_of_one_extract_come_last() {
+    let sites = [("healthpro", "1,2020-01-01,0"), ("b", "1,2020-02-02,0")];
+    let out = tempfile::tempdir().unwrap();
+    let sites: Vec<SiteExtract> = sites
+        .iter()
+        .map(|(name, rows)| {
+            let feed = feed(&[("death", DEATH, rows)]);
+            ingest(name, feed.path(), CdmVersion::V5_4, Scope::Both, out.path())
+        })
+        .collect();
+    let all = Rules::read(&[root(RULES)]).unwrap();
+    let root = out.path().join("curated");
+    let extract = curation::curate(&request(sites, all), &Job::quiet(&root, 1)).unwrap();
+    let deaths = rows(&root, &extract, "death");
+    assert_eq!((deaths.num_rows(), cell(&deaths, "death_date", 0)), (1, "2020-02-02".into()));
+}
+
+#[test]
+fn an_answer_that_excludes_others_is_weighed_before_repeats_go() {
+    // A later skip must not take the earlier race with it.
+    let feed = feed(&[(
+        "observation",
+        RESPONSE,
+        "1,1,0,2020-01-01,,45905771,1586142,1586140,100,\n2,1,0,2020-02-01,,45905771,903096,1586140,101,",
+    )]);
+    let out = tempfile::tempdir().unwrap();
+    let extract = ingest("a", feed.path(), CdmVersion::V5_4, Scope::Both, out.path());
+    let all = Rules::read(&[root(RULES)]).unwrap();
+    let of = |ids: [&str; 2], several: bool| {
+        let pick = |id: &&str| all.list.iter().find(|r| r.id == **id).unwrap().clone();
+        let mut list: Vec<_> = ids.iter().map(pick).collect();
+        for rule in &mut list {
+            rule.after.clear();
+            if let (strata::curation::rule::Kind::LastAnswers(repeats), false) =
+                (&mut rule.kind, several)
+            {
+                repeats.multiple.clear();
+            }
+        }
+        let root = out.path().join(format!("{}{several}", ids[0]));
+        let request = request(vec![extract.clone()], Rules { list });
+        let made = curation::curate(&request, &Job::quiet(&root, 1)).unwrap();
+        let batch = rows(&root, &made, "observation");
+        (0..batch.num_rows()).map(|i| cell(&batch, "observation_id", i)).collect::<Vec<_>>()
+    };
+    assert_eq!(of(["survey_race_alone", "survey_repeats"], false), ["1"]);
+    assert_eq!(of(["survey_repeats", "survey_race_alone"], false), ["2"]);
 }
 
 #[test]

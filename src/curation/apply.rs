@@ -20,7 +20,9 @@ use super::{Error, Request};
 mod answers;
 mod dates;
 mod death;
+mod lifetime;
 mod measurements;
+mod repeats;
 
 type Tables = BTreeMap<&'static str, Table>;
 
@@ -42,6 +44,7 @@ pub fn apply(
         }
         Kind::SinceBirth { tables, max_years } => hand.since_birth(tables, *max_years),
         Kind::UntilDeath { tables, days } => hand.until_death(tables, *days),
+        Kind::UntilDeactivated { tables } => hand.until_deactivated(tables, &request.deactivated),
         Kind::AnyConcept { tables } => hand.remove(tables, |table, rows| {
             let Some((standard, source)) = cells::concepts(table) else { return Vec::new() };
             let none = |cells: Cells<'_>, i: usize| cells.int(i).unwrap_or(0) == 0;
@@ -83,7 +86,10 @@ pub fn apply(
         Kind::ValidDeath { first_day, survey_types } => {
             hand.valid_death(*first_day, survey_types, request.cutoff);
         }
-        Kind::PrimaryDeath { last_types } => hand.primary_death(last_types),
+        Kind::PrimaryDeath { last_types, last_extracts } => {
+            let last = request.extracts.iter().map(|e| last_extracts.contains(&e.extract.site));
+            hand.primary_death(last_types, &last.collect::<Vec<bool>>());
+        }
         Kind::People { first_year, min_years, consents, min_age } => {
             hand.people(&death::PeopleLimits {
                 first_year: *first_year,
@@ -94,6 +100,8 @@ pub fn apply(
         }
         Kind::Texts(texts) => return hand.texts(texts),
         Kind::Branches { branches } => hand.branches(branches),
+        Kind::ExclusiveAnswers { questions, answers } => hand.exclusive(questions, answers),
+        Kind::LastAnswers(repeats) => hand.last_answers(repeats),
         Kind::Units { units, .. } => return hand.units(units),
         Kind::AllZero {} => return hand.all_zero(zeros),
     }
@@ -218,38 +226,6 @@ impl Hand<'_> {
     pub fn kept(&self, name: &str) -> Option<(&Table, Vec<usize>)> {
         let table = self.tables.get(name)?;
         Some((table, (0..table.fate.len()).filter(|&i| table.fate[i] == KEPT).collect()))
-    }
-
-    /// Removes rows that start before birth, or too many years after it.
-    fn since_birth(&mut self, tables: &[String], max_years: i64) {
-        let facts = facts::of(self.tables);
-        self.remove(tables, |table, rows| {
-            let Some((start, _)) = cells::days(table) else { return Vec::new() };
-            let people = people(table);
-            let wrong = |&i: &usize| {
-                let facts = facts.get(&people[i]).copied().unwrap_or_default();
-                let Some(start) = start.day(i) else { return false };
-                let early = facts.birth.is_some_and(|birth| start < birth);
-                early || facts.birth_year.is_some_and(|born| year(start) - born > max_years)
-            };
-            rows.into_iter().filter(wrong).collect()
-        });
-    }
-
-    /// Removes rows whose later day is too many days after death.
-    fn until_death(&mut self, tables: &[String], days: i32) {
-        let facts = facts::of(self.tables);
-        self.remove(tables, |table, rows| {
-            let Some((start, end)) = cells::days(table) else { return Vec::new() };
-            let people = people(table);
-            let late = |&i: &usize| {
-                let death = facts.get(&people[i]).and_then(|f| f.death);
-                let last = start.day(i).into_iter().chain(end.day(i)).max();
-                let (Some(death), Some(last)) = (death, last) else { return false };
-                i64::from(last) - i64::from(death) > i64::from(days)
-            };
-            rows.into_iter().filter(late).collect()
-        });
     }
 
     fn numbers(&mut self, kind: &Kind) -> Result<(), Error> {

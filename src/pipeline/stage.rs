@@ -520,6 +520,10 @@ impl<'a> Bench<'a> {
             extracts,
             rules: curation::Rules::read(&self.project.curation_rules())?,
             excluded: left_out(&roster),
+            deactivated: roster
+                .deactivation_dates()
+                .map(|(person, day)| (person.0, CivilDate(day).epoch_days()))
+                .collect(),
             cutoff: cutoff.epoch_days(),
             sandbox: settings.sandbox,
         };
