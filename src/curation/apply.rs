@@ -5,24 +5,31 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, Date32Array, Float64Array, Int64Array, RecordBatch,
-    TimestampMicrosecondArray,
+    TimestampMicrosecondArray, UInt32Array,
 };
+use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type, TimestampMicrosecondType};
 use jiff::civil::Date;
 
-use super::bucket::{Changes, FIRST_RULE, KEPT, Table, people};
+use super::bucket::{Bench, Changes, FIRST_RULE, KEPT, Notes, Table, people};
 use super::cells::{self, Cells};
+use super::early::Early;
 use super::facts;
+use super::ids::Ids;
 use super::rule::{Kind, Otherwise, Rule};
-use super::zero::Zeros;
 use super::{Error, Request};
+use crate::vocabulary::Vocabulary;
 
 mod answers;
+mod body;
+mod concepts;
 mod dates;
 mod death;
 mod lifetime;
 mod measurements;
 mod repeats;
+
+pub use body::Sizes;
 
 type Tables = BTreeMap<&'static str, Table>;
 
@@ -30,11 +37,11 @@ type Tables = BTreeMap<&'static str, Table>;
 pub fn apply(
     rule: &Rule,
     number: usize,
-    (request, zeros): (&Request, &Zeros),
-    tables: &mut Tables,
-    changed: &mut Changes,
+    (request, early): (&Request, &Early),
+    bench: &mut Bench,
 ) -> Result<(), Error> {
-    let mut hand = Hand { number, tables, changed };
+    let Bench { tables, changed, ids, notes } = bench;
+    let mut hand = Hand { number, tables, changed, ids, notes };
     match &rule.kind {
         Kind::DatesInRange { tables, first_year, first_year_of } => {
             let first = |table: &str| first_year_of.get(table).copied().unwrap_or(*first_year);
@@ -102,10 +109,23 @@ pub fn apply(
         Kind::Branches { branches } => hand.branches(branches),
         Kind::ExclusiveAnswers { questions, answers } => hand.exclusive(questions, answers),
         Kind::LastAnswers(repeats) => hand.last_answers(repeats),
+        Kind::BodySize(size) => return hand.body_size(size, early),
+        Kind::BodyMass(mass) => return hand.body_mass(mass),
+        Kind::StandardConcepts { tables } => {
+            return hand.standard_concepts(tables, vocabulary(rule, request)?);
+        }
+        Kind::Domains { domains, .. } => {
+            return hand.domains(domains, vocabulary(rule, request)?);
+        }
         Kind::Units { units, .. } => return hand.units(units),
-        Kind::AllZero {} => return hand.all_zero(zeros),
+        Kind::AllZero {} => return hand.all_zero(&early.zeros),
     }
     Ok(())
+}
+
+fn vocabulary<'a>(rule: &Rule, request: &'a Request) -> Result<&'a Vocabulary, Error> {
+    let none = || Error::NoVocabulary { rule: rule.id.clone() };
+    request.vocabulary.as_ref().ok_or_else(none)
 }
 
 fn date(day: i32) -> Option<Date> {
@@ -126,11 +146,28 @@ fn replace(table: &mut Table, column: &str, values: ArrayRef) -> Result<(), Erro
     Ok(())
 }
 
+/// Some rows of a table.
+fn pick(table: &Table, rows: &[usize]) -> Result<RecordBatch, Error> {
+    let rows = UInt32Array::from_iter_values(rows.iter().map(|row| *row as u32));
+    take_record_batch(&table.rows, &rows).map_err(Error::arrow(table.spec.name))
+}
+
+/// Rows with other values in a column, if there is one.
+fn put(rows: RecordBatch, column: &str, values: ArrayRef) -> Result<RecordBatch, Error> {
+    let schema = rows.schema();
+    let Ok(at) = schema.index_of(column) else { return Ok(rows) };
+    let mut columns = rows.columns().to_vec();
+    columns[at] = values;
+    RecordBatch::try_new(schema, columns).map_err(Error::arrow(column))
+}
+
 /// A rule's hand on a bucket.
 struct Hand<'a> {
     number: usize,
     tables: &'a mut Tables,
     changed: &'a mut Changes,
+    ids: &'a mut Ids,
+    notes: &'a mut Notes,
 }
 
 impl Hand<'_> {
@@ -162,6 +199,19 @@ impl Hand<'_> {
             of.extend(rows);
             of.sort_unstable();
             of.dedup();
+        }
+    }
+
+    /// Adds rows that the rule makes from rows of these extracts.
+    pub fn add(&mut self, name: &str, rows: &RecordBatch, site: Vec<u16>) -> Result<(), Error> {
+        let number = self.number as u16;
+        self.tables.get_mut(name).map_or(Ok(()), |table| table.append(rows, site, number))
+    }
+
+    /// Counts what is worth telling of a table's rows.
+    pub fn tell(&mut self, table: &'static str, what: &str, rows: u64) {
+        if rows > 0 {
+            *self.notes.entry((table, what.to_owned())).or_default() += rows;
         }
     }
 

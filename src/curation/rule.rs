@@ -16,15 +16,20 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
+use super::domain::Domains;
 use super::unit::Units;
 use crate::config::CivilDate;
 use crate::error::IoError;
 
+mod body;
 mod check;
 mod columns;
 mod file;
 mod term;
 
+pub(super) use file::unknown;
+
+pub use body::{BodyMass, BodySize, Scale};
 pub use file::tables_named;
 pub use term::{Branch, Form, Limit, Otherwise, Repeats, Texts};
 
@@ -214,6 +219,24 @@ pub enum Kind {
         #[serde(skip)]
         units: Units,
     },
+    /// Heights and weights get one unit, inferred from their numbers; see [`BodySize`].
+    BodySize(BodySize),
+    /// Makes rows of body mass index; see [`BodyMass`].
+    BodyMass(BodyMass),
+    /// Rows whose concept is 0, null or not standard get the standard concepts that the source concept, or
+    /// without one the concept, `Maps to`; of several each has a row.
+    StandardConcepts {
+        /// Tables.
+        tables: Vec<String>,
+    },
+    /// Rows whose concept is of the domain of another table move there.
+    Domains {
+        /// Tables, their domains and fields, relative to the rule file; see [`super::domain`].
+        file: PathBuf,
+        /// What it says.
+        #[serde(skip)]
+        domains: Domains,
+    },
     /// Values of measurements whose concept has nothing but 0 and null in all rows of an extract become
     /// null.
     AllZero {},
@@ -240,5 +263,13 @@ impl Rules {
         }
         check::check(&list)?;
         Ok(Self { list })
+    }
+
+    /// The first rule that needs a vocabulary.
+    pub fn vocabulary(&self) -> Option<&Rule> {
+        let needs = |rule: &&Rule| {
+            matches!(rule.kind, Kind::StandardConcepts { .. } | Kind::Domains { .. })
+        };
+        self.list.iter().find(needs)
     }
 }

@@ -35,6 +35,9 @@ const MOST_BUCKETS: u64 = 4096;
 /// Rows that a worker puts in the order of buckets at a time.
 const BATCH_ROWS: usize = 1 << 17;
 
+/// Room for the row ids of each of several extracts.
+const ROOM: i64 = 1_000_000_000_000_000;
+
 /// The bucket of a person. Fibonacci hashing: ids that follow each other part evenly.
 pub fn bucket_of(person: i64, buckets: u32) -> u32 {
     let mixed = (person as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
@@ -81,6 +84,7 @@ impl Spill {
         job.progress.expect(rows * 2);
         let part = |&(_, name, number): &(u64, &'static str, usize)| {
             let mut blocks = Blocks::create(&root, name, number, buckets)?;
+            blocks.key = about[name].primary_key;
             for path in request.extracts[number].files(name) {
                 scatter(&path, name, &mut blocks, job)?;
             }
@@ -90,6 +94,17 @@ impl Spill {
         let blocks = tasks.par_iter().with_max_len(1).map(part).collect::<Result<_, Error>>()?;
         let several = request.extracts.len() > 1;
         Ok(Self { buckets, sites, tables: about, several, blocks })
+    }
+
+    /// The largest row id of each table, of all extracts.
+    pub fn largest(&self) -> BTreeMap<&'static str, i64> {
+        let mut largest: BTreeMap<&'static str, i64> = BTreeMap::new();
+        for ((name, site), blocks) in &self.blocks {
+            let by = if self.several { ROOM.saturating_mul(*site as i64) } else { 0 };
+            let of = largest.entry(name).or_insert(0);
+            *of = blocks.largest.saturating_add(by).max(*of);
+        }
+        largest
     }
 
     /// The rows of a bucket of one table from one extract, in the order of the input, with the columns
@@ -127,6 +142,10 @@ fn scatter(path: &Path, name: &'static str, blocks: &mut Blocks, job: &Job) -> R
             .collect();
         let rows = batch.project(&held).and_then(|held| take_record_batch(&held, &order));
         blocks.append(&rows.map_err(Error::arrow(name))?, &ends)?;
+        let key = blocks.key.and_then(|key| batch.column_by_name(key));
+        if let Some(ids) = key.and_then(|ids| ids.as_primitive_opt::<Int64Type>()) {
+            blocks.largest = blocks.largest.max(arrow::compute::max(ids).unwrap_or(0));
+        }
         job.progress.advance(batch.num_rows() as u64);
     }
     Ok(())
@@ -156,6 +175,9 @@ struct Blocks {
     file: File,
     at: Vec<Vec<Range<u64>>>,
     end: u64,
+    /// The primary key, and the largest there is; 0 when all are below.
+    key: Option<&'static str>,
+    largest: i64,
 }
 
 impl Blocks {
@@ -163,7 +185,8 @@ impl Blocks {
         let path = root.join(format!("{table}-{site}.arrows"));
         let file = File::options().read(true).write(true).create_new(true).open(&path);
         let file = file.map_err(IoError::at("creating", &path))?;
-        Ok(Self { table, path, file, at: vec![Vec::new(); buckets as usize], end: 0 })
+        let at = vec![Vec::new(); buckets as usize];
+        Ok(Self { table, path, file, at, end: 0, key: None, largest: 0 })
     }
 
     fn buckets(&self) -> u32 {
@@ -242,7 +265,6 @@ fn raised(
     table: &'static str,
     name: &'static str,
 ) -> Result<ArrayRef, Error> {
-    const ROOM: i64 = 1_000_000_000_000_000;
     let ids = column.as_primitive::<Int64Type>();
     if ids.iter().flatten().any(|id| !(0..ROOM).contains(&id)) {
         return Err(Error::LargeId { table, column: name });

@@ -516,9 +516,18 @@ impl<'a> Bench<'a> {
         let roster = self.roster()?;
         let (extracts, anew) = self.records(settings);
         let cutoff = settings.cutoff.unwrap_or(self.project.workflow.workflow.reference_date);
+        let rules = curation::Rules::read(&self.project.curation_rules())?;
+        let vocabulary = match self.vocabulary_tables().filter(|_| rules.vocabulary().is_some()) {
+            Some(tables) => {
+                let load = vocabulary::Load { ancestors: false, relations: true };
+                Some(Vocabulary::open_parts(&tables, load, job)?)
+            }
+            None => None,
+        };
         let request = curation::Request {
             extracts,
-            rules: curation::Rules::read(&self.project.curation_rules())?,
+            rules,
+            vocabulary,
             excluded: left_out(&roster),
             deactivated: roster
                 .deactivation_dates()

@@ -12,6 +12,7 @@ impl Kind {
             | Self::UntilDeath { tables, .. }
             | Self::UntilDeactivated { tables }
             | Self::AnyConcept { tables }
+            | Self::StandardConcepts { tables }
             | Self::EndAfterStart { tables }
             | Self::DatetimeOfDate { tables } => tables.iter().map(String::as_str).collect(),
             Self::Numbers { table, .. }
@@ -21,7 +22,10 @@ impl Kind {
             Self::LinkedExtremes { .. }
             | Self::Latest { .. }
             | Self::Units { .. }
+            | Self::BodySize(_)
+            | Self::BodyMass(_)
             | Self::AllZero {} => vec!["measurement"],
+            Self::Domains { domains, .. } => domains.tables().collect(),
             Self::ValidDeath { .. } | Self::PrimaryDeath { .. } => vec!["death"],
             Self::Texts(texts) => vec![&texts.table],
             Self::Branches { .. } | Self::ExclusiveAnswers { .. } | Self::LastAnswers(_) => {

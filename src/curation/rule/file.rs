@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::super::Error;
+use super::super::domain::Domains;
 use super::super::unit::Units;
 use super::{Kind, Rule};
 use crate::config::nearest;
 
 /// The keys of each kind, beside `id`, `description`, `kind`, `after` and `before`.
-const KEYS: [(&str, &[&str]); 22] = [
+const KEYS: [(&str, &[&str]); 26] = [
     ("dates_in_range", &["tables", "first_year", "first_year_of"]),
     ("since_birth", &["tables", "max_years"]),
     ("until_death", &["tables", "days"]),
@@ -46,6 +47,25 @@ const KEYS: [(&str, &[&str]); 22] = [
     ("branches", &["branches"]),
     ("units", &["file"]),
     ("all_zero", &[]),
+    (
+        "body_size",
+        &[
+            "heights",
+            "weights",
+            "except_sources",
+            "except",
+            "height_scales",
+            "weight_medians",
+            "weight_ratios",
+            "height_stays",
+            "weight_stays",
+            "height_unit",
+            "weight_unit",
+        ],
+    ),
+    ("body_mass", &["heights", "weights", "indices", "concept", "source_concept", "unit"]),
+    ("standard_concepts", &["tables"]),
+    ("domains", &["file"]),
 ];
 
 #[derive(Deserialize)]
@@ -93,8 +113,11 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Vec<Rule>, Error> {
         let rule = table.try_into();
         let mut rule: Rule =
             rule.map_err(|e: toml::de::Error| wrong(at, e.message().to_owned()))?;
-        if let Kind::Units { file, units } = &mut rule.kind {
-            *units = Units::read(&path.parent().unwrap_or(Path::new("")).join(file))?;
+        let beside = |file: &Path| path.parent().unwrap_or(Path::new("")).join(file);
+        match &mut rule.kind {
+            Kind::Units { file, units } => *units = Units::read(&beside(file))?,
+            Kind::Domains { file, domains } => *domains = Domains::read(&beside(file))?,
+            _ => {}
         }
         rules.push(rule);
     }
@@ -102,7 +125,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Vec<Rule>, Error> {
 }
 
 /// Says that there is no such thing, and the nearest that there is.
-pub(super) fn unknown(what: &str, name: &str, near: Option<&str>) -> String {
+pub(in super::super) fn unknown(what: &str, name: &str, near: Option<&str>) -> String {
     let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
     format!("unknown {what} `{name}`{hint}")
 }
