@@ -1080,7 +1080,7 @@ fn rows_that_move_or_are_made_are_in_the_books_of_both_tables() {
     let vocabulary = vocabulary_of(&extract, out.path());
     let rules = Rules::read(&[root("configs/curation/standard.toml")]).unwrap();
     let mut request = request(vec![extract], rules);
-    let refused = curation::curate(&request, &Job::quiet(&out.path().join("none"), 1));
+    let refused = curation::curate(&request, &Job::quiet(out.path().join("none"), 1));
     assert_eq!(refused.unwrap_err().code(), "curation::no_vocabulary");
     request.vocabulary = vocabulary;
     let root = out.path().join("curated");
@@ -1113,7 +1113,7 @@ fn rows_that_move_or_are_made_are_in_the_books_of_both_tables() {
     // A concept must be standard before its domain counts.
     let turned: Vec<_> = request.rules.list.iter().rev().cloned().collect();
     request.rules.list = turned;
-    let made = curation::curate(&request, &Job::quiet(&out.path().join("turned"), 1)).unwrap();
+    let made = curation::curate(&request, &Job::quiet(out.path().join("turned"), 1)).unwrap();
     assert_eq!(made.table("observation").unwrap().rows, 1);
 }
 
@@ -1169,7 +1169,7 @@ fn the_sandbox_keeps_rows_as_they_were() {
     assert_eq!(cell(&batch, "value_as_number", 0), "9999999");
     assert_eq!(cell(&rows(&root, &made, "measurement"), "value_as_number", 0), "");
     request.sandbox = false;
-    let made = curation::curate(&request, &Job::quiet(&out.path().join("closed"), 1)).unwrap();
+    let made = curation::curate(&request, &Job::quiet(out.path().join("closed"), 1)).unwrap();
     assert!(!made.output.files.iter().any(|f| f.path.contains("/changed/")));
 }
 

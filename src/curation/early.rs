@@ -35,7 +35,8 @@ pub fn find(request: &Request, spill: &Spill) -> Result<Early, Error> {
             _ => None,
         })
         .collect();
-    if !(zero || !sizes.is_empty()) || !spill.tables.contains_key("measurement") {
+    let asked = zero || !sizes.is_empty();
+    if !asked || !spill.tables.contains_key("measurement") {
         return Ok(Early::default());
     }
     let parts = (0..spill.buckets).into_par_iter();

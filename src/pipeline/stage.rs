@@ -193,12 +193,14 @@ fn rule_counts(curated: &Extract) -> Vec<RuleCount> {
     let mut counts = Vec::new();
     for books in &curated.output.ledger.0 {
         let Some(table) = books.table.strip_prefix("curated/") else { continue };
-        let rules: BTreeSet<&String> = books.excluded.keys().chain(books.changed.keys()).collect();
+        let did = [&books.excluded, &books.changed, &books.made];
+        let rules: BTreeSet<&String> = did.iter().flat_map(|of| of.keys()).collect();
         counts.extend(rules.into_iter().map(|rule| RuleCount {
             rule: rule.clone(),
             table: table.to_owned(),
             removed: books.excluded.get(rule).copied().unwrap_or(0),
             changed: books.changed.get(rule).copied().unwrap_or(0),
+            made: books.made.get(rule).copied().unwrap_or(0),
         }));
     }
     counts

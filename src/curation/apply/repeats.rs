@@ -20,8 +20,8 @@ impl Hand<'_> {
         let question = Cells::of(table, "observation_source_concept_id");
         let answer = Cells::of(table, "value_as_concept_id");
         let people = people(table);
-        let (mut alone, mut others): (Vec<(usize, (i64, i64))>, BTreeSet<(i64, i64)>) =
-            Default::default();
+        let mut alone: Vec<(usize, (i64, i64))> = Vec::new();
+        let mut others: BTreeSet<(i64, i64)> = BTreeSet::new();
         for i in rows {
             let Some(asked) = question.int(i).filter(|q| questions.contains(q)) else { continue };
             let key = (people[i], asked);
