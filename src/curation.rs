@@ -2,21 +2,25 @@
 //!
 //! Every row of a person goes to one of some number of buckets, by a hash of the person id, so that a
 //! worker has all tables of its people in memory, applies the rules to them in order, and writes what is
-//! left as one part of each table, sorted by person, start date and row id. What a rule removes goes to
-//! `quality/curation/removed/<table>/` with the rule's id; how many rows each rule removed and
-//! changed, by table and site, to `quality/curation/rules.parquet`.
+//! left as one part of each table, sorted by person, start date and row id. If asked for, what a rule removes
+//! goes to `quality/curation/removed/<table>/` with the rule's id, what it changes, as it was, to
+//! `quality/curation/changed/<table>/`; how many rows each rule removed, changed and made, by table and
+//! site, goes to `quality/curation/rules.parquet`. Rows that rules make have ids above all ids read.
 
 mod apply;
 mod bucket;
 mod cells;
+mod domain;
+mod early;
 mod error;
 mod facts;
+mod ids;
 mod other;
 mod report;
 pub mod rule;
+mod sandbox;
 mod spill;
 pub mod unit;
-mod zero;
 
 use std::collections::BTreeMap;
 
@@ -24,6 +28,8 @@ use rayon::prelude::*;
 
 use crate::engine::{FileEntry, Job, Ledger, StageOutput, TableLedger};
 use crate::omop::{CdmVersion, Extract, ExtractTable, Family, SiteExtract, TableSpec, cdm};
+
+use crate::vocabulary::Vocabulary;
 
 pub use error::Error;
 pub use rule::{Rule, Rules};
@@ -40,10 +46,15 @@ pub struct Request {
     pub rules: Rules,
     /// People who are left out, by raw id, and why; for [`NO_EHR_CONSENT`] from extracts that need it alone.
     pub excluded: BTreeMap<i64, &'static str>,
+    /// Days from which on people's rows are left out by the rule kind `until_deactivated`, by raw id, days
+    /// since 1970-01-01.
+    pub deactivated: BTreeMap<i64, i32>,
     /// Last day of the data, days since 1970-01-01.
     pub cutoff: i32,
-    /// Whether removed rows are kept.
+    /// Whether removed rows are kept, and changed ones as they were.
     pub sandbox: bool,
+    /// The vocabulary; rules that look concepts up ([`Rules::vocabulary`]) need it.
+    pub vocabulary: Option<Vocabulary>,
 }
 
 /// Why the EHR rows of somebody who takes part are left out.
@@ -59,15 +70,18 @@ pub const SITE: &str = "curated";
 /// # Errors
 /// When a table cannot be read or written, and when a rule cannot be applied.
 pub fn curate(request: &Request, job: &Job) -> Result<Extract, Error> {
+    if let (Some(rule), None) = (request.rules.vocabulary(), &request.vocabulary) {
+        return Err(Error::NoVocabulary { rule: rule.id.clone() });
+    }
     let version = request.extracts.iter().map(|s| s.extract.cdm).max().unwrap_or(CdmVersion::V5_4);
     let tables = tables(request);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(job.threads).build();
     let pool = pool.map_err(|e| Error::Internal { what: e.to_string() })?;
     let spill = pool.install(|| spill::Spill::of(request, &tables, job))?;
     let made: Vec<bucket::Made> = pool.install(|| {
-        let zeros = zero::find(request, &spill)?;
+        let early = early::find(request, &spill)?;
         let parts = (0..spill.buckets).into_par_iter();
-        let make = |part| bucket::make(part, request, &zeros, &spill, job);
+        let make = |part| bucket::make(part, request, &early, &spill, job);
         parts.map(make).collect::<Result<_, Error>>()
     })?;
     let mut books = report::Books::new(request, &tables);

@@ -10,12 +10,15 @@ use arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type, TimestampMi
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use strata::curation::{self, Request, Rules};
 use strata::engine::Job;
+use strata::error::Coded;
 use strata::omop::{self, CdmVersion, ExtractRequest, Scope, SiteExtract};
+use strata::vocabulary::Vocabulary;
 
 const RULES: &str = "configs/curation/all_of_us.toml";
 /// All rule files, in the order in which they apply.
-fn rule_files() -> [PathBuf; 3] {
-    [root("configs/curation/participants.toml"), root(RULES), root("configs/curation/values.toml")]
+fn rule_files() -> [PathBuf; 5] {
+    ["participants", "standard", "adults", "all_of_us", "values"]
+        .map(|name| root(&format!("configs/curation/{name}.toml")))
 }
 
 fn root(relative: &str) -> PathBuf {
@@ -44,14 +47,22 @@ fn request(extracts: Vec<SiteExtract>, rules: Rules) -> Request {
         ehr,
         rules,
         excluded: BTreeMap::new(),
+        deactivated: BTreeMap::from([(2, day(2020, 6, 1))]),
         cutoff: day(2026, 1, 1),
         sandbox: true,
+        vocabulary: None,
     }
 }
 
 fn day(year: i16, month: i8, day: i8) -> i32 {
     let since = jiff::civil::date(year, month, day).since(jiff::civil::date(1970, 1, 1));
     since.unwrap().get_days()
+}
+
+/// The vocabulary of an extract that has one.
+fn vocabulary_of(site: &SiteExtract, out: &Path) -> Option<Vocabulary> {
+    site.extract.table("concept")?;
+    Some(Vocabulary::open(site, &Job::quiet(out, 1)).unwrap())
 }
 
 /// The rows of a curated table, all parts.
@@ -103,6 +114,20 @@ const DEATH: &str = "person_id,death_date,death_type_concept_id";
 const DEATH_TIMES: &str =
     "person_id,death_date,death_datetime,death_type_concept_id,cause_concept_id";
 const ANSWER: &str = "observation_id,person_id,observation_concept_id,observation_date,observation_type_concept_id,value_as_string,value_as_concept_id,observation_source_concept_id";
+const RESPONSE: &str = "observation_id,person_id,observation_concept_id,observation_date,observation_datetime,observation_type_concept_id,value_as_concept_id,observation_source_concept_id,observation_event_id,value_as_number";
+const CONDUCT: &str =
+    "survey_conduct_id,person_id,survey_concept_id,survey_start_date,survey_end_date";
+const PEOPLE_COLUMNS: &str =
+    "person_id,gender_concept_id,year_of_birth,race_concept_id,ethnicity_concept_id";
+const PEOPLE: &str = "1,0,1970,0,0\n2,0,1970,0,0\n3,0,1970,0,0\n4,0,1970,0,0\n5,0,1970,0,0\n6,0,1970,0,0\n7,0,1970,0,0\n8,0,1970,0,0\n9,0,1970,0,0\n10,0,1970,0,0\n11,0,1970,0,0\n12,0,1970,0,0\n13,0,1970,0,0\n14,0,1970,0,0\n15,0,1970,0,0";
+const CONCEPT: &str = "concept_id,concept_name,domain_id,vocabulary_id,concept_class_id,standard_concept,concept_code,valid_start_date,valid_end_date,invalid_reason";
+const CONCEPTS: &str = "10,a,Condition,X,C,S,a,1970-01-01,2099-12-31,\n11,b,Observation,X,C,S,b,1970-01-01,2099-12-31,\n12,c,Measurement,X,C,S,c,1970-01-01,2099-12-31,\n\
+    13,d,Condition,X,C,,d,1970-01-01,2019-12-31,D\n14,v,Visit,X,C,S,v,1970-01-01,2099-12-31,\n15,g,Drug,X,C,S,g,1970-01-01,2099-12-31,\n\
+    100,one,Condition,Y,C,,1,1970-01-01,2099-12-31,\n101,two,Condition,Y,C,,2,1970-01-01,2099-12-31,\n102,none,Condition,Y,C,,3,1970-01-01,2099-12-31,\n103,old,Condition,Y,C,,4,1970-01-01,2099-12-31,";
+const RELATIONSHIP: &str =
+    "concept_id_1,concept_id_2,relationship_id,valid_start_date,valid_end_date,invalid_reason";
+const RELATIONSHIPS: &str = "100,10,Maps to,1970-01-01,2099-12-31,\n101,11,Maps to,1970-01-01,2099-12-31,\n101,10,Maps to,1970-01-01,2099-12-31,\n\
+    102,10,Is a,1970-01-01,2099-12-31,\n103,13,Maps to,1970-01-01,2099-12-31,\n103,10,Maps to,1970-01-01,2019-12-31,D";
 const RANGES: &str = "measurement_id,person_id,measurement_concept_id,measurement_date,measurement_type_concept_id,value_as_number,range_low,range_high,unit_concept_id";
 
 /// What a rule does to some rows.
@@ -470,6 +495,371 @@ const CASES: &[Case] = &[
         stay: &["50"],
     },
     Case {
+        rule: "survey_race_alone",
+        what: "none of these, no answer and a skip go beside a race; alone and beside each other they stay; another person's and other questions' stay",
+        tables: &[(
+            "observation",
+            OBSERVATION,
+            "1,1,0,2020-01-01,45905771,,1586142,1586140\n2,1,0,2020-01-01,45905771,,1586148,1586140\n3,1,0,2021-01-01,45905771,,903079,1586140\n4,1,0,2021-01-01,45905771,,903096,1586140\n\
+            5,2,0,2020-01-01,45905771,,903096,1586140\n6,2,0,2020-01-01,45905771,,1586148,1586140\n7,1,0,2022-01-01,45905771,,903096,1585838",
+        )],
+        table: "observation",
+        column: "observation_id",
+        stay: &["1", "7", "5", "6"],
+    },
+    Case {
+        rule: "survey_repeats",
+        what: "the last response to a question stays with all its answers, by time, then response; a question of several answers keeps each answer's last; other questions and types stay",
+        tables: &[(
+            "observation",
+            RESPONSE,
+            "1,1,0,2020-01-01,,45905771,5,77,100,\n2,1,0,2020-01-02,,45905771,6,77,101,\n3,1,0,2020-01-02,,45905771,7,77,101,\n\
+            4,1,0,2020-01-01,,45905771,5,78,100,\n5,1,0,2020-01-01,,1,5,77,100,\n6,1,0,2020-01-01,,45905771,8,1586140,100,\n7,1,0,2020-01-02,,45905771,8,1586140,101,\n8,1,0,2020-01-01,,45905771,9,1586140,100,\n\
+            9,2,0,2020-01-01,2020-01-01 08:00:00,45905771,5,77,,\n10,2,0,2020-01-01,2020-01-01 09:00:00,45905771,6,77,,",
+        )],
+        table: "observation",
+        column: "observation_id",
+        stay: &["4", "5", "8", "2", "3", "7", "10"],
+    },
+    Case {
+        rule: "survey_repeats",
+        what: "of alike answers of one response one stays; the answers of a survey that recurs all stay",
+        tables: &[
+            (
+                "observation",
+                RESPONSE,
+                "1,1,0,2020-01-01,,45905771,5,77,100,\n2,1,0,2020-01-01,,45905771,5,77,100,\n3,1,0,2020-01-01,,45905771,5,77,100,3\n\
+                4,1,0,2020-05-01,,45905771,5,79,200,\n5,1,0,2020-06-01,,45905771,5,79,201,\n6,1,0,2020-05-01,,45905771,5,80,200,\n7,1,0,2020-06-01,,45905771,5,80,300,",
+            ),
+            (
+                "survey_conduct",
+                CONDUCT,
+                "100,1,1586134,2020-01-01,2020-01-01\n200,1,2100000002,2020-05-01,2020-05-01\n201,1,2100000003,2020-06-01,2020-06-01\n300,1,1585855,2020-06-01,2020-06-01",
+            ),
+        ],
+        table: "observation",
+        column: "observation_id",
+        stay: &["2", "3", "4", "6", "5", "7"],
+    },
+    Case {
+        rule: "survey_household_words",
+        what: "words become the concept of an invalid value, numbers and pmi_skip stay, and so do other questions' words",
+        tables: &[(
+            "observation",
+            ANSWER,
+            "1,1,0,2020-01-01,0,five,,1585889\n2,1,0,2020-01-01,0,5,,1333015\n3,1,0,2020-01-01,0,PMI_Skip,,1585890\n4,1,0,2020-01-01,0,nan,,1333023\n5,1,0,2020-01-01,0,-1.5,,1585889\n6,1,0,2020-01-01,0,five,,7\n7,1,0,2020-01-01,0,,,1585889",
+        )],
+        table: "observation",
+        column: "value_as_concept_id",
+        stay: &["2000000010", "", "", "2000000010", "", "", ""],
+    },
+    Case {
+        rule: "after_death",
+        what: "a person born 31 days after death goes, 30 days after stays, and one whose time of birth is not known",
+        tables: &[
+            (
+                "person",
+                "person_id,gender_concept_id,year_of_birth,birth_datetime,race_concept_id,ethnicity_concept_id",
+                "1,0,2020,2020-07-01 23:00:00,0,0\n2,0,2020,2020-07-02 00:00:00,0,0\n3,0,2021,,0,0",
+            ),
+            ("death", DEATH, "1,2020-06-01,0\n2,2020-06-01,0\n3,2020-06-01,0"),
+        ],
+        table: "person",
+        column: "person_id",
+        stay: &["1", "3"],
+    },
+    Case {
+        rule: "after_deactivation",
+        what: "the day before deactivation stays, the day itself goes; the later of start and end decides; who is not deactivated stays",
+        tables: &[(
+            "drug_exposure",
+            DRUG,
+            "1,2,7,2020-05-31,2020-05-31,0,,\n2,2,7,2020-06-01,,0,,\n3,2,7,2020-05-01,2020-06-01,0,,\n4,1,7,2024-01-01,,0,,",
+        )],
+        table: "drug_exposure",
+        column: "drug_exposure_id",
+        stay: &["4", "1"],
+    },
+    Case {
+        rule: "primary_death",
+        what: "the programme's own report comes last though it is earlier, and stays alone",
+        tables: &[(
+            "death",
+            DEATH_TIMES,
+            "1,2020-01-01,,32809,1\n1,2020-01-02,,32817,2\n2,2020-01-01,,32809,3",
+        )],
+        table: "death",
+        column: "cause_concept_id",
+        stay: &["2", "3"],
+    },
+    Case {
+        rule: "body_size",
+        what: "heights of 0.9 to 2.3, 3 to 7.5, 36 to 89.9 and 90 to 230 become centimetres, those between and beyond go",
+        tables: &[
+            ("person", PEOPLE_COLUMNS, PEOPLE),
+            (
+                "measurement",
+                MEASUREMENT,
+                "1,1,3036277,2020-01-01,,0,0.89,\n2,2,3036277,2020-01-01,,0,0.9,\n3,3,3036277,2020-01-01,,0,2.3,\n4,4,3036277,2020-01-01,,0,2.31,\n5,5,3036277,2020-01-01,,0,2.99,\n6,6,3036277,2020-01-01,,0,3,\n7,7,3036277,2020-01-01,,0,7.5,\n8,8,3036277,2020-01-01,,0,7.51,\n9,9,3036277,2020-01-01,,0,35.9,\n10,10,3036277,2020-01-01,,0,36,\n11,11,3036277,2020-01-01,,0,89.9,\n12,12,3036277,2020-01-01,,0,89.95,\n13,13,3036277,2020-01-01,,0,90,\n14,14,3036277,2020-01-01,,0,230,\n15,15,3036277,2020-01-01,,0,230.1,",
+            ),
+        ],
+        table: "measurement",
+        column: "value_as_number",
+        stay: &["90", "229.99999999999997", "91.44", "228.6", "91.44", "228.346", "90", "230"],
+    },
+    Case {
+        rule: "body_size",
+        what: "heights of nine and eleven tenths of the person's median stay, those beyond go",
+        tables: &[(
+            "measurement",
+            MEASUREMENT,
+            "1,1,3023540,2020-01-01,,0,170,8582\n2,1,3023540,2020-01-02,,0,170,8582\n3,1,3023540,2020-01-03,,0,170,8582\n4,1,3023540,2020-01-04,,0,152,8582\n5,1,3023540,2020-01-05,,0,153,8582\n6,1,3023540,2020-01-06,,0,187,8582\n7,1,3023540,2020-01-07,,0,188,8582",
+        )],
+        table: "measurement",
+        column: "value_as_number",
+        stay: &["170", "170", "170", "153", "187"],
+    },
+    Case {
+        rule: "body_size",
+        what: "a median of 60 to 110 is kilograms, of 120 to 300 pounds, above 1200 ounces; other medians leave the weight",
+        tables: &[
+            ("person", PEOPLE_COLUMNS, PEOPLE),
+            (
+                "measurement",
+                MEASUREMENT,
+                "1,1,3025315,2020-01-01,,0,59.9,1\n2,2,3025315,2020-01-01,,0,60,2\n3,3,3025315,2020-01-01,,0,110,3\n4,4,3025315,2020-01-01,,0,111,4\n5,5,3025315,2020-01-01,,0,119,5\n6,6,3025315,2020-01-01,,0,120,6\n7,7,3025315,2020-01-01,,0,300,7\n8,8,3025315,2020-01-01,,0,301,8\n9,9,3025315,2020-01-01,,0,1200,9\n10,10,3025315,2020-01-01,,0,1200.5,10",
+            ),
+        ],
+        table: "measurement",
+        column: "value_as_number",
+        stay: &[
+            "59.9",
+            "60",
+            "110",
+            "111",
+            "119",
+            "54.431642928422384",
+            "136.07910732105597",
+            "301",
+            "1200",
+            "34.033565799172194",
+        ],
+    },
+    Case {
+        rule: "body_size",
+        what: "and its unit",
+        tables: &[
+            ("person", PEOPLE_COLUMNS, PEOPLE),
+            (
+                "measurement",
+                MEASUREMENT,
+                "1,1,3025315,2020-01-01,,0,59.9,1\n2,2,3025315,2020-01-01,,0,60,2\n3,3,3025315,2020-01-01,,0,110,3\n4,4,3025315,2020-01-01,,0,111,4\n5,5,3025315,2020-01-01,,0,119,5\n6,6,3025315,2020-01-01,,0,120,6\n7,7,3025315,2020-01-01,,0,300,7\n8,8,3025315,2020-01-01,,0,301,8\n9,9,3025315,2020-01-01,,0,1200,9\n10,10,3025315,2020-01-01,,0,1200.5,10",
+            ),
+        ],
+        table: "measurement",
+        column: "unit_concept_id",
+        stay: &["1", "9529", "9529", "4", "5", "9529", "9529", "8", "9", "9529"],
+    },
+    Case {
+        rule: "body_size",
+        what: "1.5 and 3 times the person's median are pounds, 24 and 50 times ounces; half of it stays, what is less, or between and beyond, goes",
+        tables: &[(
+            "measurement",
+            MEASUREMENT,
+            "1,1,3013762,2020-01-01,,0,70,9529\n2,1,3013762,2020-01-02,,0,70,9529\n3,1,3013762,2020-01-03,,0,70,9529\n4,1,3013762,2020-01-04,,0,70,9529\n5,1,3013762,2020-01-05,,0,70,9529\n6,1,3013762,2020-01-06,,0,70,9529\n7,1,3013762,2020-01-07,,0,70,9529\n8,1,3013762,2020-01-08,,0,34.9,9529\n9,1,3013762,2020-01-09,,0,35,9529\n10,1,3013762,2020-01-10,,0,104,9529\n11,1,3013762,2020-01-11,,0,105,9529\n12,1,3013762,2020-01-12,,0,210,9529\n13,1,3013762,2020-01-13,,0,211,9529\n14,1,3013762,2020-01-14,,0,1679,9529\n15,1,3013762,2020-01-15,,0,1680,9529\n16,1,3013762,2020-01-16,,0,3500,9529\n17,1,3013762,2020-01-17,,0,3501,9529",
+        )],
+        table: "measurement",
+        column: "value_as_number",
+        stay: &[
+            "70",
+            "70",
+            "70",
+            "70",
+            "70",
+            "70",
+            "70",
+            "35",
+            "104",
+            "47.62768756236959",
+            "95.25537512473917",
+            "47.627147474060216",
+            "99.22322390429211",
+        ],
+    },
+    Case {
+        rule: "body_size",
+        what: "the programme's own measurements and the number for none stay",
+        tables: &[(
+            "measurement",
+            "measurement_id,person_id,measurement_concept_id,measurement_date,measurement_type_concept_id,value_as_number,measurement_source_concept_id",
+            "1,1,3036277,2020-01-01,0,20,903133\n2,1,3036277,2020-01-02,0,9999999,0\n3,1,3036277,2020-01-03,0,20,0",
+        )],
+        table: "measurement",
+        column: "value_as_number",
+        stay: &["20", "9999999"],
+    },
+    Case {
+        rule: "body_mass_index",
+        what: "height and weight of one datetime and type make an index; another time, another type, a height of 0 and an index that is there make none",
+        tables: &[(
+            "measurement",
+            MEASUREMENT,
+            "1,1,903133,2020-01-01,2020-01-01 10:00:00,5,175,\n2,1,903121,2020-01-01,2020-01-01 10:00:00,5,70,\n3,1,903121,2020-01-02,2020-01-02 10:00:00,5,71,\n4,1,903133,2020-01-02,2020-01-02 11:00:00,5,175,\n\
+            5,1,903121,2020-01-03,,5,72,\n6,1,903133,2020-01-03,,6,175,\n7,1,903133,2020-01-04,,5,0,\n8,1,903121,2020-01-04,,5,73,\n\
+            9,2,903133,2020-01-01,,5,175,\n10,2,903121,2020-01-01,,5,70,\n11,2,903124,2020-01-01,,5,23,",
+        )],
+        table: "measurement",
+        column: "value_as_number",
+        stay: &[
+            "175",
+            "70",
+            "22.857142857142858",
+            "71",
+            "175",
+            "72",
+            "175",
+            "0",
+            "73",
+            "175",
+            "70",
+            "23",
+        ],
+    },
+    Case {
+        rule: "body_mass_index",
+        what: "its row has an id above all others",
+        tables: &[(
+            "measurement",
+            MEASUREMENT,
+            "1,1,903133,2020-01-01,,5,175,\n70,1,903121,2020-01-01,,5,70,\n900,2,7,2020-01-01,,5,1,",
+        )],
+        table: "measurement",
+        column: "measurement_id",
+        stay: &["1", "70", "901", "900"],
+    },
+    Case {
+        rule: "standard_concepts",
+        what: "a concept of 0 or not standard becomes that which the source concept maps to; a standard one stays, and what maps to none, or to one that is not valid",
+        tables: &[
+            ("concept", CONCEPT, CONCEPTS),
+            ("concept_relationship", RELATIONSHIP, RELATIONSHIPS),
+            (
+                "condition_occurrence",
+                CONDITION,
+                "1,1,0,2020-01-01,,,0,100,\n2,1,102,2020-01-01,,,0,100,\n3,1,11,2020-01-01,,,0,100,\n4,1,0,2020-01-01,,,0,102,\n5,1,102,2020-01-01,,,0,103,\n6,1,100,2020-01-01,,,0,,\n7,1,0,2020-01-01,,,0,0,\n8,1,77,2020-01-01,,,0,78,",
+            ),
+        ],
+        table: "condition_occurrence",
+        column: "condition_concept_id",
+        stay: &["10", "10", "11", "0", "102", "10", "0", "77"],
+    },
+    Case {
+        rule: "standard_concepts",
+        what: "of several standard concepts each has a row",
+        tables: &[
+            ("concept", CONCEPT, CONCEPTS),
+            ("concept_relationship", RELATIONSHIP, RELATIONSHIPS),
+            (
+                "condition_occurrence",
+                CONDITION,
+                "1,1,0,2020-01-01,,,0,101,\n9,1,0,2020-01-02,,,0,100,",
+            ),
+        ],
+        table: "condition_occurrence",
+        column: "condition_concept_id",
+        stay: &["10", "11", "10"],
+    },
+    Case {
+        rule: "standard_concepts",
+        what: "rows that are split off have ids above all others",
+        tables: &[
+            ("concept", CONCEPT, CONCEPTS),
+            ("concept_relationship", RELATIONSHIP, RELATIONSHIPS),
+            (
+                "condition_occurrence",
+                CONDITION,
+                "1,1,0,2020-01-01,,,0,101,\n9,1,0,2020-01-02,,,0,100,",
+            ),
+        ],
+        table: "condition_occurrence",
+        column: "condition_occurrence_id",
+        stay: &["1", "10", "9"],
+    },
+    Case {
+        rule: "standard_concepts",
+        what: "a concept without a source concept becomes it",
+        tables: &[
+            ("concept", CONCEPT, CONCEPTS),
+            ("concept_relationship", RELATIONSHIP, RELATIONSHIPS),
+            (
+                "condition_occurrence",
+                CONDITION,
+                "1,1,100,2020-01-01,,,0,,\n2,1,10,2020-01-01,,,0,,",
+            ),
+        ],
+        table: "condition_occurrence",
+        column: "condition_source_concept_id",
+        stay: &["100", ""],
+    },
+    Case {
+        rule: "domains",
+        what: "rows of other domains leave the table; what is of its own, of none, of one without a table here or not known stays",
+        tables: &[
+            ("concept", CONCEPT, CONCEPTS),
+            (
+                "condition_occurrence",
+                CONDITION,
+                "1,1,10,2020-01-01,,,0,0,\n2,1,11,2020-01-01,,,0,0,\n3,1,14,2020-01-01,,,0,0,\n4,1,0,2020-01-01,,,0,0,\n5,1,77,2020-01-01,,,0,0,\n6,1,15,2020-01-01,,,0,0,",
+            ),
+            ("observation", OBSERVATION, "1,1,11,2020-01-01,0,,,"),
+        ],
+        table: "condition_occurrence",
+        column: "condition_occurrence_id",
+        stay: &["1", "3", "4", "5", "6"],
+    },
+    Case {
+        rule: "domains",
+        what: "and come to theirs under an id above all others",
+        tables: &[
+            ("concept", CONCEPT, CONCEPTS),
+            ("condition_occurrence", CONDITION, "1,1,11,2020-01-03,,,0,100,8"),
+            ("measurement", MEASUREMENT, "1,1,12,2020-01-01,,0,5,\n2,1,11,2020-01-02,,0,6,"),
+            ("observation", OBSERVATION, "40,1,11,2020-01-01,0,,,"),
+        ],
+        table: "observation",
+        column: "observation_id",
+        stay: &["40", "42", "41"],
+    },
+    Case {
+        rule: "domains",
+        what: "with value, source concept and visit",
+        tables: &[
+            ("concept", CONCEPT, CONCEPTS),
+            ("condition_occurrence", CONDITION, "1,1,11,2020-01-03,,,0,100,8"),
+            ("measurement", MEASUREMENT, "2,1,11,2020-01-02,,0,6,"),
+            ("observation", OBSERVATION, "40,1,11,2020-01-01,0,,,7"),
+        ],
+        table: "observation",
+        column: "observation_source_concept_id",
+        stay: &["7", "", "100"],
+    },
+    Case {
+        rule: "domains",
+        what: "an end that the table requires and the row lacks is its start",
+        tables: &[
+            ("concept", CONCEPT, CONCEPTS),
+            (
+                "condition_occurrence",
+                CONDITION,
+                "1,1,15,2020-01-03,,,0,100,\n2,1,15,2020-01-04,,2020-02-01,0,100,",
+            ),
+            ("drug_exposure", DRUG, "1,2,15,2020-01-02,2020-01-02,0,,"),
+        ],
+        table: "drug_exposure",
+        column: "drug_exposure_end_date",
+        stay: &["2020-01-03", "2020-02-01", "2020-01-02"],
+    },
+    Case {
         rule: "adults",
         what: "born 1899 or in the year of the cut-off less 16 goes, 1900 and less 17 stay; 18 on the day of consent stays, a day younger goes",
         tables: &[
@@ -570,7 +960,9 @@ fn each_rule_keeps_to_its_boundaries() {
         let extract = ingest("a", feed.path(), CdmVersion::V5_4, Scope::Both, out.path());
         let mut rule = all.list.iter().find(|r| r.id == case.rule).unwrap().clone();
         rule.after.clear();
-        let request = request(vec![extract], Rules { list: vec![rule] });
+        let vocabulary = vocabulary_of(&extract, out.path());
+        let mut request = request(vec![extract], Rules { list: vec![rule] });
+        request.vocabulary = vocabulary;
         let root = out.path().join("curate");
         let extract = curation::curate(&request, &Job::quiet(&root, 2)).unwrap();
         let batch = rows(&root, &extract, case.table);
@@ -588,7 +980,7 @@ fn every_rule_has_a_case_and_a_line_in_the_docs() {
     let ids: BTreeSet<&str> = all.list.iter().map(|r| r.id.as_str()).collect();
     assert_eq!(ids, tested);
     let mut page = String::from(
-        "# Curation rules\n\nThe rules of `configs/curation/participants.toml`, `all_of_us.toml` and `values.toml`, in order, with what the tests hold them to. \
+        "# Curation rules\n\nThe rules of `configs/curation/participants.toml`, `standard.toml`, `adults.toml`, `all_of_us.toml` and `values.toml`, in order, with what the tests hold them to. \
          This page is made by\n`STRATA_UPDATE_DOCS=1 cargo test --test curation`.\n",
     );
     for rule in &all.list {
@@ -662,14 +1054,235 @@ fn a_death_that_cannot_be_takes_neither_records_nor_the_real_one() {
     let out = tempfile::tempdir().unwrap();
     let extract = ingest("a", feed.path(), CdmVersion::V5_4, Scope::Both, out.path());
     let root = out.path().join("curated");
-    let rules = Rules::read(&rule_files()).unwrap();
+    let [first, _, _, second, _] = rule_files();
+    let rules = Rules::read(&[first.clone(), second.clone()]).unwrap();
     let extract = curation::curate(&request(vec![extract], rules), &Job::quiet(&root, 1)).unwrap();
     let deaths = rows(&root, &extract, "death");
     assert_eq!((deaths.num_rows(), cell(&deaths, "death_date", 0)), (1, "2020-01-01".into()));
     assert_eq!(rows(&root, &extract, "drug_exposure").num_rows(), 1);
-    let [first, second, _] = rule_files();
     let turned = Rules::read(&[second, first]).unwrap_err().to_string();
     assert!(turned.contains("valid_death") && turned.contains("must come before"), "{turned}");
+}
+
+#[test]
+fn rows_that_move_or_are_made_are_in_the_books_of_both_tables() {
+    let feed = feed(&[
+        ("concept", CONCEPT, CONCEPTS),
+        ("concept_relationship", RELATIONSHIP, RELATIONSHIPS),
+        // Maps to a condition and an observation: a row stays and one moves.
+        (
+            "condition_occurrence",
+            CONDITION,
+            "1,1,0,2020-01-01,,,0,101,\n2,1,15,2020-01-01,,,0,0,\n3,1,102,2020-01-01,,,0,102,",
+        ),
+        ("observation", OBSERVATION, "1,1,11,2020-01-01,0,,,"),
+    ]);
+    let out = tempfile::tempdir().unwrap();
+    let extract = ingest("a", feed.path(), CdmVersion::V5_4, Scope::Both, out.path());
+    let vocabulary = vocabulary_of(&extract, out.path());
+    let rules = Rules::read(&[root("configs/curation/standard.toml")]).unwrap();
+    let mut request = request(vec![extract], rules);
+    let refused = curation::curate(&request, &Job::quiet(out.path().join("none"), 1));
+    assert_eq!(refused.unwrap_err().code(), "curation::no_vocabulary");
+    request.vocabulary = vocabulary;
+    let root = out.path().join("curated");
+    let made = curation::curate(&request, &Job::quiet(&root, 1)).unwrap();
+    assert!(made.output.ledger.unbalanced().is_empty());
+    let books = |table: &str| {
+        made.output.ledger.0.iter().find(|t| t.table == format!("curated/{table}")).unwrap()
+    };
+    let (from, to) = (books("condition_occurrence"), books("observation"));
+    assert_eq!((from.rows_in, from.rows_out, to.rows_in, to.rows_out), (3, 3, 1, 2));
+    assert_eq!((from.made["standard_concepts"], from.excluded["domains"]), (1, 1));
+    assert_eq!((from.changed["standard_concepts"], to.made["domains"]), (1, 1));
+    assert_eq!((from.noted["no_standard_concept"], from.noted["no_table_of_domain"]), (1, 1));
+    let file = std::fs::File::open(root.join("quality/curation/rules.parquet")).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+    let counts: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
+    let line = |row: usize| {
+        ["rule_id", "table", "rows_removed", "rows_changed", "rows_made"]
+            .map(|column| cell(&counts[0], column, row))
+            .join(" ")
+    };
+    assert_eq!(
+        (0..counts[0].num_rows()).map(line).collect::<Vec<_>>(),
+        [
+            "standard_concepts condition_occurrence 0 1 1",
+            "domains condition_occurrence 1 0 0",
+            "domains observation 0 0 1",
+        ]
+    );
+    // A concept must be standard before its domain counts.
+    let turned: Vec<_> = request.rules.list.iter().rev().cloned().collect();
+    request.rules.list = turned;
+    let made = curation::curate(&request, &Job::quiet(out.path().join("turned"), 1)).unwrap();
+    assert_eq!(made.table("observation").unwrap().rows, 1);
+}
+
+#[test]
+fn an_index_is_made_before_extremes_go() {
+    let feed = feed(&[(
+        "measurement",
+        MEASUREMENT,
+        "1,1,903133,2020-01-01,,5,100,\n2,1,903121,2020-01-01,,5,200,",
+    )]);
+    let out = tempfile::tempdir().unwrap();
+    let extract = ingest("a", feed.path(), CdmVersion::V5_4, Scope::Both, out.path());
+    let all = Rules::read(&[root(RULES)]).unwrap();
+    let rows_after = |ids: [&str; 2]| {
+        let pick = |id: &&str| all.list.iter().find(|r| r.id == **id).unwrap().clone();
+        let list = ids.iter().map(pick).collect();
+        let root = out.path().join(ids[0]);
+        let made = curation::curate(
+            &request(vec![extract.clone()], Rules { list }),
+            &Job::quiet(&root, 1),
+        );
+        made.unwrap().table("measurement").unwrap().rows
+    };
+    // An index of 200 takes height and weight with it, if it is there.
+    assert_eq!(rows_after(["body_mass_index", "physical_extremes"]), 0);
+    assert_eq!(rows_after(["physical_extremes", "body_mass_index"]), 3);
+    let mut turned = [root(RULES), root("configs/curation/adults.toml")];
+    let error = Rules::read(&turned).unwrap_err().to_string();
+    assert!(error.contains("body_size") && error.contains("must come before"), "{error}");
+    turned.reverse();
+    assert!(Rules::read(&turned).is_ok());
+}
+
+#[test]
+fn the_sandbox_keeps_rows_as_they_were() {
+    let feed = feed(&[(
+        "measurement",
+        MEASUREMENT,
+        "1,1,3,2020-01-01,,0,9999999,\n2,1,3,2020-01-01,,0,5,",
+    )]);
+    let out = tempfile::tempdir().unwrap();
+    let extract = ingest("a", feed.path(), CdmVersion::V5_4, Scope::Both, out.path());
+    let all = Rules::read(&[root(RULES)]).unwrap();
+    let mut request = request(vec![extract], all);
+    let root = out.path().join("curated");
+    let made = curation::curate(&request, &Job::quiet(&root, 1)).unwrap();
+    let path = "quality/curation/changed/measurement/part-0000.parquet";
+    assert!(made.output.files.iter().any(|f| f.path == path && f.rows == Some(1)));
+    let file = std::fs::File::open(root.join(path)).unwrap();
+    let mut reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+    let batch = reader.next().unwrap().unwrap();
+    assert_eq!(cell(&batch, "rule_id", 0), "placeholder_number");
+    assert_eq!(cell(&batch, "value_as_number", 0), "9999999");
+    assert_eq!(cell(&rows(&root, &made, "measurement"), "value_as_number", 0), "");
+    request.sandbox = false;
+    let made = curation::curate(&request, &Job::quiet(out.path().join("closed"), 1)).unwrap();
+    assert!(!made.output.files.iter().any(|f| f.path.contains("/changed/")));
+}
+
+#[test]
+fn rows_that_rules_make_are_the_same_on_any_number_of_threads() {
+    use std::fmt::Write;
+    // More rows than one bucket holds, of two extracts with the same ids.
+    let mut text = format!("{MEASUREMENT}\n");
+    let mut people = format!("{PEOPLE_COLUMNS}\n");
+    for person in 0..90_000_i64 {
+        writeln!(people, "{person},0,1970,0,0").unwrap();
+        let (height, weight) = (150 + person % 50, 50 + person % 60);
+        for (n, concept, value) in [(1, 903133, height), (2, 903121, weight), (3, 3025315, weight)]
+        {
+            writeln!(text, "{},{person},{concept},2020-01-01,,5,{value},", person * 3 + n).unwrap();
+        }
+    }
+    let out = tempfile::tempdir().unwrap();
+    let feed = tempfile::tempdir().unwrap();
+    std::fs::write(feed.path().join("measurement.csv"), text).unwrap();
+    std::fs::write(feed.path().join("person.csv"), people).unwrap();
+    let site = |name| ingest(name, feed.path(), CdmVersion::V5_4, Scope::Both, out.path());
+    let sites = vec![site("a"), site("b")];
+    let all = Rules::read(&[root("configs/curation/adults.toml"), root(RULES)]).unwrap();
+    let curate = |threads: usize| {
+        let mut list = all.list.clone();
+        // Both extracts' rows stay apart.
+        list.retain(|rule| ["body_size", "body_mass_index"].contains(&rule.id.as_str()));
+        let mut request = request(sites.clone(), Rules { list });
+        request.sandbox = false;
+        let root = out.path().join(format!("c{threads}"));
+        let made = curation::curate(&request, &Job::quiet(&root, threads)).unwrap();
+        let batch = rows(&root, &made, "measurement");
+        (made, batch)
+    };
+    let (made, batch) = curate(1);
+    assert!(made == curate(4).0 && batch == curate(3).1);
+    assert!(made.table("measurement").unwrap().parts > 1);
+    assert!(made.output.ledger.unbalanced().is_empty());
+    let books = made.output.ledger.0.iter().find(|t| t.table == "curated/measurement").unwrap();
+    // One index a person: of two extracts' equal visits one.
+    assert_eq!((books.rows_in, books.made["body_mass_index"]), (540_000, 90_000));
+    let ids = batch.column_by_name("measurement_id").unwrap().as_primitive::<Int64Type>();
+    let distinct: BTreeSet<i64> = ids.values().iter().copied().collect();
+    assert_eq!(distinct.len(), batch.num_rows());
+}
+
+#[test]
+fn what_is_worn_ends_with_deactivation() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "person_id,datetime,steps\n2,2020-05-31 23:59:00,5\n2,2020-06-01 00:00:00,5\n1,2021-01-01 00:00:00,5\n";
+    std::fs::write(dir.path().join("steps_intraday.csv"), text).unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let extract = ingest("f", dir.path(), CdmVersion::V5_4, Scope::Wearables, out.path());
+    let all = Rules::read(&[root(RULES)]).unwrap();
+    let extract =
+        curation::curate(&request(vec![extract], all), &Job::quiet(out.path(), 1)).unwrap();
+    let batch = rows(out.path(), &extract, "steps_intraday");
+    let people: Vec<String> = (0..batch.num_rows()).map(|i| cell(&batch, "person_id", i)).collect();
+    assert_eq!(people, ["1", "2"]);
+    assert_eq!(extract.output.ledger.0[0].excluded["after_deactivation"], 1);
+}
+
+#[test]
+fn deaths_of_one_extract_come_last() {
+    let sites = [("healthpro", "1,2020-01-01,0"), ("b", "1,2020-02-02,0")];
+    let out = tempfile::tempdir().unwrap();
+    let sites: Vec<SiteExtract> = sites
+        .iter()
+        .map(|(name, rows)| {
+            let feed = feed(&[("death", DEATH, rows)]);
+            ingest(name, feed.path(), CdmVersion::V5_4, Scope::Both, out.path())
+        })
+        .collect();
+    let all = Rules::read(&[root(RULES)]).unwrap();
+    let root = out.path().join("curated");
+    let extract = curation::curate(&request(sites, all), &Job::quiet(&root, 1)).unwrap();
+    let deaths = rows(&root, &extract, "death");
+    assert_eq!((deaths.num_rows(), cell(&deaths, "death_date", 0)), (1, "2020-02-02".into()));
+}
+
+#[test]
+fn an_answer_that_excludes_others_is_weighed_before_repeats_go() {
+    // A later skip must not take the earlier race with it.
+    let feed = feed(&[(
+        "observation",
+        RESPONSE,
+        "1,1,0,2020-01-01,,45905771,1586142,1586140,100,\n2,1,0,2020-02-01,,45905771,903096,1586140,101,",
+    )]);
+    let out = tempfile::tempdir().unwrap();
+    let extract = ingest("a", feed.path(), CdmVersion::V5_4, Scope::Both, out.path());
+    let all = Rules::read(&[root(RULES)]).unwrap();
+    let of = |ids: [&str; 2], several: bool| {
+        let pick = |id: &&str| all.list.iter().find(|r| r.id == **id).unwrap().clone();
+        let mut list: Vec<_> = ids.iter().map(pick).collect();
+        for rule in &mut list {
+            rule.after.clear();
+            if let (strata::curation::rule::Kind::LastAnswers(repeats), false) =
+                (&mut rule.kind, several)
+            {
+                repeats.multiple.clear();
+            }
+        }
+        let root = out.path().join(format!("{}{several}", ids[0]));
+        let request = request(vec![extract.clone()], Rules { list });
+        let made = curation::curate(&request, &Job::quiet(&root, 1)).unwrap();
+        let batch = rows(&root, &made, "observation");
+        (0..batch.num_rows()).map(|i| cell(&batch, "observation_id", i)).collect::<Vec<_>>()
+    };
+    assert_eq!(of(["survey_race_alone", "survey_repeats"], false), ["1"]);
+    assert_eq!(of(["survey_repeats", "survey_race_alone"], false), ["2"]);
 }
 
 #[test]

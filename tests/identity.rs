@@ -245,3 +245,15 @@ fn reads_the_shared_link_files() {
     assert_eq!(AncestryTable::read(&link.join("ancestry_preds.tsv")).unwrap().groups.len(), 2504);
     assert_eq!(SexTable::read(&link.join("sample_sex.tsv")).unwrap().sexes.len(), 2504);
 }
+
+#[test]
+fn a_roster_may_say_from_which_day_on_people_are_followed_no_more() {
+    let head = HEADER.replace('\n', ",deactivated\n");
+    let rows = "1,yes,,yes,,yes,not_withdrawn,,2021-03-04\n2,yes,,yes,,yes,not_withdrawn,,\n";
+    let roster = roster(format!("{head}{rows}")).unwrap();
+    let days: Vec<_> = roster.deactivation_dates().collect();
+    assert_eq!(days, [(PersonId(1), jiff::civil::date(2021, 3, 4))]);
+    let wrong = self::roster(format!("{head}1,yes,,yes,,yes,not_withdrawn,,4.3.2021\n"));
+    let error = wrong.unwrap_err().to_string();
+    assert!(error.contains("deactivated") && !error.contains("4.3.2021"), "{error}");
+}

@@ -222,6 +222,7 @@ fn the_page_is_self_contained_and_shows_counts_checks_and_rules() {
         table: "death".into(),
         removed: 12_345,
         changed: 0,
+        made: 0,
     };
     let request = report::Request {
         title: "A & B",

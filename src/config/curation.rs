@@ -15,8 +15,9 @@ pub struct Curation {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-path" = "glob"))]
     pub rules: Vec<String>,
-    /// Whether rows that a rule removes are kept under `quality/curation/removed`. They have raw ids and true
-    /// dates: for a store that nobody else reads.
+    /// Whether rows that a rule removes are kept under `quality/curation/removed`, and rows as they were
+    /// before a rule changed them under `quality/curation/changed`. They have raw ids and true dates: for a
+    /// store that nobody else reads.
     pub sandbox: bool,
     /// Last day of the data; the reference date when absent.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -5,22 +5,31 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, Date32Array, Float64Array, Int64Array, RecordBatch,
-    TimestampMicrosecondArray,
+    TimestampMicrosecondArray, UInt32Array,
 };
+use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type, TimestampMicrosecondType};
 use jiff::civil::Date;
 
-use super::bucket::{Changes, FIRST_RULE, KEPT, Table, people};
+use super::bucket::{Bench, Changes, FIRST_RULE, KEPT, Notes, Table, people};
 use super::cells::{self, Cells};
+use super::early::Early;
 use super::facts;
+use super::ids::Ids;
 use super::rule::{Kind, Otherwise, Rule};
-use super::zero::Zeros;
 use super::{Error, Request};
+use crate::vocabulary::Vocabulary;
 
 mod answers;
+mod body;
+mod concepts;
 mod dates;
 mod death;
+mod lifetime;
 mod measurements;
+mod repeats;
+
+pub use body::Sizes;
 
 type Tables = BTreeMap<&'static str, Table>;
 
@@ -28,11 +37,11 @@ type Tables = BTreeMap<&'static str, Table>;
 pub fn apply(
     rule: &Rule,
     number: usize,
-    (request, zeros): (&Request, &Zeros),
-    tables: &mut Tables,
-    changed: &mut Changes,
+    (request, early): (&Request, &Early),
+    bench: &mut Bench,
 ) -> Result<(), Error> {
-    let mut hand = Hand { number, tables, changed };
+    let Bench { tables, changed, ids, notes } = bench;
+    let mut hand = Hand { number, tables, changed, ids, notes };
     match &rule.kind {
         Kind::DatesInRange { tables, first_year, first_year_of } => {
             let first = |table: &str| first_year_of.get(table).copied().unwrap_or(*first_year);
@@ -42,6 +51,7 @@ pub fn apply(
         }
         Kind::SinceBirth { tables, max_years } => hand.since_birth(tables, *max_years),
         Kind::UntilDeath { tables, days } => hand.until_death(tables, *days),
+        Kind::UntilDeactivated { tables } => hand.until_deactivated(tables, &request.deactivated),
         Kind::AnyConcept { tables } => hand.remove(tables, |table, rows| {
             let Some((standard, source)) = cells::concepts(table) else { return Vec::new() };
             let none = |cells: Cells<'_>, i: usize| cells.int(i).unwrap_or(0) == 0;
@@ -83,7 +93,10 @@ pub fn apply(
         Kind::ValidDeath { first_day, survey_types } => {
             hand.valid_death(*first_day, survey_types, request.cutoff);
         }
-        Kind::PrimaryDeath { last_types } => hand.primary_death(last_types),
+        Kind::PrimaryDeath { last_types, last_extracts } => {
+            let last = request.extracts.iter().map(|e| last_extracts.contains(&e.extract.site));
+            hand.primary_death(last_types, &last.collect::<Vec<bool>>());
+        }
         Kind::People { first_year, min_years, consents, min_age } => {
             hand.people(&death::PeopleLimits {
                 first_year: *first_year,
@@ -94,10 +107,25 @@ pub fn apply(
         }
         Kind::Texts(texts) => return hand.texts(texts),
         Kind::Branches { branches } => hand.branches(branches),
+        Kind::ExclusiveAnswers { questions, answers } => hand.exclusive(questions, answers),
+        Kind::LastAnswers(repeats) => hand.last_answers(repeats),
+        Kind::BodySize(size) => return hand.body_size(size, early),
+        Kind::BodyMass(mass) => return hand.body_mass(mass),
+        Kind::StandardConcepts { tables } => {
+            return hand.standard_concepts(tables, vocabulary(rule, request)?);
+        }
+        Kind::Domains { domains, .. } => {
+            return hand.domains(domains, vocabulary(rule, request)?);
+        }
         Kind::Units { units, .. } => return hand.units(units),
-        Kind::AllZero {} => return hand.all_zero(zeros),
+        Kind::AllZero {} => return hand.all_zero(&early.zeros),
     }
     Ok(())
+}
+
+fn vocabulary<'a>(rule: &Rule, request: &'a Request) -> Result<&'a Vocabulary, Error> {
+    let none = || Error::NoVocabulary { rule: rule.id.clone() };
+    request.vocabulary.as_ref().ok_or_else(none)
 }
 
 fn date(day: i32) -> Option<Date> {
@@ -118,11 +146,28 @@ fn replace(table: &mut Table, column: &str, values: ArrayRef) -> Result<(), Erro
     Ok(())
 }
 
+/// Some rows of a table.
+fn pick(table: &Table, rows: &[usize]) -> Result<RecordBatch, Error> {
+    let rows = UInt32Array::from_iter_values(rows.iter().map(|row| *row as u32));
+    take_record_batch(&table.rows, &rows).map_err(Error::arrow(table.spec.name))
+}
+
+/// Rows with other values in a column, if there is one.
+fn put(rows: RecordBatch, column: &str, values: ArrayRef) -> Result<RecordBatch, Error> {
+    let schema = rows.schema();
+    let Ok(at) = schema.index_of(column) else { return Ok(rows) };
+    let mut columns = rows.columns().to_vec();
+    columns[at] = values;
+    RecordBatch::try_new(schema, columns).map_err(Error::arrow(column))
+}
+
 /// A rule's hand on a bucket.
 struct Hand<'a> {
     number: usize,
     tables: &'a mut Tables,
     changed: &'a mut Changes,
+    ids: &'a mut Ids,
+    notes: &'a mut Notes,
 }
 
 impl Hand<'_> {
@@ -154,6 +199,19 @@ impl Hand<'_> {
             of.extend(rows);
             of.sort_unstable();
             of.dedup();
+        }
+    }
+
+    /// Adds rows that the rule makes from rows of these extracts.
+    pub fn add(&mut self, name: &str, rows: &RecordBatch, site: Vec<u16>) -> Result<(), Error> {
+        let number = self.number as u16;
+        self.tables.get_mut(name).map_or(Ok(()), |table| table.append(rows, site, number))
+    }
+
+    /// Counts what is worth telling of a table's rows.
+    pub fn tell(&mut self, table: &'static str, what: &str, rows: u64) {
+        if rows > 0 {
+            *self.notes.entry((table, what.to_owned())).or_default() += rows;
         }
     }
 
@@ -218,38 +276,6 @@ impl Hand<'_> {
     pub fn kept(&self, name: &str) -> Option<(&Table, Vec<usize>)> {
         let table = self.tables.get(name)?;
         Some((table, (0..table.fate.len()).filter(|&i| table.fate[i] == KEPT).collect()))
-    }
-
-    /// Removes rows that start before birth, or too many years after it.
-    fn since_birth(&mut self, tables: &[String], max_years: i64) {
-        let facts = facts::of(self.tables);
-        self.remove(tables, |table, rows| {
-            let Some((start, _)) = cells::days(table) else { return Vec::new() };
-            let people = people(table);
-            let wrong = |&i: &usize| {
-                let facts = facts.get(&people[i]).copied().unwrap_or_default();
-                let Some(start) = start.day(i) else { return false };
-                let early = facts.birth.is_some_and(|birth| start < birth);
-                early || facts.birth_year.is_some_and(|born| year(start) - born > max_years)
-            };
-            rows.into_iter().filter(wrong).collect()
-        });
-    }
-
-    /// Removes rows whose later day is too many days after death.
-    fn until_death(&mut self, tables: &[String], days: i32) {
-        let facts = facts::of(self.tables);
-        self.remove(tables, |table, rows| {
-            let Some((start, end)) = cells::days(table) else { return Vec::new() };
-            let people = people(table);
-            let late = |&i: &usize| {
-                let death = facts.get(&people[i]).and_then(|f| f.death);
-                let last = start.day(i).into_iter().chain(end.day(i)).max();
-                let (Some(death), Some(last)) = (death, last) else { return false };
-                i64::from(last) - i64::from(death) > i64::from(days)
-            };
-            rows.into_iter().filter(late).collect()
-        });
     }
 
     fn numbers(&mut self, kind: &Kind) -> Result<(), Error> {

@@ -1,19 +1,20 @@
 //! A bucket of people: its rows in memory, the rules applied, what is left written in order.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, UInt32Array};
+use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
-use arrow::datatypes::{DataType, Date32Type, Field, Int64Type, Schema, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Date32Type, Int64Type, TimestampMicrosecondType};
 use parquet::basic::Encoding;
 use parquet::file::properties::WriterPropertiesBuilder;
 use parquet::schema::types::ColumnPath;
 
+use super::early::Early;
+use super::ids::Ids;
+use super::sandbox::{Before, Images, write_removed};
 use super::spill::Spill;
-use super::zero::Zeros;
 use super::{Error, NO_EHR_CONSENT, Request, SITE, apply};
-use crate::engine::parquet::{FileTags, TableFile, UnlistedTable, properties};
+use crate::engine::parquet::{FileTags, UnlistedTable, properties};
 use crate::engine::{FileEntry, Job};
 use crate::omop::{FieldKind, TableSpec};
 
@@ -36,6 +37,25 @@ pub struct Table {
     pub site: Vec<u16>,
     /// By row: why it goes, or [`KEPT`].
     pub fate: Vec<u16>,
+    /// By row that no extract has, all after those read: the rule that made it.
+    pub made: Vec<u16>,
+}
+
+impl Table {
+    /// Number of rows read.
+    pub fn read(&self) -> usize {
+        self.fate.len() - self.made.len()
+    }
+
+    /// Appends rows that rule `rule` makes from rows of these extracts.
+    pub fn append(&mut self, rows: &RecordBatch, site: Vec<u16>, rule: u16) -> Result<(), Error> {
+        let batch = concat_batches(&self.rows.schema(), [&self.rows, rows]);
+        self.rows = batch.map_err(Error::arrow(self.spec.name))?;
+        self.fate.resize(self.rows.num_rows(), KEPT);
+        self.made.resize(self.made.len() + site.len(), rule);
+        self.site.extend(site);
+        Ok(())
+    }
 }
 
 /// Rows by reason and rule, of one table and extract.
@@ -45,6 +65,8 @@ pub struct Counts {
     pub rows_in: u64,
     /// Rows left.
     pub rows_out: u64,
+    /// Rows made, by rule.
+    pub made: BTreeMap<usize, u64>,
     /// Rows of people who are left out, by reason.
     pub excluded: BTreeMap<&'static str, u64>,
     /// Rows removed, by rule.
@@ -57,34 +79,57 @@ pub struct Counts {
 pub struct Made {
     /// Counts by table and extract.
     pub counts: BTreeMap<(&'static str, usize), Counts>,
-    /// Files of removed rows.
+    /// Files of rows removed and changed.
     pub removed: Vec<FileEntry>,
+    /// What rules have to say.
+    pub notes: Notes,
+}
+
+/// Counts of rows by table and what is worth telling of them.
+pub type Notes = BTreeMap<(&'static str, String), u64>;
+
+/// A bucket while rules are applied to it.
+pub struct Bench {
+    /// Its tables.
+    pub tables: BTreeMap<&'static str, Table>,
+    /// Rows changed.
+    pub changed: Changes,
+    /// Ids for rows that rules make.
+    pub ids: Ids,
+    /// What rules have to say.
+    pub notes: Notes,
 }
 
 /// Reads, curates and writes bucket `part`.
 pub fn make(
     part: u32,
     request: &Request,
-    zeros: &Zeros,
+    early: &Early,
     spill: &Spill,
     job: &Job,
 ) -> Result<Made, Error> {
     job.check()?;
-    let mut tables = load(part, spill)?;
-    exclude(&mut tables, request);
-    let mut changed: Changes = BTreeMap::new();
+    let (tables, ids) = (load(part, spill)?, Ids::of(part, spill));
+    let mut bench = Bench { tables, changed: Changes::new(), ids, notes: Notes::new() };
+    exclude(&mut bench.tables, request);
+    let mut images = Images::default();
     for (number, rule) in request.rules.list.iter().enumerate() {
         job.check()?;
-        apply::apply(rule, number, (request, zeros), &mut tables, &mut changed)?;
+        let before = request.sandbox.then(|| Before::of(rule, &bench.tables));
+        apply::apply(rule, number, (request, early), &mut bench)?;
+        if let Some(before) = before {
+            images.keep(number, before, &bench.changed, &bench.tables, request)?;
+        }
     }
-    let mut made = Made { counts: BTreeMap::new(), removed: Vec::new() };
+    let Bench { tables, changed, notes, .. } = bench;
+    let mut made = Made { counts: BTreeMap::new(), removed: images.write(part, job)?, notes };
     for (name, table) in &tables {
         count(name, table, &changed, request, &mut made.counts);
         write(part, table, job)?;
         if request.sandbox {
             made.removed.extend(write_removed(part, table, request, job)?);
         }
-        job.progress.advance(table.rows.num_rows() as u64);
+        job.progress.advance(table.read() as u64);
     }
     Ok(made)
 }
@@ -110,7 +155,7 @@ pub fn read(name: &'static str, part: u32, spill: &Spill) -> Result<Table, Error
         _ => concat_batches(&spec.schema(), &batches).map_err(Error::arrow(name))?,
     };
     let fate = vec![KEPT; rows.num_rows()];
-    Ok(Table { spec: spec.clone(), rows, site, fate })
+    Ok(Table { spec: spec.clone(), rows, site, fate, made: Vec::new() })
 }
 
 /// The person of each row.
@@ -153,7 +198,10 @@ fn count(
     let ids = people(table);
     for (i, person) in ids.iter().enumerate() {
         let of = counts.entry((*name, usize::from(table.site[i]))).or_default();
-        of.rows_in += 1;
+        match i.checked_sub(table.read()).and_then(|made| table.made.get(made)) {
+            Some(rule) => *of.made.entry(usize::from(*rule)).or_default() += 1,
+            None => of.rows_in += 1,
+        }
         match table.fate[i] {
             KEPT => of.rows_out += 1,
             EXCLUDED => {
@@ -214,7 +262,8 @@ fn encodings(spec: &TableSpec, properties: WriterPropertiesBuilder) -> WriterPro
     properties
 }
 
-fn tags(table: &str) -> FileTags {
+/// Tags of a file of curation.
+pub fn tags(table: &str) -> FileTags {
     FileTags {
         tier: "quality".into(),
         table: table.into(),
@@ -233,40 +282,4 @@ fn write(part: u32, table: &Table, job: &Job) -> Result<(), Error> {
     file.write(&rows)?;
     file.close()?;
     Ok(())
-}
-
-/// The rows that rules remove, as they were read but for values that earlier rules changed.
-fn write_removed(
-    part: u32,
-    table: &Table,
-    request: &Request,
-    job: &Job,
-) -> Result<Option<FileEntry>, Error> {
-    let name = table.spec.name;
-    let gone: Vec<u32> =
-        (0..table.fate.len()).filter(|&i| table.fate[i] >= FIRST_RULE).map(|i| i as u32).collect();
-    if gone.is_empty() {
-        return Ok(None);
-    }
-    let rule = |i: &u32| {
-        let number = usize::from(table.fate[*i as usize] - FIRST_RULE);
-        request.rules.list[number].id.as_str()
-    };
-    let rules: ArrayRef = Arc::new(StringArray::from_iter_values(gone.iter().map(rule)));
-    let sites = gone.iter().map(|i| i64::from(table.site[*i as usize]));
-    let sites: ArrayRef = Arc::new(Int64Array::from_iter_values(sites));
-    let rows = take_record_batch(&table.rows, &UInt32Array::from(gone.clone()));
-    let rows = rows.map_err(Error::arrow(name))?;
-    let lead = [("rule_id", DataType::Utf8), ("extract", DataType::Int64)]
-        .map(|(name, kind)| Arc::new(Field::new(name, kind, false)));
-    let fields: Vec<_> = lead.into_iter().chain(rows.schema().fields().iter().cloned()).collect();
-    let columns: Vec<ArrayRef> =
-        [rules, sites].into_iter().chain(rows.columns().iter().cloned()).collect();
-    let schema = Arc::new(Schema::new(fields));
-    let batch = RecordBatch::try_new(schema.clone(), columns).map_err(Error::arrow(name))?;
-    let path = format!("quality/curation/removed/{name}/part-{part:04}.parquet");
-    let properties = properties(&tags(name), &[]).build();
-    let mut file = TableFile::create(&job.out, &path, schema, tags(name), properties)?;
-    file.write(&batch)?;
-    Ok(Some(file.finish()?))
 }

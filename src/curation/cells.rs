@@ -129,7 +129,12 @@ pub fn days(table: &Table) -> Option<(Cells<'_>, Cells<'_>)> {
 
 /// The standard concept of a table's rows and its source concept.
 pub fn concepts(table: &Table) -> Option<(Cells<'_>, Cells<'_>)> {
-    let standard = table.spec.fields.iter().find(|f| f.is_concept_id())?.name;
-    let source = standard.replace("_concept_id", "_source_concept_id");
+    let (standard, source) = concept_names(table)?;
     Some((Cells::of(table, standard), Cells::of(table, &source)))
+}
+
+/// Names of the columns of the standard and the source concept.
+pub fn concept_names(table: &Table) -> Option<(&'static str, String)> {
+    let standard = table.spec.fields.iter().find(|f| f.is_concept_id())?.name;
+    Some((standard, standard.replace("_concept_id", "_source_concept_id")))
 }

@@ -62,6 +62,20 @@ pub enum Error {
         /// The column.
         column: &'static str,
     },
+    /// No ids are left for rows that a rule makes.
+    #[error(
+        "`{table}`: the row ids are so large that rules have none left for rows that they make"
+    )]
+    NoIds {
+        /// The table.
+        table: &'static str,
+    },
+    /// A rule that looks concepts up, and no vocabulary.
+    #[error("rule `{rule}` needs a vocabulary, and neither `[vocabulary]` nor a site has one")]
+    NoVocabulary {
+        /// The rule's id.
+        rule: String,
+    },
     /// A defect of the program.
     #[error("curation: {what}")]
     Internal {
@@ -90,6 +104,8 @@ impl Coded for Error {
             Self::RuleFile { .. } => "curation::rule_file",
             Self::Rule { .. } => "curation::rule",
             Self::LargeId { .. } => "curation::large_id",
+            Self::NoIds { .. } => "curation::no_ids",
+            Self::NoVocabulary { .. } => "curation::no_vocabulary",
             Self::Internal { .. } => "curation::internal",
         }
     }
@@ -101,7 +117,12 @@ impl Coded for Error {
             Self::Arrow { source, .. } if is_disk_full(source) => {
                 Some("free some space and run again: CURRENT still names the last release".into())
             }
-            Self::LargeId { .. } => Some("number the rows of the extract from 1".into()),
+            Self::LargeId { .. } | Self::NoIds { .. } => {
+                Some("number the rows of the extract from 1".into())
+            }
+            Self::NoVocabulary { .. } => {
+                Some("name an Athena folder as `path` of `[vocabulary]`".into())
+            }
             _ => None,
         }
     }

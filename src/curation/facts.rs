@@ -6,6 +6,7 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Date32Type, Int64Type, TimestampMicrosecondType};
 
 use super::bucket::{KEPT, Table};
+use super::cells::Cells;
 
 /// Microseconds a day.
 pub const DAY: i64 = 86_400_000_000;
@@ -35,16 +36,16 @@ fn civil(year: i64, month: i64, day: i64) -> Option<i32> {
 pub fn of(tables: &BTreeMap<&'static str, Table>) -> BTreeMap<i64, Facts> {
     let mut facts: BTreeMap<i64, Facts> = BTreeMap::new();
     if let Some(table) = tables.get("person") {
-        let int =
-            |name: &str| table.rows.column_by_name(name).map(|c| c.as_primitive::<Int64Type>());
-        let at = |name: &str, i: usize| int(name).filter(|c| c.is_valid(i)).map(|c| c.value(i));
+        let int = |name: &str| Cells::of(table, name);
+        let (ids, years) = (int("person_id"), int("year_of_birth"));
+        let (months, days) = (int("month_of_birth"), int("day_of_birth"));
         let times = table.rows.column_by_name("birth_datetime");
         let times = times.map(|c| c.as_primitive::<TimestampMicrosecondType>());
         for i in (0..table.rows.num_rows()).filter(|&i| table.fate[i] == KEPT) {
-            let Some(person) = at("person_id", i) else { continue };
-            let year = at("year_of_birth", i);
+            let Some(person) = ids.int(i) else { continue };
+            let year = years.int(i);
             let parts = year.and_then(|y| {
-                let (month, day) = (at("month_of_birth", i), at("day_of_birth", i));
+                let (month, day) = (months.int(i), days.int(i));
                 civil(y, month.unwrap_or(1), day.filter(|_| month.is_some()).unwrap_or(1))
             });
             let time = times.filter(|t| t.is_valid(i)).map(|t| t.value(i).div_euclid(DAY) as i32);

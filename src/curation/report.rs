@@ -1,4 +1,4 @@
-//! How many rows each rule removed and changed.
+//! How many rows each rule removed, changed and made.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 
-use super::bucket::{Counts, Made};
+use super::bucket::{Counts, Made, Notes};
 use super::{Error, Request};
 use crate::engine::parquet::{FileTags, TableFile, properties};
 use crate::engine::{FileEntry, Job, TableLedger};
@@ -16,6 +16,7 @@ use crate::omop::TableSpec;
 pub struct Books<'a> {
     request: &'a Request,
     counts: BTreeMap<(&'static str, usize), Counts>,
+    notes: Notes,
 }
 
 impl<'a> Books<'a> {
@@ -29,12 +30,15 @@ impl<'a> Books<'a> {
                 }
             }
         }
-        Self { request, counts }
+        Self { request, counts, notes: Notes::new() }
     }
 
     /// Adds what a bucket says of `table`; its rows that are left.
     pub fn add(&mut self, table: &&'static str, made: &Made) -> u64 {
         let mut rows = 0;
+        for ((_, what), n) in made.notes.iter().filter(|((name, _), _)| name == table) {
+            *self.notes.entry((table, what.clone())).or_default() += n;
+        }
         for ((name, site), counts) in made.counts.iter().filter(|((name, _), _)| name == table) {
             let of = self.counts.entry((name, *site)).or_default();
             of.rows_in += counts.rows_in;
@@ -43,6 +47,7 @@ impl<'a> Books<'a> {
             counts.excluded.iter().for_each(|(k, n)| *of.excluded.entry(k).or_default() += n);
             counts.removed.iter().for_each(|(k, n)| *of.removed.entry(*k).or_default() += n);
             counts.changed.iter().for_each(|(k, n)| *of.changed.entry(*k).or_default() += n);
+            counts.made.iter().for_each(|(k, n)| *of.made.entry(*k).or_default() += n);
         }
         rows
     }
@@ -60,31 +65,38 @@ impl<'a> Books<'a> {
             let id = |rule: &usize| self.request.rules.list[*rule].id.as_str();
             counts.removed.iter().for_each(|(rule, n)| of.exclude(id(rule), *n));
             counts.changed.iter().for_each(|(rule, n)| of.change(id(rule), *n));
+            counts.made.iter().for_each(|(rule, n)| of.make(id(rule), *n));
             if several {
                 let name = &self.request.extracts[*site].extract.site;
                 of.note(&format!("rows_of:{name}"), counts.rows_out);
+            }
+        }
+        for ((table, what), n) in &self.notes {
+            if let Some(of) = ledger.get_mut(table) {
+                of.note(what, *n);
             }
         }
         ledger.into_values().collect()
     }
 }
 
-/// `quality/curation/rules.parquet`: rule, table, extract, rows removed, rows changed. Every rule has a
-/// row, also one that touched nothing.
+/// `quality/curation/rules.parquet`: rule, table, extract, rows removed, rows changed, rows made. A row
+/// that moves is removed from one table and made in another. Every rule has a row, also one that touched
+/// nothing.
 pub fn write(books: &Books<'_>, request: &Request, job: &Job) -> Result<FileEntry, Error> {
-    let mut rows: Vec<(&str, &str, &str, u64, u64)> = Vec::new();
+    let mut rows: Vec<(&str, &str, &str, [u64; 3])> = Vec::new();
     for (number, rule) in request.rules.list.iter().enumerate() {
         let before = rows.len();
         for ((table, site), counts) in &books.counts {
-            let removed = counts.removed.get(&number).copied().unwrap_or(0);
-            let changed = counts.changed.get(&number).copied().unwrap_or(0);
-            if removed + changed > 0 {
+            let did = [&counts.removed, &counts.changed, &counts.made]
+                .map(|of| of.get(&number).copied().unwrap_or(0));
+            if did.iter().sum::<u64>() > 0 {
                 let site = request.extracts[*site].extract.site.as_str();
-                rows.push((&rule.id, table, site, removed, changed));
+                rows.push((&rule.id, table, site, did));
             }
         }
         if rows.len() == before {
-            rows.push((&rule.id, "", "", 0, 0));
+            rows.push((&rule.id, "", "", [0; 3]));
         }
     }
     let text = |name: &str| Field::new(name, DataType::Utf8, false);
@@ -95,6 +107,7 @@ pub fn write(books: &Books<'_>, request: &Request, job: &Job) -> Result<FileEntr
         text("extract"),
         number("rows_removed"),
         number("rows_changed"),
+        number("rows_made"),
     ]));
     let int = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let batch = RecordBatch::try_new(
@@ -103,8 +116,9 @@ pub fn write(books: &Books<'_>, request: &Request, job: &Job) -> Result<FileEntr
             Arc::new(StringArray::from_iter_values(rows.iter().map(|r| r.0))),
             Arc::new(StringArray::from_iter_values(rows.iter().map(|r| r.1))),
             Arc::new(StringArray::from_iter_values(rows.iter().map(|r| r.2))),
-            Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| int(r.3)))),
-            Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| int(r.4)))),
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| int(r.3[0])))),
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| int(r.3[1])))),
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| int(r.3[2])))),
         ],
     )
     .map_err(Error::arrow("rules"))?;

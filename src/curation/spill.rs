@@ -25,6 +25,9 @@ const MOST_BUCKETS: u64 = 4096;
 /// Rows that a worker puts in the order of buckets at a time.
 const BATCH_ROWS: usize = 1 << 17;
 
+/// Room for the row ids of each of several extracts.
+const ROOM: i64 = 1_000_000_000_000_000;
+
 /// The bucket of a person. Fibonacci hashing: ids that follow each other part evenly.
 pub fn bucket_of(person: i64, buckets: u32) -> u32 {
     let mixed = (person as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
@@ -40,7 +43,15 @@ pub struct Spill {
     /// By table: the columns of the specification.
     pub tables: BTreeMap<&'static str, TableSpec>,
     several: bool,
-    blocks: BTreeMap<(&'static str, usize), Blocks>,
+    rows: BTreeMap<(&'static str, usize), Scattered>,
+}
+
+/// The rows of one table of one extract.
+struct Scattered {
+    blocks: Blocks,
+    /// The primary key, and the largest there is; 0 when all are below.
+    key: Option<&'static str>,
+    largest: i64,
 }
 
 impl Spill {
@@ -71,16 +82,28 @@ impl Spill {
         job.progress.expect(rows * 2);
         let part = |&(_, name, number): &(u64, &'static str, usize)| {
             let path = root.join(format!("{name}-{number}.arrows"));
-            let mut blocks = Blocks::create(&path, name, buckets)?;
+            let blocks = Blocks::create(&path, name, buckets)?;
+            let mut scattered = Scattered { blocks, key: about[name].primary_key, largest: 0 };
             for path in request.extracts[number].files(name) {
-                scatter(&path, name, &mut blocks, job)?;
+                scatter(&path, name, &mut scattered, job)?;
             }
-            Ok(((name, number), blocks))
+            Ok(((name, number), scattered))
         };
         // One table a worker.
-        let blocks = tasks.par_iter().with_max_len(1).map(part).collect::<Result<_, Error>>()?;
+        let rows = tasks.par_iter().with_max_len(1).map(part).collect::<Result<_, Error>>()?;
         let several = request.extracts.len() > 1;
-        Ok(Self { buckets, sites, tables: about, several, blocks })
+        Ok(Self { buckets, sites, tables: about, several, rows })
+    }
+
+    /// The largest row id of each table, of all extracts.
+    pub fn largest(&self) -> BTreeMap<&'static str, i64> {
+        let mut largest: BTreeMap<&'static str, i64> = BTreeMap::new();
+        for ((name, site), rows) in &self.rows {
+            let by = if self.several { ROOM.saturating_mul(*site as i64) } else { 0 };
+            let of = largest.entry(name).or_insert(0);
+            *of = rows.largest.saturating_add(by).max(*of);
+        }
+        largest
     }
 
     /// The rows of a bucket of one table from one extract, in the order of the input, with the columns
@@ -89,7 +112,7 @@ impl Spill {
         let spec = &self.tables[name];
         let schema = spec.schema();
         let raise = self.several.then_some(site);
-        let batches = self.blocks[&(name, site)].read(bucket)?;
+        let batches = self.rows[&(name, site)].blocks.read(bucket)?;
         let batches = batches.iter().map(|batch| conform(batch, spec, &schema, raise));
         let batches = batches.collect::<Result<Vec<_>, Error>>()?;
         match &batches[..] {
@@ -101,7 +124,7 @@ impl Spill {
 }
 
 /// Appends the rows of one Parquet file to the blocks of their buckets.
-fn scatter(path: &Path, name: &'static str, blocks: &mut Blocks, job: &Job) -> Result<(), Error> {
+fn scatter(path: &Path, name: &'static str, to: &mut Scattered, job: &Job) -> Result<(), Error> {
     let broken = |source| Error::Parquet { file: path.to_owned(), source };
     let file = File::open(path).map_err(IoError::at("opening", path))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
@@ -112,9 +135,13 @@ fn scatter(path: &Path, name: &'static str, blocks: &mut Blocks, job: &Job) -> R
         let Some(person) = person else {
             return Err(Error::Internal { what: format!("`{name}` has no person_id") });
         };
-        let bucket = |person: &i64| bucket_of(*person, blocks.slots());
+        let bucket = |person: &i64| bucket_of(*person, to.blocks.slots());
         let buckets: Vec<u32> = person.values().iter().map(bucket).collect();
-        blocks.scatter(&batch, &buckets)?;
+        to.blocks.scatter(&batch, &buckets)?;
+        let key = to.key.and_then(|key| batch.column_by_name(key));
+        if let Some(ids) = key.and_then(|ids| ids.as_primitive_opt::<Int64Type>()) {
+            to.largest = to.largest.max(arrow::compute::max(ids).unwrap_or(0));
+        }
         job.progress.advance(batch.num_rows() as u64);
     }
     Ok(())
@@ -150,7 +177,6 @@ fn raised(
     table: &'static str,
     name: &'static str,
 ) -> Result<ArrayRef, Error> {
-    const ROOM: i64 = 1_000_000_000_000_000;
     let ids = column.as_primitive::<Int64Type>();
     if ids.iter().flatten().any(|id| !(0..ROOM).contains(&id)) {
         return Err(Error::LargeId { table, column: name });

@@ -16,6 +16,9 @@ pub struct TableLedger {
     /// Rows not written, by reason code or rule id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub excluded: BTreeMap<String, u64>,
+    /// Rows written that no row read is, by rule id: derived, split off, or moved here from another table.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub made: BTreeMap<String, u64>,
     /// Rows written with at least one value changed, by rule id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub changed: BTreeMap<String, u64>,
@@ -35,6 +38,11 @@ impl TableLedger {
         add(&mut self.excluded, reason, rows);
     }
 
+    /// Books `rows` as made by `rule`; nothing when `rows` is 0.
+    pub fn make(&mut self, rule: &str, rows: u64) {
+        add(&mut self.made, rule, rows);
+    }
+
     /// Books `rows` as changed by `rule`; nothing when `rows` is 0.
     pub fn change(&mut self, rule: &str, rows: u64) {
         add(&mut self.changed, rule, rows);
@@ -45,9 +53,10 @@ impl TableLedger {
         add(&mut self.noted, what, count);
     }
 
-    /// Whether rows in = rows out + rows excluded.
+    /// Whether rows in + rows made = rows out + rows excluded.
     pub fn balances(&self) -> bool {
-        self.rows_in == self.rows_out + self.excluded.values().sum::<u64>()
+        self.rows_in + self.made.values().sum::<u64>()
+            == self.rows_out + self.excluded.values().sum::<u64>()
     }
 }
 

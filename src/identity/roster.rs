@@ -16,7 +16,7 @@ const COLUMNS: Columns = Columns {
         "genomics_consent",
         "withdrawal_status",
     ],
-    optional: &["primary_consent_date", "ehr_consent_date", "withdrawal_date"],
+    optional: &["primary_consent_date", "ehr_consent_date", "withdrawal_date", "deactivated"],
     others: false,
 };
 
@@ -41,6 +41,7 @@ pub enum Standing {
 pub struct Roster {
     people: BTreeMap<PersonId, Standing>,
     consented: BTreeMap<PersonId, Date>,
+    deactivated: BTreeMap<PersonId, Date>,
 }
 
 impl std::fmt::Debug for Roster {
@@ -51,34 +52,38 @@ impl std::fmt::Debug for Roster {
 
 impl Roster {
     /// Reads `person_id, primary_consent, primary_consent_date, ehr_consent, ehr_consent_date,
-    /// genomics_consent, withdrawal_status, withdrawal_date` (comma or TAB; dates may be absent or
-    /// empty). Consents are `yes` or `no`, the status is `not_withdrawn` or `withdrawn`, in any case.
+    /// genomics_consent, withdrawal_status, withdrawal_date, deactivated` (comma or TAB; dates may be
+    /// absent or empty; `deactivated` is the day from which on a person is followed no more). Consents are `yes` or `no`, the status is `not_withdrawn` or `withdrawn`, in any case.
     ///
     /// # Errors
     /// Unreadable file, unknown, repeated or missing column, ragged row, a value outside its column's
     /// words, a person twice. Messages give file, line and column, never the value.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let mut seen: BTreeMap<PersonId, (u64, Standing)> = BTreeMap::new();
-        let mut consented = BTreeMap::new();
+        let (mut consented, mut deactivated) = (BTreeMap::new(), BTreeMap::new());
         sheet::read(path, &COLUMNS, |row| {
             let person = person_id(&row)?;
-            for column in ["primary_consent_date", "ehr_consent_date", "withdrawal_date"] {
+            for column in COLUMNS.optional {
                 check_date(&row, column)?;
             }
             if let Ok(date) = row.get("primary_consent_date").parse() {
                 consented.insert(person, date);
+            }
+            if let Ok(date) = row.get("deactivated").parse() {
+                deactivated.insert(person, date);
             }
             if let Some((first, _)) = seen.insert(person, (row.line, standing(&row)?)) {
                 return Err(row.duplicate(first, "person"));
             }
             Ok(())
         })?;
-        Ok(Self { people: seen.into_iter().map(|(p, (_, s))| (p, s)).collect(), consented })
+        let people = seen.into_iter().map(|(p, (_, s))| (p, s)).collect();
+        Ok(Self { people, consented, deactivated })
     }
 
     /// A roster from its entries; a person given twice keeps the last standing.
     pub fn from_entries(entries: impl IntoIterator<Item = (PersonId, Standing)>) -> Self {
-        Self { people: entries.into_iter().collect(), consented: BTreeMap::new() }
+        Self { people: entries.into_iter().collect(), ..Self::default() }
     }
 
     /// The person's standing, if the roster has the person.
@@ -89,6 +94,11 @@ impl Roster {
     /// Days of primary consent, where the roster has them.
     pub fn consent_dates(&self) -> impl Iterator<Item = (PersonId, Date)> {
         self.consented.iter().map(|(p, d)| (*p, *d))
+    }
+
+    /// Days from which on people are followed no more, where the roster has them.
+    pub fn deactivation_dates(&self) -> impl Iterator<Item = (PersonId, Date)> {
+        self.deactivated.iter().map(|(p, d)| (*p, *d))
     }
 
     /// Everybody, by person id.

@@ -195,12 +195,14 @@ fn rule_counts(curated: &Extract) -> Vec<RuleCount> {
     let mut counts = Vec::new();
     for books in &curated.output.ledger.0 {
         let Some(table) = books.table.strip_prefix("curated/") else { continue };
-        let rules: BTreeSet<&String> = books.excluded.keys().chain(books.changed.keys()).collect();
+        let did = [&books.excluded, &books.changed, &books.made];
+        let rules: BTreeSet<&String> = did.iter().flat_map(|of| of.keys()).collect();
         counts.extend(rules.into_iter().map(|rule| RuleCount {
             rule: rule.clone(),
             table: table.to_owned(),
             removed: books.excluded.get(rule).copied().unwrap_or(0),
             changed: books.changed.get(rule).copied().unwrap_or(0),
+            made: books.made.get(rule).copied().unwrap_or(0),
         }));
     }
     counts
@@ -530,11 +532,24 @@ impl<'a> Bench<'a> {
         let mut ehr: Vec<bool> = feeds.map(|feed| feed.source == FeedSource::Ehr).collect();
         ehr.resize(extracts.len(), false);
         let cutoff = settings.cutoff.unwrap_or(self.project.workflow.workflow.reference_date);
+        let rules = curation::Rules::read(&self.project.curation_rules())?;
+        let vocabulary = match self.vocabulary_tables().filter(|_| rules.vocabulary().is_some()) {
+            Some(tables) => {
+                let load = vocabulary::Load { ancestors: false, relations: true };
+                Some(Vocabulary::open_parts(&tables, load, job)?)
+            }
+            None => None,
+        };
         let request = curation::Request {
             extracts,
             ehr,
-            rules: curation::Rules::read(&self.project.curation_rules())?,
+            rules,
+            vocabulary,
             excluded: left_out(&roster),
+            deactivated: roster
+                .deactivation_dates()
+                .map(|(person, day)| (person.0, CivilDate(day).epoch_days()))
+                .collect(),
             cutoff: cutoff.epoch_days(),
             sandbox: settings.sandbox,
         };

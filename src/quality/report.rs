@@ -47,6 +47,8 @@ pub struct RuleCount {
     pub removed: u64,
     /// Rows changed.
     pub changed: u64,
+    /// Rows made, or moved here from another table.
+    pub made: u64,
 }
 
 /// What the page shows.

@@ -22,16 +22,22 @@ impl Hand<'_> {
             .into_iter()
             .filter(|&i| concept.int(i).is_some_and(|c| rule.concepts.contains(&c)))
             .filter(|&i| said.text(i).is_some_and(|text| !rule.form.fits(text)))
+            .filter(|&i| {
+                let said = said.text(i).unwrap_or_default();
+                !rule.except.iter().any(|word| word.eq_ignore_ascii_case(said))
+            })
             .collect();
         let Cells::Text(old) = said else { return Ok(()) };
         if wrong.is_empty() {
             return Ok(());
         }
-        let texts = old.iter().enumerate();
-        let new = texts.map(|(i, t)| if wrong.contains(&i) { Some(rule.text.as_str()) } else { t });
-        let new: ArrayRef = Arc::new(StringArray::from_iter(new));
-        if let Some(table) = self.tables.get_mut(name) {
-            replace(table, &rule.column, new)?;
+        if let Some(text) = rule.text.as_deref() {
+            let texts = old.iter().enumerate();
+            let new = texts.map(|(i, t)| if wrong.contains(&i) { Some(text) } else { t });
+            let new: ArrayRef = Arc::new(StringArray::from_iter(new));
+            if let Some(table) = self.tables.get_mut(name) {
+                replace(table, &rule.column, new)?;
+            }
         }
         for (column, value) in &rule.set {
             let to = wrong.iter().map(|&i| (i, *value)).collect();

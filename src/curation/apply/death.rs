@@ -41,9 +41,9 @@ impl Hand<'_> {
         });
     }
 
-    /// Keeps the first death of each person: by type, date, datetime (none comes last) and extract, where
+    /// Keeps the first death of each person: by type and extract that come last, date, datetime (none comes last) and extract, where
     /// equals stay together. A death without a date is no first one beside another.
-    pub fn primary_death(&mut self, last_types: &[i64]) {
+    pub fn primary_death(&mut self, last_types: &[i64], last_extracts: &[bool]) {
         self.remove(&["death".to_owned()], |table, rows| {
             let (people, day) = (people(table), Cells::of(table, "death_date"));
             let time = Cells::of(table, "death_datetime");
@@ -51,7 +51,8 @@ impl Hand<'_> {
             let rank = |i: usize| {
                 (
                     day.day(i).is_none(),
-                    of_type.int(i).is_some_and(|t| last_types.contains(&t)),
+                    of_type.int(i).is_some_and(|t| last_types.contains(&t))
+                        || last_extracts.get(usize::from(table.site[i])).is_some_and(|last| *last),
                     day.day(i),
                     time.time(i).unwrap_or(i64::MAX),
                     table.site[i],

@@ -8,9 +8,9 @@ use arrow::array::{ArrayRef, Float64Array};
 use super::super::Error;
 use super::super::bucket::{Table, people};
 use super::super::cells::{Cells, listed, measured_at};
+use super::super::early::Zeros;
 use super::super::rule::Limit;
 use super::super::unit::{Formula, Units};
-use super::super::zero::Zeros;
 use super::{Hand, replace};
 
 impl Hand<'_> {

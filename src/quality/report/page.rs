@@ -169,11 +169,12 @@ fn rules(rules: &[RuleCount]) -> String {
     }
     let mut sorted: Vec<&RuleCount> = rules.iter().collect();
     sorted.sort_by_key(|r| (&r.rule, &r.table));
-    let rows = sorted
-        .iter()
-        .map(|r| vec![escape(&r.rule), escape(&r.table), count(r.removed), count(r.changed)]);
+    let rows = sorted.iter().map(|r| {
+        let counts = [r.removed, r.changed, r.made].map(count);
+        [escape(&r.rule), escape(&r.table)].into_iter().chain(counts).collect()
+    });
     format!(
         "<h2>Curation rules</h2><div class=\"scroll\">{}</div>",
-        scroll(&["Rule", "Table", "Rows removed", "Rows changed"], 2, rows)
+        scroll(&["Rule", "Table", "Rows removed", "Rows changed", "Rows made"], 2, rows)
     )
 }
