@@ -51,6 +51,9 @@ pub fn run(verb: &Run, args: &Args) -> Result<ExitCode, Failure> {
     } else {
         print_line(&format!("released {}", summary.release_id));
         print_line(&format!("  folder  {}", summary.folder.display()));
+        if let Some(invariants) = summary.invariants() {
+            print_line(&format!("  checks  {invariants}"));
+        }
         let page = summary.folder.join("public/site/index.html");
         if page.exists() {
             print_line(&format!("  browser {}", page.display()));

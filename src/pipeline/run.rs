@@ -56,6 +56,16 @@ pub struct Summary {
     pub stages: Vec<StageRun>,
 }
 
+impl Summary {
+    /// `24 invariants checked, 0 violated`, when the run has tiers.
+    pub fn invariants(&self) -> Option<String> {
+        let stage = self.stages.iter().find(|run| run.stage == "invariants")?;
+        let books = stage.ledger.0.first()?;
+        let violated = books.noted.get("violated").copied().unwrap_or(0);
+        Some(format!("{} invariants checked, {violated} violated", books.rows_out))
+    }
+}
+
 /// Runs `project` to a committed release.
 ///
 /// # Errors
@@ -319,7 +329,7 @@ impl Execution<'_, '_> {
         let job = self.job(work.clone(), progress);
         create_private_dir(&job.scratch)?;
         let files = self.files_of(&stage.needs);
-        let made = self.bench.make(&stage.work, &job, &self.tree(), files)?;
+        let made = self.bench.make(&stage.work, &job, &self.tree(), files, &self.outputs)?;
         if let Some(table) = made.output.ledger.unbalanced().first() {
             return Err(Error::Unbalanced { table: table.table.clone() });
         }
