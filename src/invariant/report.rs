@@ -189,7 +189,9 @@ pub(super) fn of(request: &Request<'_>, tiers: &[Tier<'_>], tally: Tally) -> Rep
             let why = match (applicable, missing) {
                 (true, _) => None,
                 (false, true) => Some("it needs what the release was made of".to_owned()),
-                (false, false) if places.is_empty() => Some("nothing promises it here".to_owned()),
+                (false, false) if places.is_empty() => {
+                    Some("nothing promises it, or there is nothing to look for".to_owned())
+                }
                 (false, false) => Some("no rows".to_owned()),
             };
             outcomes.push(Outcome {
