@@ -34,7 +34,7 @@ fn day(text: &str) -> i32 {
 type Break = fn(&mut Tiers);
 
 /// By invariant, what breaks it and nothing else.
-const BREAKS: [(&str, Break); 32] =
+const BREAKS: [(&str, Break); 33] =
     [
         ("columns_declared", |t| {
             t.spoil("registered", "condition_occurrence", |rows| {
@@ -190,6 +190,11 @@ const BREAKS: [(&str, Break); 32] =
                 ints(&rows, "person_id", |i, id| if i == 0 { Some(OLD) } else { id })
             });
         }),
+        ("consents", |t| {
+            let plain = t.research(PLAIN);
+            let people = t.people[0].0.people.iter_mut();
+            people.filter(|p| p.research_id.0 == plain).for_each(|p| p.genomics = false);
+        }),
         ("row_ids_new", |t| {
             t.spoil("controlled", "condition_occurrence", |rows| {
                 ints(
@@ -331,6 +336,18 @@ fn a_chance_meeting_of_ids_is_no_raw_id() {
 }
 
 #[test]
+fn records_need_a_consent_of_their_own() {
+    let mut tiers = Tiers::new();
+    let plain = tiers.research(PLAIN);
+    let people = tiers.people[1].0.people.iter_mut();
+    people.filter(|p| p.research_id.0 == plain).for_each(|p| p.ehr = false);
+    let report = tiers.check(true);
+    assert_eq!(violated(&report), BTreeSet::from(["consents"]));
+    let at = report.violated().next().unwrap();
+    assert_eq!((at.tier.as_str(), at.places["person"]), ("registered", 1));
+}
+
+#[test]
 fn threads_change_nothing() {
     let tiers = Tiers::new();
     assert_eq!(tiers.check_on(true, 1), tiers.check_on(true, 4));
@@ -357,6 +374,8 @@ fn a_run_checks_and_verify_checks_again() {
     let programme = with_everything();
     let said = programme.strata(["run", "w.toml"]).done();
     assert!(said.out.contains(" invariants checked, 0 violated"), "{}", said.out);
+    let record = programme.record(&programme.current().unwrap());
+    assert_eq!(record["invariants"], "28 invariants checked, 0 violated");
     let release = programme.release();
     let found = programme
         .read(&format!("store/releases/{}/quality/invariants.json", programme.current().unwrap()));
@@ -403,6 +422,14 @@ fn a_violation_stops_the_run_before_its_commit() {
     assert_eq!(programme.current(), None);
     assert!(!programme.store().join("releases").read_dir().unwrap().any(|_| true));
     programme::assert_silent(&programme, &said, &["42000"]);
+}
+
+#[test]
+fn a_policy_that_forgets_a_rule_stops_the_run() {
+    let programme = with_everything();
+    programme.replace("policies/registered.toml", "\"person_summary.has_wgs\", ", "");
+    programme.run().refused("invariant::violated", &["genomics_left_out", "has_wgs"]);
+    assert_eq!(programme.current(), None);
 }
 
 #[test]

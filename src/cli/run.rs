@@ -44,6 +44,7 @@ pub fn run(verb: &Run, args: &Args) -> Result<ExitCode, Failure> {
             "release_id": summary.release_id,
             "folder": summary.folder,
             "unchanged": summary.unchanged,
+            "invariants": summary.invariants(),
             "stages": summary.stages,
         }))?;
     } else if summary.unchanged {

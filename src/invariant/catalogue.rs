@@ -44,7 +44,7 @@ use Needs::{Origin, Release};
 const ANY: &str = "every tier";
 const QC: &str = "release checks of All of Us";
 
-static ALL: [Invariant; 33] = [
+static ALL: [Invariant; 34] = [
     of(
         "columns_declared",
         Release,
@@ -189,7 +189,7 @@ static ALL: [Invariant; 33] = [
     of(
         "genomics_left_out",
         Release,
-        "A tier whose policy has no genomics has no file of them, nor counts in person_summary.",
+        "A tier whose policy has no genomics has no file of them, and its person_summary says of nobody that there are any.",
         "genomics = false",
         "no genomics in Registered",
     ),
@@ -220,6 +220,13 @@ static ALL: [Invariant; 33] = [
         "Every person_id is the research id of somebody who takes part and not that person's own; a chance hit of another person's raw id is none.",
         ANY,
         QC,
+    ),
+    of(
+        "consents",
+        Origin,
+        "Everybody with a row of records has consented to health records, everybody with a sample to genomics, and all take part.",
+        ANY,
+        "roster",
     ),
     of(
         "row_ids_new",
@@ -266,7 +273,7 @@ static ALL: [Invariant; 33] = [
     of(
         "shift_exact",
         Origin,
-        "Moved dates are the true ones less the person's shift: all dates of all rows of some people, row by row.",
+        "Moved dates are the true ones less the person's shift: all dates of all rows of up to 16 people, spread over all, row by row.",
         "both tiers",
         QC,
     ),

@@ -104,7 +104,7 @@ pub(super) fn watches<'a>(tier: &'a Tier<'_>, spec: &'static TableSpec) -> Vec<W
         let genomic =
             spec.name == "person_summary" && ["has_wgs", "has_array"].contains(&field.name);
         if genomic && !tier.terms.policy.policy.genomics {
-            watches.push(null("genomics_left_out", spec, field));
+            watches.push(flag(spec, field));
         }
     }
     watches
@@ -121,6 +121,14 @@ fn null<'a>(id: &'static str, spec: &TableSpec, field: &'static FieldSpec) -> Wa
         None => Count::default(),
     };
     Watch::each(id, place, [field.name], look).or_settled(|footer| all_null(footer, field.name))
+}
+
+/// Nobody is said to be sequenced or genotyped; none for everybody says nothing of anybody.
+fn flag<'a>(spec: &TableSpec, field: &'static FieldSpec) -> Watch<'a> {
+    let place = format!("{}.{}", spec.name, field.name);
+    let look =
+        |rows: &Rows<'_>| ids(rows, field.name).into_iter().map(|n| n.unwrap_or(0) != 0).collect();
+    Watch::each("genomics_left_out", place, [field.name], look)
 }
 
 /// A text column under a rule on free text.

@@ -5,7 +5,7 @@ use arrow::datatypes::DataType;
 use std::collections::BTreeSet;
 
 use super::origin::{Originals, OwnTier};
-use super::scan::{Count, Tally, Watch, open, rows};
+use super::scan::{Count, Rows, Tally, Watch, open, rows};
 use super::terms::{Tier, about_persons, must_be_null};
 use super::{Error, Request, path_of};
 use crate::omop::TableSpec;
@@ -21,7 +21,7 @@ pub(super) fn watches<'a>(
     if !about_persons(spec) {
         return Vec::new();
     }
-    let mut watches = vec![people(spec, own)];
+    let mut watches = vec![people(spec, own), consents(spec, own)];
     for field in spec.fields.iter().filter(|f| f.name != "person_id") {
         let Some(target) = spec.row_id_table(field) else { continue };
         let (Some(range), Ok(key)) = (own.raw_rows.get(target).copied(), own.rows.get(target))
@@ -66,7 +66,24 @@ fn people<'a>(spec: &TableSpec, own: &'a OwnTier<'_>) -> Watch<'a> {
     })
 }
 
-/// Samples: no text of their tables and no file name is the id of one.
+/// Nobody's health records are shown who has not consented to that.
+fn consents<'a>(spec: &TableSpec, own: &'a OwnTier<'_>) -> Watch<'a> {
+    Watch::each("consents", spec.name, ["person_id"], |rows| {
+        let Some(people) = rows.ints("person_id") else { return Count::default() };
+        let (mut last, mut wrong) = (None, false);
+        let each = people.iter().flatten().map(|person| {
+            if last != Some(person) {
+                // Whom no key leads back to is nobody: that is `person_ids_new`.
+                wrong = own.may_show_records(person) == Some(false);
+                last = Some(person);
+            }
+            wrong
+        });
+        each.collect()
+    })
+}
+
+/// Samples: no text of their tables and no file name is the id of one, and whoever they are of has consented.
 pub(super) fn samples(
     request: &Request<'_>,
     originals: &Originals<'_>,
@@ -86,16 +103,21 @@ pub(super) fn samples(
             let builder = open(&path_of(request, file), &file.path)?;
             let schema = builder.schema().clone();
             let texts = schema.fields().iter().filter(|f| f.data_type() == &DataType::Utf8);
-            let columns: BTreeSet<&str> = texts.map(|f| f.name().as_str()).collect();
-            if columns.is_empty() {
-                continue;
-            }
+            let columns: BTreeSet<&str> =
+                texts.map(|f| f.name().as_str()).chain(["person_id"]).collect();
             for batch in rows(builder, &columns, &file.path)? {
                 let broken = |source: parquet::errors::ParquetError| Error::Parquet {
                     file: file.path.clone(),
                     source,
                 };
                 let batch = batch.map_err(|e| broken(e.into()))?;
+                if let (Some(own), Some(people)) =
+                    (originals.of(tier), Rows(&batch).ints("person_id"))
+                {
+                    let may = |person| own.may_show_genomics(person) == Some(true);
+                    let count = people.iter().map(|person| !person.is_some_and(may)).collect();
+                    tally.count("consents", tier, &file.table, count);
+                }
                 for (field, array) in batch.schema().fields().iter().zip(batch.columns()) {
                     let Some(texts) = array.as_string_opt::<i32>() else { continue };
                     let held = texts.iter().flatten().map(|text| samples.contains(text));

@@ -12,7 +12,7 @@ use super::terms::must_be_null;
 use super::{Error, Origin, Request};
 use crate::config::policy::{Action, TierPolicy};
 use crate::engine::Job;
-use crate::identity::RowKeys;
+use crate::identity::{RowKeys, TierPerson};
 use crate::omop::{TableSpec, cdm};
 
 /// The least and the greatest raw row id of a table.
@@ -21,8 +21,8 @@ type Range = (i64, i64);
 /// A tier with its keys.
 pub(super) struct OwnTier<'a> {
     name: &'static str,
-    /// Research id, raw id and shift, by research id.
-    people: BTreeMap<i64, (i64, Option<u16>)>,
+    /// Those who take part, by research id.
+    people: BTreeMap<i64, TierPerson>,
     /// Research ids by raw id.
     research: BTreeMap<i64, i64>,
     pub rows: &'a RowKeys,
@@ -36,18 +36,26 @@ pub(super) struct OwnTier<'a> {
 impl OwnTier<'_> {
     /// Raw id of a person of the tier.
     pub fn raw(&self, research: i64) -> Option<i64> {
-        self.people.get(&research).map(|(raw, _)| *raw)
+        self.people.get(&research).map(|person| person.person_id.0)
     }
     /// Days by which the person's dates are moved.
     pub fn shift(&self, research: i64) -> Option<u16> {
-        self.people.get(&research).and_then(|(_, shift)| *shift)
+        self.people.get(&research).and_then(|person| person.shift)
     }
     /// Research id of a person.
     pub fn research(&self, raw: i64) -> Option<i64> {
         self.research.get(&raw).copied()
     }
     pub fn shifts(&self) -> impl Iterator<Item = Option<u16>> {
-        self.people.values().map(|(_, shift)| *shift)
+        self.people.values().map(|person| person.shift)
+    }
+    /// Whether the person's health records may be used; none for nobody.
+    pub fn may_show_records(&self, research: i64) -> Option<bool> {
+        self.people.get(&research).map(|person| person.ehr)
+    }
+    /// Whether the person's genomic data may be used; none for nobody.
+    pub fn may_show_genomics(&self, research: i64) -> Option<bool> {
+        self.people.get(&research).map(|person| person.genomics)
     }
 }
 
@@ -73,10 +81,9 @@ impl<'a> Originals<'a> {
                 Some(policy) => asked(request, origin, policy, rows, job)?,
                 None => BTreeMap::new(),
             };
-            let of = |p: &crate::identity::TierPerson| (p.research_id.0, (p.person_id.0, p.shift));
             tiers.push(OwnTier {
                 name,
-                people: people.people.iter().map(of).collect(),
+                people: people.people.iter().map(|p| (p.research_id.0, *p)).collect(),
                 research: people.people.iter().map(|p| (p.person_id.0, p.research_id.0)).collect(),
                 rows,
                 asked,

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::Error;
+use super::record::StageRun;
 use super::stage::Bench;
 use crate::config::{CdmVersion, CivilDate, IdScope, ShiftMode, Tier, TierPolicy};
 use crate::engine::{FileEntry, Job, Ledger, StageOutput};
@@ -76,6 +77,13 @@ pub(super) fn look(
     let report = invariant::check(&request, job)?;
     report.hold()?;
     Ok(report.write(job)?)
+}
+
+/// What the stage of the invariants says of itself: `24 invariants checked, 0 violated`.
+pub(super) fn said(stage: &StageRun) -> Option<String> {
+    let books = stage.ledger.0.iter().find(|books| books.table == "invariants")?;
+    let violated = books.noted.get("violated").copied().unwrap_or(0);
+    Some(format!("{} invariants checked, {violated} violated", books.rows_out))
 }
 
 /// What a manifest says of the terms of its release.

@@ -59,10 +59,7 @@ pub struct Summary {
 impl Summary {
     /// `24 invariants checked, 0 violated`, when the run has tiers.
     pub fn invariants(&self) -> Option<String> {
-        let stage = self.stages.iter().find(|run| run.stage == "invariants")?;
-        let books = stage.ledger.0.first()?;
-        let violated = books.noted.get("violated").copied().unwrap_or(0);
-        Some(format!("{} invariants checked, {violated} violated", books.rows_out))
+        self.stages.iter().find_map(super::invariants::said)
     }
 }
 
@@ -259,6 +256,9 @@ impl Execution<'_, '_> {
             };
             self.hands.trail.stage_end(&stage.id, &output)?;
             self.listener.stage_finished(&run);
+            if let Some(said) = super::invariants::said(&run) {
+                recorder.record.invariants = Some(said);
+            }
             recorder.stage(run)?;
             self.outputs.insert(stage.id.clone(), output);
         }

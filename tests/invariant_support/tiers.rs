@@ -325,9 +325,13 @@ impl Tiers {
         let path = "controlled/genomics/wgs/samples/part-0000.parquet";
         self.files.retain(|file| file.path != path);
         let _ = std::fs::remove_file(self.root.join(path));
-        let schema = Arc::new(Schema::new(vec![Field::new("sex", DataType::Utf8, true)]));
-        let column: ArrayRef = Arc::new(StringArray::from(vec![word]));
-        let rows = RecordBatch::try_new(schema, vec![column]).unwrap();
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("person_id", DataType::Int64, false),
+            Field::new("sex", DataType::Utf8, true),
+        ]));
+        let person: ArrayRef = Arc::new(Int64Array::from(vec![self.research(PLAIN)]));
+        let word: ArrayRef = Arc::new(StringArray::from(vec![word]));
+        let rows = RecordBatch::try_new(schema, vec![person, word]).unwrap();
         self.write("controlled", path, "samples", "none", &rows);
     }
 
