@@ -18,6 +18,7 @@ pub mod engine;
 pub mod error;
 pub mod genotype;
 pub mod identity;
+pub mod invariant;
 pub mod omop;
 pub mod pipeline;
 pub mod publish;

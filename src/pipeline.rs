@@ -3,6 +3,7 @@
 mod audit;
 mod epoch;
 mod inputs;
+mod invariants;
 pub mod plan;
 mod project;
 pub mod query;
@@ -24,7 +25,7 @@ pub use run::{Listener, Options, Summary, run};
 pub use stage::{has_key, load_key, peek_key_id};
 pub use unshift::unshift;
 pub use validate::{Problem, validate};
-pub use verify::verify;
+pub use verify::{Verified, verify};
 
 pub use crate::identity::Key;
 
@@ -70,6 +71,9 @@ pub enum Error {
     /// A tier cannot be made.
     #[error(transparent)]
     Tier(#[from] crate::tier::Error),
+    /// The release breaks a promise, or it cannot be told.
+    #[error(transparent)]
+    Invariant(#[from] crate::invariant::Error),
     /// Aggregates cannot be published.
     #[error(transparent)]
     Publish(#[from] crate::publish::Error),
@@ -184,6 +188,7 @@ impl Error {
             Self::Checks(e) => e,
             Self::Analyses(e) => e,
             Self::Tier(e) => e,
+            Self::Invariant(e) => e,
             Self::Publish(e) => e,
             Self::Stage { source, .. } => source.as_ref(),
             _ => return None,

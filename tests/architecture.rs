@@ -24,6 +24,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("release", with(&[])),
         ("tier", with(&["identity", "omop"])),
         ("publish", with(&["identity", "release"])),
+        ("invariant", with(&["identity", "omop"])),
         (
             "pipeline",
             with(&[
@@ -36,6 +37,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "identity",
                 "tier",
                 "publish",
+                "invariant",
                 "release",
             ]),
         ),

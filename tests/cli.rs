@@ -165,6 +165,7 @@ fn read_only_verbs_answer_in_json() {
             "ingest.callset.wgs",
             "tier.controlled",
             "tier.registered",
+            "invariants",
             "publish",
         ]
     );
@@ -216,7 +217,7 @@ fn json_logs_are_json_lines_on_stderr_only() {
     let lines: Vec<Value> =
         said.err.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     let of = |text: &str| lines.iter().filter(|l| l.to_string().contains(text)).count();
-    assert_eq!((of("stage started"), of("stage finished")), (8, 8), "{}", said.err);
+    assert_eq!((of("stage started"), of("stage finished")), (9, 9), "{}", said.err);
     for line in &lines {
         assert!(line["level"].is_string(), "{line}");
     }

@@ -58,7 +58,7 @@ pub enum Verb {
     Status(Status),
     /// Show the rules of each tier in order, with the columns they touch.
     Explain(Explain),
-    /// Re-hash a release and re-check what can be checked from its bytes.
+    /// Re-hash a release and re-check what it promises.
     Verify(Verify),
     /// Give true dates for shifted ones of the Registered tier; entered in the audit log.
     Unshift(Unshift),

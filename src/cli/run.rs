@@ -44,6 +44,7 @@ pub fn run(verb: &Run, args: &Args) -> Result<ExitCode, Failure> {
             "release_id": summary.release_id,
             "folder": summary.folder,
             "unchanged": summary.unchanged,
+            "invariants": summary.invariants(),
             "stages": summary.stages,
         }))?;
     } else if summary.unchanged {
@@ -51,6 +52,9 @@ pub fn run(verb: &Run, args: &Args) -> Result<ExitCode, Failure> {
     } else {
         print_line(&format!("released {}", summary.release_id));
         print_line(&format!("  folder  {}", summary.folder.display()));
+        if let Some(invariants) = summary.invariants() {
+            print_line(&format!("  checks  {invariants}"));
+        }
         let page = summary.folder.join("public/site/index.html");
         if page.exists() {
             print_line(&format!("  browser {}", page.display()));

@@ -27,8 +27,13 @@ pub fn verify(verb: &Verify) -> Result<ExitCode, Failure> {
     if verb.json {
         print_json(&found)?;
     } else {
+        let (found, invariants) = (&found.release, &found.invariants);
         for finding in &found.findings {
             print_line(&format!("{}: {}: {}", finding.code, finding.place, finding.message));
+        }
+        if let Some(report) = invariants {
+            let none = report.not_applicable();
+            print_line(&format!("{}, {none} not applicable", report.summary()));
         }
         let (bytes, rows) = (HumanBytes(found.bytes), HumanCount(found.rows));
         let verdict = match found.findings.len() {
@@ -40,7 +45,7 @@ pub fn verify(verb: &Verify) -> Result<ExitCode, Failure> {
             found.release_id, found.files
         ));
     }
-    Ok(if found.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(if found.release.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 /// `strata verify --audit`: the log of the store, not a release.

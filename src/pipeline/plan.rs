@@ -29,6 +29,8 @@ pub enum Work {
     Callset(String),
     /// An individual-level tier out.
     Tier(Tier),
+    /// What the release promises, looked at in the tiers.
+    Invariants,
     /// Public aggregates out.
     Publish,
 }
@@ -218,6 +220,7 @@ impl Draft<'_> {
         self.quality(&curated);
         let callsets = self.callsets();
         let tiers = self.tiers(&curated);
+        self.invariants(&curated, &callsets, &tiers);
         self.publish(&callsets, &tiers);
         self.stages
     }
@@ -357,6 +360,31 @@ impl Draft<'_> {
             ids.push(self.add(&format!("tier.{}", tier.name()), Work::Tier(tier), &needs, parts));
         }
         ids
+    }
+
+    fn invariants(&mut self, curated: &str, callsets: &[String], tiers: &[String]) {
+        if tiers.is_empty() {
+            return;
+        }
+        let workflow = &self.project.workflow;
+        let needs: Vec<String> =
+            [curated.to_owned()].iter().chain(callsets).chain(tiers).cloned().collect();
+        let parts = [
+            ("roster", self.inputs.fingerprint("roster")),
+            ("sample map", self.inputs.fingerprint("samples")),
+            ("key", self.key_id.to_owned()),
+            ("identity map", self.map()),
+            (
+                "config",
+                format!(
+                    "{} {:?} {:?}",
+                    workflow.workflow.reference_date.0,
+                    workflow.identity.ids,
+                    workflow.identity.shift
+                ),
+            ),
+        ];
+        self.add("invariants", Work::Invariants, &needs, parts);
     }
 
     fn publish(&mut self, callsets: &[String], tiers: &[String]) {

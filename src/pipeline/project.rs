@@ -10,6 +10,9 @@ use crate::config::{
     AnnotationFeed, CallsetFeed, CdmVersion, DateBasis, Diagnostic, Document, Error, PublicPolicy,
     Stratum, Tier, TierPolicy, Workflow, expand,
 };
+use crate::curation;
+use crate::curation::rule::Kind;
+use crate::invariant::{CuratedDates, DateRange};
 use crate::release::Layout;
 use crate::tier;
 
@@ -91,6 +94,8 @@ impl Project {
         ids.extend(workflow.callset.keys().map(|name| format!("ingest.callset.{name}")));
         ids.extend(fixed(self.controlled.is_some(), "tier.controlled"));
         ids.extend(fixed(self.registered.is_some(), "tier.registered"));
+        let has_tier = self.controlled.is_some() || self.registered.is_some();
+        ids.extend(fixed(has_tier, "invariants"));
         ids.extend(fixed(self.public.is_some(), "publish"));
         ids
     }
@@ -121,6 +126,7 @@ impl Project {
             workflow.callset.iter().map(|(name, feed)| (name.clone(), feed.portable())).collect();
         serde_json::json!({
             "release": workflow.workflow.release,
+            "cdm": self.cdm(),
             "unmapped_samples": workflow.participants.unmapped_samples,
             "ids": workflow.identity.ids,
             "person_buckets": workflow.engine.person_buckets,
@@ -131,6 +137,7 @@ impl Project {
                 "cutoff": workflow.curation.cutoff,
                 "observation_periods": workflow.curation.observation_periods,
                 "eras": workflow.curation.eras,
+                "dates": self.curated_dates(),
             },
             "quality": workflow.quality.as_ref().map(|quality| serde_json::json!({
                 "checks": quality.checks,
@@ -145,6 +152,27 @@ impl Project {
                 "public": self.public,
             },
         })
+    }
+
+    /// What the rules of curation promise of dates; nothing, when they cannot be read, which a run tells.
+    pub fn curated_dates(&self) -> CuratedDates {
+        let mut dates = CuratedDates::default();
+        let rules = curation::Rules::read(&self.curation_rules());
+        for rule in rules.map(|rules| rules.list).unwrap_or_default() {
+            match rule.kind {
+                Kind::DatesInRange { tables, first_year, first_year_of } => {
+                    for (table, year) in &first_year_of {
+                        let tables = vec![table.clone()];
+                        dates.in_range.push(DateRange { first_year: *year, tables });
+                    }
+                    let tables = tables.into_iter().filter(|t| !first_year_of.contains_key(t));
+                    dates.in_range.push(DateRange { first_year, tables: tables.collect() });
+                }
+                Kind::SinceBirth { tables, .. } => dates.since_birth.extend(tables),
+                _ => {}
+            }
+        }
+        dates
     }
 
     /// Rule files of curation in the order in which they apply: as written, those of a glob by name.

@@ -86,6 +86,9 @@ pub struct RunRecord {
     pub seconds: f64,
     /// Stages in order.
     pub stages: Vec<StageRun>,
+    /// How many invariants of the release were checked and violated, in words.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub invariants: Option<String>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<RecordedError>,
@@ -133,6 +136,7 @@ impl Recorder {
             finished: None,
             seconds: 0.0,
             stages: Vec::new(),
+            invariants: None,
             error: None,
         };
         let recorder = Self { folder, record, clock: std::time::Instant::now() };

@@ -56,6 +56,13 @@ pub struct Summary {
     pub stages: Vec<StageRun>,
 }
 
+impl Summary {
+    /// `24 invariants checked, 0 violated`, when the run has tiers.
+    pub fn invariants(&self) -> Option<String> {
+        self.stages.iter().find_map(super::invariants::said)
+    }
+}
+
 /// Runs `project` to a committed release.
 ///
 /// # Errors
@@ -249,6 +256,9 @@ impl Execution<'_, '_> {
             };
             self.hands.trail.stage_end(&stage.id, &output)?;
             self.listener.stage_finished(&run);
+            if let Some(said) = super::invariants::said(&run) {
+                recorder.record.invariants = Some(said);
+            }
             recorder.stage(run)?;
             self.outputs.insert(stage.id.clone(), output);
         }
@@ -319,7 +329,7 @@ impl Execution<'_, '_> {
         let job = self.job(work.clone(), progress);
         create_private_dir(&job.scratch)?;
         let files = self.files_of(&stage.needs);
-        let made = self.bench.make(&stage.work, &job, &self.tree(), files)?;
+        let made = self.bench.make(&stage.work, &job, &self.tree(), files, &self.outputs)?;
         if let Some(table) = made.output.ledger.unbalanced().first() {
             return Err(Error::Unbalanced { table: table.table.clone() });
         }

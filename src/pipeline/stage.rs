@@ -216,9 +216,9 @@ struct Typed {
 
 /// What is on the bench while a run works: what earlier stages left for later ones.
 pub struct Bench<'a> {
-    project: &'a Project,
+    pub(super) project: &'a Project,
     inputs: &'a Inputs,
-    naming: &'a Naming<'a>,
+    pub(super) naming: &'a Naming<'a>,
     vocabulary: Option<Typed>,
     extracts: BTreeMap<String, Typed>,
     wearables: BTreeMap<String, Typed>,
@@ -240,7 +240,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Does a stage's work below `job.out`. `tree` holds the release files that earlier stages made,
-    /// `files` those that this one reads.
+    /// `files` those that this one reads, `made` what each earlier stage has made.
     ///
     /// # Errors
     /// Whatever stops it.
@@ -250,6 +250,7 @@ impl<'a> Bench<'a> {
         job: &Job,
         tree: &Path,
         files: Vec<FileEntry>,
+        made: &BTreeMap<String, StageOutput>,
     ) -> Result<Made, Error> {
         match work {
             Work::Vocabulary => self.vocabulary(job),
@@ -260,6 +261,9 @@ impl<'a> Bench<'a> {
             Work::Quality => self.quality(job).map(Made::from),
             Work::Callset(name) => self.callset(name, job).map(Made::from),
             Work::Tier(tier) => self.tier(*tier, job).map(Made::from),
+            Work::Invariants => {
+                super::invariants::look(self, job, tree, files, made).map(Made::from)
+            }
             Work::Publish => self.publish(job, tree, files).map(Made::from),
         }
     }
@@ -352,7 +356,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    fn roster(&self) -> Result<Roster, Error> {
+    pub(super) fn roster(&self) -> Result<Roster, Error> {
         Ok(Roster::read(&self.project.path(&self.project.workflow.participants.roster))?)
     }
 
@@ -512,6 +516,12 @@ impl<'a> Bench<'a> {
             buckets: self.project.workflow.engine.person_buckets,
         };
         Ok(tier::build(&request, job)?)
+    }
+
+    /// The curated records.
+    pub(super) fn curated(&self) -> Option<SiteExtract> {
+        let curated = self.curated.as_ref()?;
+        Some(SiteExtract { extract: curated.extract.clone(), root: curated.root.clone() })
     }
 
     /// The vocabulary tables: those of its own folder, or the first site's.

@@ -1,14 +1,29 @@
 //! A release checked by bytes and by promise.
 
-use super::Error;
+use serde::Serialize;
+
+use super::{Error, invariants};
+use crate::engine::Job;
+use crate::error::Coded;
+use crate::invariant::Report;
 use crate::publish;
 use crate::release::{self, Finding, Layout, Manifest, Verification};
 
-/// Re-hashes a release and re-checks what its public bytes promise.
+/// What a check of a release found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Verified {
+    /// Of its bytes and promises, with everything wrong.
+    #[serde(flatten)]
+    pub release: Verification,
+    /// Of its invariants; none for a release of an earlier program, which does not say what it promises.
+    pub invariants: Option<Report>,
+}
+
+/// Re-hashes a release and re-checks what its public bytes promise and the invariants of its tiers.
 ///
 /// # Errors
 /// When the release cannot be read at all.
-pub fn verify(store: &Layout, manifest: &Manifest) -> Result<Verification, Error> {
+pub fn verify(store: &Layout, manifest: &Manifest) -> Result<Verified, Error> {
     let mut found = release::verify(store, manifest)?;
     let root = store.release(&manifest.release_id);
     let public: Vec<_> = manifest.files.iter().filter(|f| f.tier == "public").cloned().collect();
@@ -20,7 +35,20 @@ pub fn verify(store: &Layout, manifest: &Manifest) -> Result<Verification, Error
             };
             found.findings.push(Finding::new(finding.file, "disclosure", message));
         }
-        found.findings.sort();
     }
-    Ok(found)
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    // Nothing is written.
+    let invariants = match invariants::look_again(&root, manifest, &Job::quiet(&root, threads)) {
+        Ok(report) => report,
+        Err(error) => {
+            let message = format!("{}: {error}", error.code());
+            found.findings.push(Finding::new("invariants", "invariant", message));
+            None
+        }
+    };
+    for violated in invariants.iter().flat_map(Report::violated) {
+        found.findings.push(Finding::new(violated.tier.clone(), "invariant", violated.line()));
+    }
+    found.findings.sort();
+    Ok(Verified { release: found, invariants })
 }

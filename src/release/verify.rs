@@ -21,7 +21,7 @@ pub struct Finding {
     /// Release-relative path, or the stage.
     pub place: String,
     /// Stable code: `missing`, `size`, `digest`, `rows`, `stray`, `permissions`, `tags`, `books`,
-    /// `disclosure`.
+    /// `disclosure`, `invariant`.
     pub code: &'static str,
     /// In words.
     pub message: String,
