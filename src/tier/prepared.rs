@@ -156,7 +156,7 @@ fn except(rows: &[Condition], spec: &TableSpec, met: Expr) -> Expr {
     known.fold(met, |met, c| met.and(!holds(c)))
 }
 
-/// A text that stays in rows of some questions.
+/// A text that stays in rows of some questions, or where it is one of some words.
 pub(super) fn kept_text(
     keep: &[KeepText],
     table: &str,
@@ -165,9 +165,14 @@ pub(super) fn kept_text(
     null: Expr,
 ) -> Result<Expr, DataFusionError> {
     let name = format!("{table}.{column}");
-    let asked = keep.iter().filter(|k| k.column == name).map(|k| answers::asks(&k.question));
-    match asked.reduce(Expr::or) {
-        Some(asked) => when(asked, now).otherwise(null),
+    let stays = keep.iter().filter(|k| k.column == name).map(|k| {
+        let asked = (!k.question.is_empty()).then(|| answers::asks(&k.question));
+        let listed = k.words.iter().map(|word| lit(word.as_str())).collect::<Vec<Expr>>();
+        let listed = (!listed.is_empty()).then(|| now.clone().in_list(listed, false).is_true());
+        asked.into_iter().chain(listed).reduce(Expr::and).unwrap_or_else(|| lit(false))
+    });
+    match stays.reduce(Expr::or) {
+        Some(stays) => when(stays, now).otherwise(null),
         None => Ok(null),
     }
 }

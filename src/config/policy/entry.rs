@@ -111,7 +111,7 @@ pub(super) struct RuleEntry {
     /// `null_free_text`: column patterns that stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     except: Option<Vec<String>>,
-    /// `null_free_text`: texts that stay in rows of some questions.
+    /// `null_free_text`: texts that stay in rows of some questions, or that are one of some words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     keep_text: Option<Vec<KeepText>>,
     /// `reduce_birth_date`: to what.
