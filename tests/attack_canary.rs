@@ -23,12 +23,12 @@ use arrow::array::{
     TimestampMicrosecondArray, TimestampMillisecondArray,
 };
 use forms::{DAY_FORMS, written};
-use jiff::civil::date;
+use jiff::civil::{Date, date};
 use parquet::arrow::ArrowWriter;
-use plant::{Planted, plant};
+use plant::{Planted, Who, plant};
 use programme::{STRATA, files_below};
 use scan::{Canary, Hit, Scanner, shown};
-use strata::omop::{CdmVersion, FieldKind, FieldSpec, TableSpec, cdm};
+use strata::omop::{CdmVersion, FieldKind, FieldSpec, Scope, TableSpec, cdm};
 
 fn is_date(canary: &Canary) -> bool {
     matches!(canary, Canary::Date(..))
@@ -300,4 +300,197 @@ fn killed_runs_leave_nothing_but_their_intermediates() {
     // The next run takes them away.
     programme.run().done();
     assert_eq!(files_below(&programme.store().join("staging")), Vec::<PathBuf>::new());
+}
+
+/// Columns of words that policies leave as they are hold words of closed lists, and nothing else that a feed may
+/// write there, whichever rules of curation a programme has.
+#[test]
+fn closed_lists_of_words_are_closed() {
+    let planted = plant(20);
+    let programme = &planted.programme;
+    let mut canaries = BTreeMap::new();
+    let mut kept = BTreeSet::new();
+    for (table, column, word) in [
+        ("heart_rate_summary", "zone_name", "Cardio"),
+        ("sleep_level", "level", "rem"),
+        ("sleep_level", "is_main_sleep", "true"),
+        ("sleep_daily_summary", "is_main_sleep", "true"),
+    ] {
+        let marker = format!("Zq{table}{column}Canary");
+        let file = format!("feed/trackers/{table}.csv");
+        programme.edit(&file, |text| {
+            let participant = planted.people[&Who::Participant].to_string();
+            let row = text.lines().find(|line| line.starts_with(&participant)).unwrap();
+            assert!(row.contains(word));
+            format!("{text}{}\n", row.replacen(word, &marker, 1))
+        });
+        canaries.insert(format!("{table}.{column}"), Canary::Text(marker));
+        kept.insert((table, column, word));
+    }
+    // The answer to the question for the zip code, which is kept as far as it is one.
+    let answers = ["ZqziponeCanary", "60612 ZqziptwoCanary", "60612-ZqzipthreeCanary", "60612"];
+    programme.edit("feed/hospital/observation.csv", |mut text| {
+        let participant = planted.people[&Who::Participant].to_string();
+        let row = text.lines().find(|line| line.contains(&participant)).unwrap();
+        let row = row.replace("1585711", "1585250");
+        let spec = cdm(CdmVersion::V5_4).table("observation").unwrap();
+        let value = spec.position("value_as_string").unwrap();
+        for (at, answer) in answers.iter().enumerate() {
+            let id = (8_880_000_001 + at).to_string();
+            let mut cells: Vec<&str> = row.split(',').collect();
+            (cells[0], cells[value]) = (&id, answer);
+            text += &(cells.join(",") + "\n");
+        }
+        text
+    });
+    for word in ["ZqziponeCanary", "ZqziptwoCanary", "ZqzipthreeCanary"] {
+        canaries.insert(word.into(), Canary::Text(word.into()));
+    }
+    programme.run().done();
+    let release = programme.release();
+    for tier in ["registered", "controlled"] {
+        let hits = Scanner::new(&canaries).files(&release, &files_below(&release.join(tier)));
+        assert!(hits.is_empty(), "{}", shown(&hits));
+        let answers = programme::table(&release.join(tier).join("omop/observation"));
+        let zip = answers["value_as_string"].iter().filter(|answer| *answer == "606**").count();
+        assert_eq!(zip > 0, tier == "controlled");
+        for (table, column, word) in &kept {
+            let rows = programme::table(&release.join(tier).join("wearables").join(table));
+            assert!(rows[*column].iter().any(|cell| cell == word), "{table}.{column}");
+        }
+    }
+}
+
+/// What is derived of the records: eras and observation periods of the program's own, in place of the extracts'.
+#[test]
+fn derived_tables_have_no_true_date() {
+    let planted = plant(20);
+    let programme = &planted.programme;
+    let section =
+        "[curation]\neras = true\nobservation_periods = \"first_to_last\"\n\n[tier.controlled]";
+    programme.replace("w.toml", "[tier.controlled]", section);
+    programme.run().done();
+    let hits = finds(&planted, &["registered", "public"], |_, _| true);
+    assert!(hits.is_empty(), "{}", shown(&hits));
+    // Every derived table has a row of the participant, with a date of theirs in the Controlled tier.
+    let hits = finds(&planted, &["controlled"], is_of(&["Participant"]));
+    for table in [
+        "omop/condition_era",
+        "omop/drug_era",
+        "omop/observation_period",
+        "omop/visit_stay",
+        "omop/person_summary",
+        "omop/survey_answer",
+        "omop/survey_module",
+        "omop/physical_measurement",
+        "wearables/wearable_day",
+    ] {
+        let place = format!("controlled/{table}/");
+        assert!(hits.iter().any(|hit| hit.place.starts_with(&place)), "{table} has no canary");
+    }
+    // Nor any date of theirs in the half of the calendar to which no date of theirs moves.
+    let release = programme.release();
+    let (mut dates, mut wrong) = (0, 0);
+    for path in programme::tables_below(&release.join("registered")) {
+        for cell in programme::columns(&path).into_values().flatten() {
+            let Some(day) = cell.get(..10).and_then(|day| day.parse::<Date>().ok()) else {
+                continue;
+            };
+            if !(1985..2010).contains(&day.year()) {
+                continue;
+            }
+            dates += 1;
+            wrong +=
+                u32::from(forms::epoch(day).rem_euclid(2 * planted.shift) < planted.shift - 70);
+        }
+    }
+    println!("{dates} dates of the participant looked at");
+    assert!(dates > 60 && wrong == 0, "{wrong} of {dates} dates are not moved");
+}
+
+/// Rows that cannot be used, and runs that fail: neither rejects nor errors repeat what they are about.
+#[test]
+fn rejects_and_errors_repeat_no_value() {
+    let planted = plant(20);
+    let programme = &planted.programme;
+    let mut canaries = BTreeMap::new();
+    let participant = planted.people[&Who::Participant].to_string();
+    // In each table a row of the participant with the wrong kind of value in one column after another.
+    for (folder, scope) in [("feed/hospital", Scope::Records), ("feed/trackers", Scope::Wearables)]
+    {
+        for spec in cdm(CdmVersion::V5_4).tables().filter(|s| scope.has(s) && s.person_field) {
+            let file = format!("{folder}/{}.csv", spec.name);
+            programme.edit(&file, |mut text| {
+                let row = text.lines().find(|line| line.contains(&participant)).unwrap().to_owned();
+                for (at, field) in spec.fields.iter().enumerate() {
+                    if field.kind == FieldKind::Text {
+                        continue;
+                    }
+                    let word = format!("Zq{:05}Reject", canaries.len());
+                    canaries.insert(
+                        format!("{}.{}", spec.name, field.name),
+                        Canary::Text(word.clone()),
+                    );
+                    let mut cells: Vec<&str> = row.split(',').collect();
+                    cells[at] = &word;
+                    text += &(cells.join(",") + "\n");
+                }
+                text
+            });
+        }
+    }
+    canaries.extend(planted.canaries.clone());
+    let look = |what: &str, said: &programme::Said| {
+        let (scanner, mut hits) = (Scanner::new(&canaries), BTreeSet::new());
+        for text in [&said.out, &said.err] {
+            scanner.bytes(what, "text", text.as_bytes(), &mut hits);
+        }
+        let files: Vec<PathBuf> = files_below(&programme.store())
+            .into_iter()
+            .filter(|path| {
+                ["runs", "rejects", "audit.jsonl"].iter().any(|w| path.iter().any(|p| p == *w))
+            })
+            .collect();
+        hits.extend(Scanner::new(&canaries).files(programme.root(), &files));
+        assert!(hits.is_empty(), "{what}: {}", shown(&hits));
+        files.len()
+    };
+    for format in ["text", "json"] {
+        let force = ["--force", "ingest.ehr.hospital"];
+        let run = ["run", "w.toml", "-vv", "--log-format", format];
+        let said = programme.strata(run.iter().chain(&force)).done();
+        assert!(look("rows rejected", &said) > 5);
+    }
+    let rejects = programme::table(&programme.release().join("quality/rejects/ehr"));
+    let rejected = rejects.values().next().unwrap().len();
+    println!("{rejected} rows rejected of {}", canaries.len() - planted.canaries.len());
+    assert!(rejected > 250);
+    // Runs that cannot go on: nobody on the roster, a sample of nobody, a key twice, a header that lies.
+    let roster = programme.read("feed/participants.csv");
+    let map = programme.read("feed/sample_person.csv");
+    let without = |text: &str| -> String {
+        text.lines().filter(|line| !line.contains(&participant)).map(|l| format!("{l}\n")).collect()
+    };
+    let twice = |text: &str| {
+        let line = text.lines().find(|line| line.contains(&participant)).unwrap();
+        format!("{text}{line}\n")
+    };
+    let broken = |text: &str| {
+        text.replace(&format!("{participant},yes"), &format!("{participant},Zq00001Reject"))
+    };
+    for (what, file, before, after) in [
+        ("nobody", "feed/participants.csv", &roster, without(&roster)),
+        ("twice", "feed/participants.csv", &roster, twice(&roster)),
+        ("consent", "feed/participants.csv", &roster, broken(&roster)),
+        ("no sample", "feed/sample_person.csv", &map, without(&map)),
+        ("samples twice", "feed/sample_person.csv", &map, twice(&map)),
+    ] {
+        programme.write(file, after);
+        for format in ["text", "json"] {
+            let said = programme.strata(["run", "w.toml", "-vv", "--log-format", format]);
+            assert_eq!(said.code, Some(1), "{what}: {said:?}");
+            look(what, &said);
+        }
+        programme.write(file, before);
+    }
 }

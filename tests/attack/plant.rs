@@ -228,7 +228,7 @@ fn fixed(table: &str, column: &str, who: Who) -> Option<&'static str> {
         ("condition_occurrence", "condition_concept_id") => "198803",
         ("drug_exposure", "drug_concept_id") => "1125315",
         ("procedure_occurrence", "procedure_concept_id") => "4163872",
-        ("visit_occurrence", "visit_concept_id") => "9202",
+        ("visit_occurrence", "visit_concept_id") => "9201",
         // A question of Overall Health and an answer.
         ("observation", "observation_concept_id" | "observation_source_concept_id") => "1585711",
         ("observation", "value_as_concept_id") => "1585713",
