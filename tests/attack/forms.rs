@@ -1,4 +1,6 @@
 //! The forms in which a day, an id or a text may hide in a file.
+#![allow(clippy::allow_attributes, reason = "what is unused differs by test file")]
+#![allow(dead_code, clippy::unwrap_used, reason = "helpers of tests; each test file uses a part")]
 
 use std::fmt::Write as _;
 

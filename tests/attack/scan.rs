@@ -1,5 +1,7 @@
 //! A scanner of everything a run leaves: names and bytes of files, and of Parquet files the pages unpacked,
 //! dictionaries and all, the values of every column, and the statistics of row groups and pages.
+#![allow(clippy::allow_attributes, reason = "what is unused differs by test file")]
+#![allow(dead_code, clippy::unwrap_used, reason = "helpers of tests; each test file uses a part")]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
