@@ -21,12 +21,14 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("quality", with(&["omop", "vocabulary"])),
         ("identity", with(&[])),
         ("synth", with(&[])),
+        ("attack", with(&["omop"])),
         ("release", with(&[])),
         ("tier", with(&["identity", "omop"])),
         ("publish", with(&["identity", "release"])),
         (
             "pipeline",
             with(&[
+                "attack",
                 "genotype",
                 "omop",
                 "vocabulary",

@@ -29,6 +29,8 @@ pub enum Work {
     Callset(String),
     /// An individual-level tier out.
     Tier(Tier),
+    /// Attacks on the individual-level tiers, measured.
+    Privacy,
     /// Public aggregates out.
     Publish,
 }
@@ -214,6 +216,7 @@ impl Draft<'_> {
         self.quality(&curated);
         let callsets = self.callsets();
         let tiers = self.tiers(&curated);
+        self.privacy(&tiers);
         self.publish(&callsets, &tiers);
         self.stages
     }
@@ -346,6 +349,18 @@ impl Draft<'_> {
             ids.push(self.add(&format!("tier.{}", tier.name()), Work::Tier(tier), &needs, parts));
         }
         ids
+    }
+
+    /// Who is who is in the keys of the tiers, which need the roster alone.
+    fn privacy(&mut self, tiers: &[String]) {
+        let workflow = &self.project.workflow;
+        let Some(privacy) = workflow.privacy.as_ref().filter(|_| tiers.len() == 2) else { return };
+        let cutoff = workflow.curation.cutoff.unwrap_or(workflow.workflow.reference_date);
+        let parts = [
+            ("roster", self.inputs.fingerprint("roster")),
+            ("config", format!("{} {}", privacy.max_people, cutoff.0)),
+        ];
+        self.add("privacy", Work::Privacy, tiers, parts);
     }
 
     fn publish(&mut self, callsets: &[String], tiers: &[String]) {

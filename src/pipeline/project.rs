@@ -91,6 +91,8 @@ impl Project {
         ids.extend(workflow.callset.keys().map(|name| format!("ingest.callset.{name}")));
         ids.extend(fixed(self.controlled.is_some(), "tier.controlled"));
         ids.extend(fixed(self.registered.is_some(), "tier.registered"));
+        let both = self.controlled.is_some() && self.registered.is_some();
+        ids.extend(fixed(both && workflow.privacy.is_some(), "privacy"));
         ids.extend(fixed(self.public.is_some(), "publish"));
         ids
     }
@@ -134,6 +136,7 @@ impl Project {
                 "small_cell_count": quality.small_cell_count,
                 "min_persons": quality.min_persons,
             })),
+            "privacy": workflow.privacy,
             "callset": callset,
             "policies": {
                 "controlled": self.controlled,

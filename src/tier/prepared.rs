@@ -9,18 +9,21 @@ use datafusion::prelude::{DataFrame, Expr, SessionContext, ident, lit, when};
 
 use super::answers::{self, Facts, Reader};
 use super::concepts::Lookup;
+use super::ends::{self, LastDays};
+use super::limits::{self, Ends};
 use super::rules::{self, Touch};
-use super::{Error, TierRequest, functions, id_map, limits};
+use super::{Error, TierRequest, functions, id_map};
 use crate::config::CivilDate;
 use crate::config::policy::parts::{ConceptSet, Condition, Generalisation, KeepText};
-use crate::config::policy::{Action, Rule};
-use crate::omop::TableSpec;
+use crate::config::policy::{Action, Edges, Rule};
+use crate::omop::{FieldSpec, TableSpec};
 
 /// By rule id, the concepts a rule stands for and what it knows of answers.
 #[derive(Default)]
 pub(super) struct Prepared {
     pub concepts: BTreeMap<String, Arc<[i64]>>,
     pub facts: BTreeMap<String, Facts>,
+    pub last_days: BTreeMap<String, LastDays>,
 }
 
 impl Prepared {
@@ -52,6 +55,11 @@ impl Prepared {
                     prepared.facts.insert(id.clone(), reader.rare(rule).await?);
                     continue;
                 }
+                Action::TruncateEdges(edges) => {
+                    let days = ends::last_days(ctx, request, edges).await?;
+                    prepared.last_days.insert(id.clone(), days);
+                    continue;
+                }
                 Action::Zip3(rule) => {
                     let facts = reader.hidden(&rule.hide_people).await?;
                     prepared.facts.insert(id.clone(), facts);
@@ -67,7 +75,6 @@ impl Prepared {
     /// The condition, on values as they came in, under which `rule` removes a row of the table.
     pub(super) fn removal(
         &self,
-        request: &TierRequest,
         spec: &TableSpec,
         rule: &Rule,
     ) -> Result<Option<Expr>, DataFusionError> {
@@ -101,17 +108,44 @@ impl Prepared {
                 met.map(|met| except(&n.except, spec, met))
             }
             (Action::TruncateEdges(edges), Touch::Rows(by)) => {
-                let last = CivilDate(request.reference_date).epoch_days();
-                let first = edges.first_day.as_deref().and_then(|d| d.parse().ok());
-                let first = first.map(|d| CivilDate(d).epoch_days());
-                let cut = by.iter().filter_map(|c| spec.field(c)).map(|f| {
+                let cut = by.iter().filter_map(|c| spec.field(c)).filter_map(|f| {
+                    let ends = self.ends(rule, edges, spec, f)?;
                     let shift = ident(id_map::SHIFT);
-                    limits::at_edge(&f.kind.data_type(), ident(f.name), shift, last, first)
+                    Some(limits::at_edge(&f.kind.data_type(), ident(f.name), shift, ends))
                 });
                 cut.reduce(Expr::or)
             }
             _ => None,
         })
+    }
+
+    /// The ends between which dates of a column stay; none for a column without dates.
+    fn ends(
+        &self,
+        rule: &Rule,
+        edges: &Edges,
+        spec: &TableSpec,
+        field: &FieldSpec,
+    ) -> Option<Ends> {
+        let last = *self.last_days.get(&rule.id)?.get(&(spec.name, field.name))?;
+        let first = edges.first_day.as_deref().and_then(|d| d.parse().ok());
+        Some(Ends { last, first: first.map(|d| CivilDate(d).epoch_days()) })
+    }
+
+    /// A date of a stream's span, moved to where streams end for everybody.
+    pub(super) fn within_ends(
+        &self,
+        rule: &Rule,
+        edges: &Edges,
+        (spec, field): (&TableSpec, &FieldSpec),
+        now: Expr,
+    ) -> Expr {
+        match self.ends(rule, edges, spec, field) {
+            Some(ends) => {
+                limits::within_ends(&field.kind.data_type(), now, ident(id_map::SHIFT), ends)
+            }
+            None => now,
+        }
     }
 
     /// What `rule` makes of an answer; `now` is what earlier rules made of it.

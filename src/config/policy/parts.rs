@@ -191,8 +191,10 @@ pub struct RecentConcepts {
 /// The ends of shifted streams, cut off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edges {
-    /// Tables.
+    /// Tables whose rows beyond the ends are removed.
     pub tables: Vec<String>,
+    /// Tables whose dates beyond the ends are moved to them, where a row stands for a whole span.
+    pub clip_tables: Vec<String>,
     /// First day of collection, `yyyy-mm-dd`; without it only the end is cut.
     pub first_day: Option<String>,
 }
