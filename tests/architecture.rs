@@ -203,6 +203,10 @@ fn nothing_else_adds_a_shift() {
         if other_shifts.contains(&module_of(&path, &root).as_str()) {
             continue;
         }
+        // It tries every shift in turn; a person's own it only compares with.
+        if relative == "attack/shift.rs" {
+            continue;
+        }
         let code = code(&path);
         if may_add.contains(&relative.as_str()) {
             assert!(added_days(&code).is_some(), "{relative} no longer adds: mend this test");

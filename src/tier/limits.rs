@@ -152,9 +152,10 @@ pub(super) struct Ends {
 impl Ends {
     /// The nearest true day to `day` that is within the bounds once it is shifted.
     fn kept(self, day: i64, shift: i32) -> i64 {
-        let shift = i64::from(shift);
-        let floor = self.first.map_or(i64::MIN, |first| i64::from(first) - 1 + shift);
-        day.min(i64::from(self.last) - 364 + shift).max(floor)
+        let shifted = day - i64::from(shift);
+        let floor = self.first.map_or(i64::MIN, |first| i64::from(first) - 1);
+        let within = shifted.min(i64::from(self.last) - 364).max(floor);
+        day - (shifted - within)
     }
 
     fn name(self, what: &str, kind: &DataType) -> String {

@@ -136,7 +136,7 @@ pub fn plant(persons: u32) -> Planted {
         "[ehr.hospital]\npath = \"feed/hospital\"\ncdm = \"5.4\"\ndates = \"true\"\n\n\
          [wearables.trackers]\npath = \"feed/trackers\"\n\n\
          [callset.laboratory]\ngenome = \"GRCh38\"\nvcf = [\"feed/laboratory.vcf\"]\n\n\
-         [quality]\n\n[tier.controlled]",
+         [quality]\n\n[privacy]\n\n[tier.controlled]",
     );
     let (shift, canaries) = (mint.shift, mint.canaries);
     Planted { programme, canaries, people, shift, tables }
