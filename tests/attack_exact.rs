@@ -110,10 +110,10 @@ fn told(
     ] {
         let rows = table(&release.join(path));
         let mut told = BTreeMap::new();
-        for row in 0..rows["person_id"].len() {
+        for (row, person) in rows["person_id"].iter().enumerate() {
             let number: f64 = rows[number][row].parse().unwrap();
             let day: Date = rows[end][row][..10].parse().unwrap();
-            let when = (rows["person_id"][row].clone(), rows[start][row].parse().unwrap(), day);
+            let when = (person.clone(), rows[start][row].parse().unwrap(), day);
             assert!(told.insert(number as i64, when).is_none());
         }
         all.insert(path.to_owned(), told);

@@ -127,7 +127,13 @@ impl Prepared {
         spec: &TableSpec,
         field: &FieldSpec,
     ) -> Option<Ends> {
-        let last = *self.last_days.get(&rule.id)?.get(&(spec.name, field.name))?;
+        let days = self.last_days.get(&rule.id)?;
+        let last = if edges.clip_tables.iter().any(|table| table == spec.name) {
+            // The whole span ends with the data: a start is moved only where the span begins at its edge.
+            days.iter().filter(|((table, _), _)| *table == spec.name).map(|(_, day)| *day).max()?
+        } else {
+            *days.get(&(spec.name, field.name))?
+        };
         let first = edges.first_day.as_deref().and_then(|d| d.parse().ok());
         Some(Ends { last, first: first.map(|d| CivilDate(d).epoch_days()) })
     }
