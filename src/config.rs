@@ -17,7 +17,7 @@ pub use callset::{
     AnnotationFeed, CallRules, CallsetFeed, FormatField, Genome, HalfCalls, ReferenceMismatch,
     Selection, Stratum,
 };
-pub use curation::{Curation, Periods, Quality, WearableFeed};
+pub use curation::{Curation, Periods, Privacy, Quality, WearableFeed};
 pub use disclosure::PublicPolicy;
 pub use document::{Diagnostic, Document, Error, expand, nearest};
 pub use policy::TierPolicy;

@@ -10,6 +10,7 @@
 //!
 //! [`config`] and [`error`] are leaves that every module may use. `ARCHITECTURE.md` has the map.
 
+pub mod attack;
 pub mod cli;
 pub mod config;
 pub mod curation;

@@ -68,6 +68,9 @@ pub enum Error {
     /// Records cannot be characterised.
     #[error(transparent)]
     Analyses(#[from] crate::quality::achilles::Error),
+    /// Attacks cannot be measured.
+    #[error(transparent)]
+    Attack(#[from] crate::attack::Error),
     /// A tier cannot be made.
     #[error(transparent)]
     Tier(#[from] crate::tier::Error),
@@ -187,6 +190,7 @@ impl Error {
             Self::Vocabulary(e) => e,
             Self::Checks(e) => e,
             Self::Analyses(e) => e,
+            Self::Attack(e) => e,
             Self::Tier(e) => e,
             Self::Invariant(e) => e,
             Self::Publish(e) => e,

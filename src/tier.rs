@@ -18,6 +18,7 @@ mod birth;
 mod buckets;
 pub mod check;
 mod concepts;
+mod ends;
 mod error;
 mod functions;
 mod id_map;

@@ -21,6 +21,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("quality", with(&["omop", "vocabulary"])),
         ("identity", with(&[])),
         ("synth", with(&[])),
+        ("attack", with(&["omop"])),
         ("release", with(&[])),
         ("tier", with(&["identity", "omop"])),
         ("publish", with(&["identity", "release"])),
@@ -28,6 +29,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         (
             "pipeline",
             with(&[
+                "attack",
                 "genotype",
                 "omop",
                 "vocabulary",
@@ -201,6 +203,10 @@ fn nothing_else_adds_a_shift() {
     for path in sources(&root) {
         let relative = path.strip_prefix(&root).unwrap().display().to_string();
         if other_shifts.contains(&module_of(&path, &root).as_str()) {
+            continue;
+        }
+        // It tries every shift in turn; a person's own it only compares with.
+        if relative == "attack/shift.rs" {
             continue;
         }
         let code = code(&path);

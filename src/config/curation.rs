@@ -81,6 +81,21 @@ impl Default for Quality {
     }
 }
 
+/// Which attacks on the tiers are measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Privacy {
+    /// Most people of the Registered tier who are attacked, drawn at random as it were.
+    #[schemars(range(min = 1))]
+    pub max_people: u32,
+}
+
+impl Default for Privacy {
+    fn default() -> Self {
+        Self { max_people: 10_000 }
+    }
+}
+
 /// One wearables feed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

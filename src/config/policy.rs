@@ -121,7 +121,7 @@ pub enum Action {
     NullFreeText {
         /// Column patterns that stay.
         except: Vec<String>,
-        /// Texts that stay in rows of some questions.
+        /// Texts that stay in rows of some questions, or that are one of some words.
         keep: Vec<KeepText>,
     },
     /// Coarsens the birth date of `person`.

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::callset::CallsetFeed;
-use super::curation::{Curation, Quality, WearableFeed};
+use super::curation::{Curation, Privacy, Quality, WearableFeed};
 
 /// A whole workflow file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +34,9 @@ pub struct Workflow {
     /// Checks and characterisation of the curated records; none without this section.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality: Option<Quality>,
+    /// Attacks on the tiers, measured at each run; none without this section.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub privacy: Option<Privacy>,
     /// Callsets by name (`wgs`, `array` ...).
     #[serde(default)]
     pub callset: BTreeMap<String, CallsetFeed>,

@@ -167,6 +167,7 @@ impl Report {
             table: "invariants".into(),
             callset: None,
             date_basis: "none",
+            vocabulary: None,
         };
         let properties = properties(&tags, &[]).build();
         let mut file = TableFile::create(&job.out, path, schema, tags, properties)?;

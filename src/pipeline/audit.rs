@@ -191,6 +191,7 @@ fn purposes(work: &Work) -> &'static [&'static str] {
         Work::Callset(_) => &["rid/controlled"],
         Work::Tier(Tier::Controlled) => &["rid/controlled", "rowid/controlled"],
         Work::Tier(_) => &["rid/registered", "rowid/registered", "shift"],
+        Work::Privacy => &["rid/controlled", "rid/registered", "shift"],
         Work::Publish => &["sdc"],
         _ => &[],
     }

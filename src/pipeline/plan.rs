@@ -31,6 +31,8 @@ pub enum Work {
     Tier(Tier),
     /// What the release promises, looked at in the tiers.
     Invariants,
+    /// Attacks on the individual-level tiers, measured.
+    Privacy,
     /// Public aggregates out.
     Publish,
 }
@@ -221,6 +223,7 @@ impl Draft<'_> {
         let callsets = self.callsets();
         let tiers = self.tiers(&curated);
         self.invariants(&curated, &callsets, &tiers);
+        self.privacy(&tiers);
         self.publish(&callsets, &tiers);
         self.stages
     }
@@ -385,6 +388,18 @@ impl Draft<'_> {
             ),
         ];
         self.add("invariants", Work::Invariants, &needs, parts);
+    }
+
+    /// Who is who is in the keys of the tiers, which need the roster alone.
+    fn privacy(&mut self, tiers: &[String]) {
+        let workflow = &self.project.workflow;
+        let Some(privacy) = workflow.privacy.as_ref().filter(|_| tiers.len() == 2) else { return };
+        let cutoff = workflow.curation.cutoff.unwrap_or(workflow.workflow.reference_date);
+        let parts = [
+            ("roster", self.inputs.fingerprint("roster")),
+            ("config", format!("{} {}", privacy.max_people, cutoff.0)),
+        ];
+        self.add("privacy", Work::Privacy, tiers, parts);
     }
 
     fn publish(&mut self, callsets: &[String], tiers: &[String]) {

@@ -96,6 +96,8 @@ impl Project {
         ids.extend(fixed(self.registered.is_some(), "tier.registered"));
         let has_tier = self.controlled.is_some() || self.registered.is_some();
         ids.extend(fixed(has_tier, "invariants"));
+        let both = self.controlled.is_some() && self.registered.is_some();
+        ids.extend(fixed(both && workflow.privacy.is_some(), "privacy"));
         ids.extend(fixed(self.public.is_some(), "publish"));
         ids
     }
@@ -145,6 +147,7 @@ impl Project {
                 "small_cell_count": quality.small_cell_count,
                 "min_persons": quality.min_persons,
             })),
+            "privacy": workflow.privacy,
             "callset": callset,
             "policies": {
                 "controlled": self.controlled,

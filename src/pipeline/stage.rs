@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::epoch::Naming;
 use super::plan::{Stage, Work};
 use super::{Error, Inputs, Project, record::write_private};
+use crate::attack::{self, Truth};
 use crate::config::{
-    CallsetFeed, CivilDate, Curation, DateBasis, EhrFeed, FeedSource, Periods, Tier, TierPolicy,
-    Unmapped,
+    CallsetFeed, CivilDate, Curation, DateBasis, EhrFeed, FeedSource, Periods, ShiftMode, Tier,
+    TierPolicy, Unmapped,
 };
 use crate::curation;
 use crate::derived;
@@ -264,6 +265,7 @@ impl<'a> Bench<'a> {
             Work::Invariants => {
                 super::invariants::look(self, job, tree, files, made).map(Made::from)
             }
+            Work::Privacy => self.privacy(job, tree, files).map(Made::from),
             Work::Publish => self.publish(job, tree, files).map(Made::from),
         }
     }
@@ -710,6 +712,31 @@ impl<'a> Bench<'a> {
         }
         output.files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(output)
+    }
+
+    /// Attacks on the tiers, scored by who is who.
+    fn privacy(&self, job: &Job, tree: &Path, files: Vec<FileEntry>) -> Result<StageOutput, Error> {
+        let workflow = &self.project.workflow;
+        let roster = self.roster()?;
+        let controlled = self.naming.controlled().people(&roster)?.people;
+        let ids: BTreeMap<PersonId, i64> =
+            controlled.iter().map(|person| (person.person_id, person.research_id.0)).collect();
+        let registered = self.naming.registered().people(&roster)?.people;
+        let truth = registered.iter().filter_map(|person| {
+            let truth = Truth { controlled: *ids.get(&person.person_id)?, shift: person.shift? };
+            Some((person.research_id.0, truth))
+        });
+        let cutoff = workflow.curation.cutoff.unwrap_or(workflow.workflow.reference_date);
+        let request = attack::Request {
+            root: tree.to_owned(),
+            files,
+            truth: truth.collect(),
+            max_people: workflow.privacy.clone().unwrap_or_default().max_people as usize,
+            buckets: workflow.engine.person_buckets,
+            weeks: workflow.identity.shift == ShiftMode::Weeks,
+            last_day: cutoff.epoch_days(),
+        };
+        Ok(attack::measure(&request, job)?)
     }
 
     fn publish(&self, job: &Job, tree: &Path, files: Vec<FileEntry>) -> Result<StageOutput, Error> {

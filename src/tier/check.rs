@@ -218,19 +218,23 @@ fn check_original_ids(policy: &TierPolicy, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Kept texts are of one text column of the table of answers, for its rows alone know a question.
+/// Kept texts are of one text column; with a question of the table of answers, for its rows alone know one.
 fn check_kept(rule: &Rule, keep: &[KeepText], problems: &mut Vec<Problem>) {
     for kept in keep {
         let (table, column) = named(&kept.column);
         let text = |(t, f): (&TableSpec, &FieldSpec)| {
             t.name == table && f.name == column && f.kind == FieldKind::Text
         };
-        if table != super::answers::TABLE || !fields().any(text) {
+        if !fields().any(text) {
+            let what = format!("keep_text: {} is no text column", kept.column);
+            problems.push(of(rule, what));
+        }
+        if !kept.question.is_empty() && table != super::answers::TABLE {
             let what = format!("keep_text: {} is no text column of observation", kept.column);
             problems.push(of(rule, what));
         }
-        if kept.question.is_empty() {
-            problems.push(of(rule, "keep_text: question is empty"));
+        if kept.question.is_empty() && kept.words.is_empty() {
+            problems.push(of(rule, "keep_text: neither question nor words"));
         }
     }
 }

@@ -99,33 +99,74 @@ pub(super) fn clipped(years: u16, kind: &DataType, when: Expr, birth_year: Expr)
 /// Whether a shifted day lies where the streams of some people have ended, or not begun: after
 /// `last - 364`, or before `first - 1`. Every shift is 1 to 364 days, so within these bounds a stream that
 /// runs from `first` to `last` is whole for everybody and its ends are the same.
-pub(super) fn at_edge(
-    kind: &DataType,
-    when: Expr,
-    shift: Expr,
-    last: i32,
-    first: Option<i32>,
-) -> Expr {
-    struct AtEdge {
-        last: i64,
-        first: Option<i64>,
-    }
+pub(super) fn at_edge(kind: &DataType, when: Expr, shift: Expr, ends: Ends) -> Expr {
+    struct AtEdge(Ends);
     impl Compute for AtEdge {
         fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
             let shifts = args[1].as_primitive::<Int32Type>();
             let out = where_day(&args[0], |i, day| {
-                if shifts.is_null(i) {
-                    return true;
-                }
-                let shifted = day - i64::from(shifts.value(i));
-                shifted > self.last - 364 || self.first.is_some_and(|f| shifted < f - 1)
+                shifts.is_null(i) || self.0.kept(day, shifts.value(i)) != day
             });
             Ok(Arc::new(BooleanArray::new(out, None)))
         }
     }
-    let edge = AtEdge { last: i64::from(last), first: first.map(i64::from) };
-    let name = format!("at_edge_{last}_{}_{}", first.unwrap_or(0), kind_word(kind));
-    call(name, vec![kind.clone(), DataType::Int32], DataType::Boolean, edge, vec![when, shift])
+    let name = ends.name("at_edge", kind);
+    call(
+        name,
+        vec![kind.clone(), DataType::Int32],
+        DataType::Boolean,
+        AtEdge(ends),
+        vec![when, shift],
+    )
+}
+
+/// A day moved to the nearest that is not at the edge of streams; null for people without a shift.
+pub(super) fn within_ends(kind: &DataType, when: Expr, shift: Expr, ends: Ends) -> Expr {
+    struct Within(Ends);
+    impl Compute for Within {
+        fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
+            let shifts = args[1].as_primitive::<Int32Type>().iter();
+            if *args[0].data_type() == DataType::Date32 {
+                let at = args[0].as_primitive::<Date32Type>().iter();
+                let kept = at
+                    .zip(shifts)
+                    .map(|(day, shift)| i32::try_from(self.0.kept(i64::from(day?), shift?)).ok());
+                return Ok(Arc::new(kept.collect::<Date32Array>()));
+            }
+            let at = args[0].as_primitive::<TimestampMicrosecondType>().iter();
+            let kept = at.zip(shifts).map(|(time, shift)| {
+                let day = time?.div_euclid(DAY_MICROS);
+                let moved = self.0.kept(day, shift?) - day;
+                time?.checked_add(moved.checked_mul(DAY_MICROS)?)
+            });
+            Ok(Arc::new(kept.collect::<TimestampMicrosecondArray>()))
+        }
+    }
+    let name = ends.name("within_ends", kind);
+    let kinds = vec![kind.clone(), DataType::Int32];
+    let out = if *kind == DataType::Date32 { DataType::Date32 } else { time_type() };
+    call(name, kinds, out, Within(ends), vec![when, shift])
+}
+
+/// The last and the first day of streams, days since 1970-01-01.
+#[derive(Clone, Copy)]
+pub(super) struct Ends {
+    pub last: i32,
+    pub first: Option<i32>,
+}
+
+impl Ends {
+    /// The nearest true day to `day` that is within the bounds once it is shifted.
+    fn kept(self, day: i64, shift: i32) -> i64 {
+        let shifted = day - i64::from(shift);
+        let floor = self.first.map_or(i64::MIN, |first| i64::from(first) - 1);
+        let within = shifted.min(i64::from(self.last) - 364).max(floor);
+        day - (shifted - within)
+    }
+
+    fn name(self, what: &str, kind: &DataType) -> String {
+        format!("{what}_{}_{}_{}", self.last, self.first.unwrap_or(0), kind_word(kind))
+    }
 }
 
 /// A zip code cut to its area: `60512-1234` becomes `605**`. Text that begins with no five digits is

@@ -9,18 +9,21 @@ use datafusion::prelude::{DataFrame, Expr, SessionContext, ident, lit, when};
 
 use super::answers::{self, Facts, Reader};
 use super::concepts::Lookup;
+use super::ends::{self, LastDays};
+use super::limits::{self, Ends};
 use super::rules::{self, Touch};
-use super::{Error, TierRequest, functions, id_map, limits};
+use super::{Error, TierRequest, functions, id_map};
 use crate::config::CivilDate;
 use crate::config::policy::parts::{ConceptSet, Condition, Generalisation, KeepText};
-use crate::config::policy::{Action, Rule};
-use crate::omop::TableSpec;
+use crate::config::policy::{Action, Edges, Rule};
+use crate::omop::{FieldSpec, TableSpec};
 
 /// By rule id, the concepts a rule stands for and what it knows of answers.
 #[derive(Default)]
 pub(super) struct Prepared {
     pub concepts: BTreeMap<String, Arc<[i64]>>,
     pub facts: BTreeMap<String, Facts>,
+    pub last_days: BTreeMap<String, LastDays>,
 }
 
 impl Prepared {
@@ -52,6 +55,11 @@ impl Prepared {
                     prepared.facts.insert(id.clone(), reader.rare(rule).await?);
                     continue;
                 }
+                Action::TruncateEdges(edges) => {
+                    let days = ends::last_days(ctx, request, edges).await?;
+                    prepared.last_days.insert(id.clone(), days);
+                    continue;
+                }
                 Action::Zip3(rule) => {
                     let facts = reader.hidden(&rule.hide_people).await?;
                     prepared.facts.insert(id.clone(), facts);
@@ -67,7 +75,6 @@ impl Prepared {
     /// The condition, on values as they came in, under which `rule` removes a row of the table.
     pub(super) fn removal(
         &self,
-        request: &TierRequest,
         spec: &TableSpec,
         rule: &Rule,
     ) -> Result<Option<Expr>, DataFusionError> {
@@ -101,17 +108,50 @@ impl Prepared {
                 met.map(|met| except(&n.except, spec, met))
             }
             (Action::TruncateEdges(edges), Touch::Rows(by)) => {
-                let last = CivilDate(request.reference_date).epoch_days();
-                let first = edges.first_day.as_deref().and_then(|d| d.parse().ok());
-                let first = first.map(|d| CivilDate(d).epoch_days());
-                let cut = by.iter().filter_map(|c| spec.field(c)).map(|f| {
+                let cut = by.iter().filter_map(|c| spec.field(c)).filter_map(|f| {
+                    let ends = self.ends(rule, edges, spec, f)?;
                     let shift = ident(id_map::SHIFT);
-                    limits::at_edge(&f.kind.data_type(), ident(f.name), shift, last, first)
+                    Some(limits::at_edge(&f.kind.data_type(), ident(f.name), shift, ends))
                 });
                 cut.reduce(Expr::or)
             }
             _ => None,
         })
+    }
+
+    /// The ends between which dates of a column stay; none for a column without dates.
+    fn ends(
+        &self,
+        rule: &Rule,
+        edges: &Edges,
+        spec: &TableSpec,
+        field: &FieldSpec,
+    ) -> Option<Ends> {
+        let days = self.last_days.get(&rule.id)?;
+        let last = if edges.clip_tables.iter().any(|table| table == spec.name) {
+            // The whole span ends with the data: a start is moved only where the span begins at its edge.
+            days.iter().filter(|((table, _), _)| *table == spec.name).map(|(_, day)| *day).max()?
+        } else {
+            *days.get(&(spec.name, field.name))?
+        };
+        let first = edges.first_day.as_deref().and_then(|d| d.parse().ok());
+        Some(Ends { last, first: first.map(|d| CivilDate(d).epoch_days()) })
+    }
+
+    /// A date of a stream's span, moved to where streams end for everybody.
+    pub(super) fn within_ends(
+        &self,
+        rule: &Rule,
+        edges: &Edges,
+        (spec, field): (&TableSpec, &FieldSpec),
+        now: Expr,
+    ) -> Expr {
+        match self.ends(rule, edges, spec, field) {
+            Some(ends) => {
+                limits::within_ends(&field.kind.data_type(), now, ident(id_map::SHIFT), ends)
+            }
+            None => now,
+        }
     }
 
     /// What `rule` makes of an answer; `now` is what earlier rules made of it.
@@ -156,7 +196,7 @@ fn except(rows: &[Condition], spec: &TableSpec, met: Expr) -> Expr {
     known.fold(met, |met, c| met.and(!holds(c)))
 }
 
-/// A text that stays in rows of some questions.
+/// A text that stays in rows of some questions, or where it is one of some words.
 pub(super) fn kept_text(
     keep: &[KeepText],
     table: &str,
@@ -165,9 +205,14 @@ pub(super) fn kept_text(
     null: Expr,
 ) -> Result<Expr, DataFusionError> {
     let name = format!("{table}.{column}");
-    let asked = keep.iter().filter(|k| k.column == name).map(|k| answers::asks(&k.question));
-    match asked.reduce(Expr::or) {
-        Some(asked) => when(asked, now).otherwise(null),
+    let stays = keep.iter().filter(|k| k.column == name).map(|k| {
+        let asked = (!k.question.is_empty()).then(|| answers::asks(&k.question));
+        let listed = k.words.iter().map(|word| lit(word.as_str())).collect::<Vec<Expr>>();
+        let listed = (!listed.is_empty()).then(|| now.clone().in_list(listed, false).is_true());
+        asked.into_iter().chain(listed).reduce(Expr::and).unwrap_or_else(|| lit(false))
+    });
+    match stays.reduce(Expr::or) {
+        Some(stays) => when(stays, now).otherwise(null),
         None => Ok(null),
     }
 }

@@ -112,8 +112,11 @@ pub(super) fn touch(action: &Action, spec: &TableSpec) -> Touch {
         }
         Action::DropRecentConcepts(_) => return rows(pick(&FieldSpec::is_concept_id)),
         Action::TruncateEdges(edges) => {
-            let named = edges.tables.iter().any(|t| t == spec.name);
-            return if named { rows(pick(&is_date)) } else { Touch::Nothing };
+            if edges.tables.iter().any(|t| t == spec.name) {
+                return rows(pick(&is_date));
+            }
+            let clipped = edges.clip_tables.iter().any(|t| t == spec.name);
+            if clipped { pick(&is_date) } else { Vec::new() }
         }
         Action::DropNearBirth(n) => {
             // The birth date itself is for reduce_birth_date.

@@ -175,7 +175,7 @@ impl Columns {
             columns.removals.push((other, reason::DUPLICATE_PERSON.to_owned()));
         }
         for rule in &request.policy.rules {
-            columns.apply(request, spec, rule, prepared).map_err(Error::query(spec.name))?;
+            columns.apply(spec, rule, prepared).map_err(Error::query(spec.name))?;
         }
         columns.drop_unresolved(spec).map_err(Error::query(spec.name))?;
         columns.re_key(request, spec)?;
@@ -188,13 +188,12 @@ impl Columns {
 
     fn apply(
         &mut self,
-        request: &TierRequest,
         spec: &TableSpec,
         rule: &Rule,
         prepared: &Prepared,
     ) -> Result<(), DataFusionError> {
         // By the values that came in, whatever earlier rules made of them.
-        let met = prepared.removal(request, spec, rule)?;
+        let met = prepared.removal(spec, rule)?;
         self.removals.extend(met.map(|met| (met, rule.id.clone())));
         let Touch::Columns(touched) = rules::touch(&rule.action, spec) else { return Ok(()) };
         let mut after = Vec::new();
@@ -228,6 +227,9 @@ impl Columns {
             Action::DropNearBirth(n) => {
                 let year = ident(id_map::BIRTH_YEAR);
                 Ok(limits::clipped(n.years, &field.kind.data_type(), self.value(field.name), year))
+            }
+            Action::TruncateEdges(edges) => {
+                Ok(prepared.within_ends(rule, edges, (spec, field), self.value(field.name)))
             }
             Action::NullFreeText { keep, .. } => {
                 let now = self.value(field.name);

@@ -111,7 +111,7 @@ pub(super) struct RuleEntry {
     /// `null_free_text`: column patterns that stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     except: Option<Vec<String>>,
-    /// `null_free_text`: texts that stay in rows of some questions.
+    /// `null_free_text`: texts that stay in rows of some questions, or that are one of some words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     keep_text: Option<Vec<KeepText>>,
     /// `reduce_birth_date`: to what.
@@ -183,7 +183,8 @@ pub(super) struct RuleEntry {
     /// `drop_near_birth`, `drop_recent_concepts`: number of years.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     years: Option<u16>,
-    /// `drop_near_birth`: tables whose early dates are raised.
+    /// `drop_near_birth`: tables whose early dates are raised. `truncate_edges`: tables whose dates beyond the
+    /// ends are moved to them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     clip_tables: Option<Vec<String>>,
     /// `drop_near_birth`: rows that stay.
@@ -277,6 +278,7 @@ impl RuleEntry {
             }),
             Kind::TruncateEdges => Action::TruncateEdges(Edges {
                 tables: e.tables.take().ok_or_else(|| needs("tables"))?,
+                clip_tables: e.clip_tables.take().unwrap_or_default(),
                 first_day: e.first_day.take(),
             }),
         })
@@ -412,7 +414,10 @@ impl RuleEntry {
                 (e.years, e.allow_missing) = (Some(r.years), Some(r.allow_missing));
                 e.except_vocabularies = given(r.except_vocabularies);
             }
-            Action::TruncateEdges(x) => (e.tables, e.first_day) = (Some(x.tables), x.first_day),
+            Action::TruncateEdges(x) => {
+                (e.tables, e.first_day) = (Some(x.tables), x.first_day);
+                e.clip_tables = given(x.clip_tables);
+            }
         }
     }
 

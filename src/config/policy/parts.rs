@@ -191,18 +191,25 @@ pub struct RecentConcepts {
 /// The ends of shifted streams, cut off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edges {
-    /// Tables.
+    /// Tables whose rows beyond the ends are removed.
     pub tables: Vec<String>,
+    /// Tables whose dates beyond the ends are moved to them, where a row stands for a whole span.
+    pub clip_tables: Vec<String>,
     /// First day of collection, `yyyy-mm-dd`; without it only the end is cut.
     pub first_day: Option<String>,
 }
 
-/// Texts that stay where text goes: those of one column in rows of some questions.
+/// Texts that stay where text goes: those of one column in rows of some questions, or that are one of some
+/// words, or both. Which rows a feed's own rules let pass does not matter: another word becomes null.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeepText {
     /// Column, `table.column` without patterns.
     pub column: String,
-    /// Concept ids of the questions.
+    /// Concept ids of the questions; none for any row. Only `observation` has questions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub question: Vec<i64>,
+    /// The words that stay; none for any text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub words: Vec<String>,
 }
