@@ -303,6 +303,7 @@ impl Tiers {
                 (keys.people(&roster).unwrap(), keys.rows().clone())
             };
             let request = TierRequest {
+                consents_applied: true,
                 policy: policy.clone(),
                 people: people.clone(),
                 rows: rows.clone(),
@@ -344,8 +345,13 @@ impl Tiers {
         rows: &RecordBatch,
     ) {
         let _ = std::fs::remove_file(self.root.join(path));
-        let tags =
-            FileTags { tier: tier.into(), table: table.into(), callset: None, date_basis: basis };
+        let tags = FileTags {
+            tier: tier.into(),
+            table: table.into(),
+            callset: None,
+            date_basis: basis,
+            vocabulary: None,
+        };
         let properties = properties(&tags, &[]).build();
         let mut file =
             TableFile::create(&self.root, path, rows.schema(), tags, properties).unwrap();
@@ -446,6 +452,9 @@ fn curated(root: &Path) -> SiteExtract {
     let wearables = ingest(root, "wearables", Scope::Wearables, wearables());
     let root = root.join("curated");
     let request = curation::Request {
+        deactivated: BTreeMap::new(),
+        ehr: vec![true],
+        vocabulary: None,
         extracts: vec![records, wearables],
         rules: curation::Rules { list: Vec::new() },
         excluded: BTreeMap::new(),
