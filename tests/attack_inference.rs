@@ -151,6 +151,50 @@ fn what_is_left_of_shifts_is_measured_for_days_and_for_weeks() {
     assert!(medians[0] < 0.9 && medians[1] > medians[0], "{medians:?}");
 }
 
+/// Where a policy leaves source concepts, ICD-9-CM and ICD-10-CM on either side of 2015-10-01 bound shifts; the pack
+/// leaves none.
+#[test]
+fn codes_of_known_years_bound_shifts_where_a_policy_leaves_them() {
+    let programme = programme(600);
+    let (old, new) = ("2147480001", "2147480002");
+    programme.edit("feed/vocabulary/CONCEPT.csv", |text| {
+        let line = |id: &str, vocabulary: &str, code: &str| {
+            format!("{id}\tEssential hypertension\tCondition\t{vocabulary}\tcode\t\t{code}\t19700101\t20991231\t\n")
+        };
+        text + &line(old, "ICD9CM", "401.9") + &line(new, "ICD10CM", "I10")
+    });
+    programme.edit("feed/omop/condition_occurrence.csv.gz", |text| {
+        let mut lines = text.lines();
+        let header: Vec<&str> = lines.next().unwrap().split(',').collect();
+        let column = |name: &str| header.iter().position(|c| *c == name).unwrap();
+        let (start, source) =
+            (column("condition_start_date"), column("condition_source_concept_id"));
+        let coded = lines.map(|line| {
+            let mut cells: Vec<&str> = line.split(',').collect();
+            cells[source] = if cells[start] < "2015-10-01" { old } else { new };
+            cells.join(",") + "\n"
+        });
+        format!("{}\n{}", header.join(","), coded.collect::<String>())
+    });
+    let codes = |programme: &Programme| {
+        let report = report(programme, "shift_inference");
+        let evidence = report["evidence"].as_array().unwrap();
+        evidence.iter().find(|one| one["by"] == "years of codes").unwrap().clone()
+    };
+    programme.run().done();
+    let with_pack = codes(&programme);
+    assert_eq!((number(&with_pack["p10_left"]), number(&with_pack["median_left"])), (364.0, 364.0));
+    let pack = programme.read("policies/registered.toml");
+    let blocks =
+        pack.split("[[rule]]\n").filter(|block| !block.contains("id = \"source_concepts\""));
+    programme.write("policies/registered.toml", blocks.collect::<Vec<_>>().join("[[rule]]\n"));
+    programme.run().done();
+    let without = codes(&programme);
+    println!("{with_pack} with the pack, {without} without its rule");
+    assert!(number(&without["p10_left"]) < 330.0, "{without}");
+    assert_eq!(without["misled"], 0, "{without}");
+}
+
 /// A made-up feed of trackers that are worn every day from the first day of collection to the last of the data.
 fn dense(programme: &Programme, last: Date) -> usize {
     let people: Vec<String> = programme
