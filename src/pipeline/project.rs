@@ -109,7 +109,12 @@ impl Project {
             .iter()
             .map(|(site, feed)| {
                 let (cdm, dates, encoding) = (feed.cdm, feed.dates, feed.encoding);
-                let feed = serde_json::json!({ "cdm": cdm, "dates": dates, "encoding": encoding });
+                let state = feed.state;
+                let mut feed =
+                    serde_json::json!({ "cdm": cdm, "dates": dates, "encoding": encoding });
+                if let Some(state) = state {
+                    feed["state"] = state.into();
+                }
                 (site.clone(), feed)
             })
             .collect();
@@ -250,6 +255,13 @@ impl Problems<'_> {
             if (feed.dates, &feed.shift_map) == (DateBasis::Shifted, &None) {
                 let help = "a CSV with person_id and shift (days its dates were moved back)";
                 let key = format!("ehr.{site}.dates");
+                self.add(&key, "a shifted feed needs its shift_map", Some(help.into()));
+            }
+        }
+        for (name, feed) in &workflow.wearables {
+            if (feed.dates, &feed.shift_map) == (DateBasis::Shifted, &None) {
+                let help = "a CSV with person_id and shift (days its dates were moved back)";
+                let key = format!("wearables.{name}.dates");
                 self.add(&key, "a shifted feed needs its shift_map", Some(help.into()));
             }
         }

@@ -9,7 +9,7 @@ use super::epoch::Naming;
 use super::plan::{Stage, Work};
 use super::{Error, Inputs, Project, record::write_private};
 use crate::config::{
-    CallsetFeed, CivilDate, Curation, DateBasis, EhrFeed, Periods, Tier, TierPolicy, Unmapped,
+    CallsetFeed, CivilDate, Curation, DateBasis, Periods, Tier, TierPolicy, Unmapped,
 };
 use crate::curation;
 use crate::derived;
@@ -303,7 +303,7 @@ impl<'a> Bench<'a> {
             path: self.project.path(&feed.path),
             cdm: feed.cdm,
             scope: if whole { Scope::Both } else { Scope::Records },
-            shift_map: self.shift_map(feed)?,
+            shift_map: self.shift_map(feed.dates, feed.shift_map.as_deref())?,
             encoding: feed.encoding,
             max_rejected: feed.max_rejected,
         };
@@ -319,7 +319,7 @@ impl<'a> Bench<'a> {
             scope: Scope::Wearables,
             encoding: Default::default(),
             max_rejected: Default::default(),
-            shift_map: None,
+            shift_map: self.shift_map(feed.dates, feed.shift_map.as_deref())?,
         };
         self.ingest(&Work::Wearables(name.to_owned()), &request, job)
     }
@@ -331,8 +331,12 @@ impl<'a> Bench<'a> {
         Ok(Made { output, extract: Some(extract) })
     }
 
-    fn shift_map(&self, feed: &EhrFeed) -> Result<Option<BTreeMap<i64, i32>>, Error> {
-        match (feed.dates, &feed.shift_map) {
+    fn shift_map(
+        &self,
+        dates: DateBasis,
+        map: Option<&Path>,
+    ) -> Result<Option<BTreeMap<i64, i32>>, Error> {
+        match (dates, map) {
             (DateBasis::Shifted, Some(path)) => {
                 Ok(Some(identity::shift_map(&self.project.path(path))?))
             }
@@ -489,7 +493,13 @@ impl<'a> Bench<'a> {
         let curated = self.curated.iter();
         let extracts = curated
             .map(|typed| SiteExtract { extract: typed.extract.clone(), root: typed.root.clone() });
+        let sites = self.project.workflow.ehr.iter().filter_map(|(site, feed)| {
+            let typed = self.extracts.get(site)?;
+            let (extract, root) = (typed.extract.clone(), typed.root.clone());
+            Some((feed.state?, SiteExtract { extract, root }))
+        });
         let request = TierRequest {
+            site_states: sites.collect(),
             policy: policy.clone(),
             people,
             rows,

@@ -12,7 +12,7 @@ use datafusion::prelude::Expr;
 
 use super::functions::{Compute, DAY_MICROS, call, time_type};
 use crate::config::CivilDate;
-use crate::config::policy::Zip3;
+use crate::config::policy::{Unlisted, Zip3};
 
 /// Day of each row, in days since 1970-01-01; dates and times alike.
 fn days(array: &ArrayRef) -> Vec<Option<i64>> {
@@ -91,16 +91,17 @@ pub(super) fn clipped(years: u16, kind: &DataType, when: Expr, birth_year: Expr)
 /// Whether a shifted day lies where the streams of some people have ended, or not begun: after
 /// `last - 364`, or before `first - 1`. Every shift is 1 to 364 days, so within these bounds a stream that
 /// runs from `first` to `last` is whole for everybody and its ends are the same.
+/// `ends` are those two days; no part of the name, for they may be one person's.
 pub(super) fn at_edge(
+    rule: &str,
     kind: &DataType,
     when: Expr,
     shift: Expr,
-    last: i32,
-    first: Option<i32>,
+    (first, last): (i32, i32),
 ) -> Expr {
     struct AtEdge {
         last: i64,
-        first: Option<i64>,
+        first: i64,
     }
     impl Compute for AtEdge {
         fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
@@ -109,13 +110,13 @@ pub(super) fn at_edge(
                 let Some(day) = day else { return Some(false) };
                 let Some(shift) = shift else { return Some(true) };
                 let shifted = day - i64::from(shift);
-                Some(shifted > self.last - 364 || self.first.is_some_and(|f| shifted < f - 1))
+                Some(shifted > self.last - 364 || shifted < self.first - 1)
             });
             Ok(Arc::new(out.collect::<BooleanArray>()))
         }
     }
-    let edge = AtEdge { last: i64::from(last), first: first.map(i64::from) };
-    let name = format!("at_edge_{last}_{}_{}", first.unwrap_or(0), kind_word(kind));
+    let edge = AtEdge { last: i64::from(last), first: i64::from(first) };
+    let name = format!("at_edge_{rule}_{}", kind_word(kind));
     call(name, vec![kind.clone(), DataType::Int32], DataType::Boolean, edge, vec![when, shift])
 }
 
@@ -124,13 +125,18 @@ pub(super) fn at_edge(
 pub(super) fn zip3(rule: &str, zip: &Zip3, text: Expr) -> Expr {
     struct Cut {
         areas: Option<BTreeMap<String, Option<String>>>,
+        unlisted: Unlisted,
     }
     impl Cut {
         fn cut(&self, text: &str) -> Option<String> {
             let digits = text.get(..5).filter(|t| t.bytes().all(|b| b.is_ascii_digit()))?;
             let zip = digits.get(..3)?;
             let Some(areas) = &self.areas else { return Some(format!("{zip}**")) };
-            let area = areas.get(zip).and_then(Option::as_deref);
+            let area = match (areas.get(zip), self.unlisted) {
+                (Some(area), _) => area.as_deref(),
+                (None, Unlisted::Keep) => Some(zip),
+                (None, Unlisted::Hide) => None,
+            };
             Some(format!("{}**", area.unwrap_or("000")))
         }
     }
@@ -149,5 +155,11 @@ pub(super) fn zip3(rule: &str, zip: &Zip3, text: Expr) -> Expr {
         };
         zip.areas.iter().map(area).collect()
     });
-    call(format!("zip3_{rule}"), vec![DataType::Utf8], DataType::Utf8, Cut { areas }, vec![text])
+    call(
+        format!("zip3_{rule}"),
+        vec![DataType::Utf8],
+        DataType::Utf8,
+        Cut { areas, unlisted: zip.unlisted },
+        vec![text],
+    )
 }

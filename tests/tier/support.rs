@@ -60,6 +60,7 @@ pub struct Fixture {
     dir: TempDir,
     sites: Vec<SiteExtract>,
     pub vocabulary: Option<SiteExtract>,
+    pub site_states: Vec<(i64, SiteExtract)>,
     roster: Roster,
     pub reference: Date,
 }
@@ -70,6 +71,7 @@ impl Fixture {
             dir: TempDir::new().unwrap(),
             sites: Vec::new(),
             vocabulary: None,
+            site_states: Vec::new(),
             roster: Roster::default(),
             reference: date(2026, 1, 1),
         };
@@ -83,6 +85,7 @@ impl Fixture {
             dir: TempDir::new().unwrap(),
             sites: Vec::new(),
             vocabulary: None,
+            site_states: Vec::new(),
             roster: Roster::default(),
             reference: date(2026, 1, 1),
         };
@@ -128,6 +131,18 @@ impl Fixture {
         self.vocabulary = Some(self.ingest(&folder, CdmVersion::V5_4, Scope::Vocabulary));
     }
 
+    /// Gives the sites, in order, these states; None for a site without one.
+    pub fn states(&mut self, states: &[Option<i64>]) {
+        let sites = states.iter().zip(&self.sites);
+        self.site_states = sites.filter_map(|(s, site)| Some(((*s)?, site.clone()))).collect();
+    }
+
+    pub fn wearables(&mut self, tables: &[Csv<'_>]) {
+        let folder = self.write("wearables", tables);
+        let extract = self.ingest(&folder, CdmVersion::V5_4, Scope::Wearables);
+        self.sites.push(extract);
+    }
+
     pub fn roster(&mut self, people: impl IntoIterator<Item = (i64, Standing)>) {
         self.roster = Roster::from_entries(people.into_iter().map(|(p, s)| (PersonId(p), s)));
     }
@@ -152,6 +167,7 @@ impl Fixture {
             rows,
             extracts: self.sites.clone(),
             vocabulary: self.vocabulary.clone(),
+            site_states: self.site_states.clone(),
             reference_date: self.reference,
             buckets: 8,
         }
@@ -243,6 +259,22 @@ impl Built {
         let row_key = self.rows.get(table).unwrap();
         let ids = ints(&rows, key).into_iter().map(|id| row_key.invert(id.unwrap()));
         ids.enumerate().map(|(i, id)| (id, (dates.value(i), people[i].unwrap()))).collect()
+    }
+
+    /// A number and a date of each row of a table.
+    pub fn wearable_rows(&self, table: &str, number: &str, date: &str) -> Vec<(i64, i32)> {
+        let rows = self.table(table);
+        let dates = rows.column_by_name(date).unwrap().as_primitive::<Date32Type>();
+        let numbers = ints(&rows, number).into_iter().map(Option::unwrap);
+        numbers.enumerate().map(|(i, n)| (n, dates.value(i))).collect()
+    }
+
+    /// The same of a column of dates that may be null.
+    pub fn dated_rows(&self, table: &str, number: &str, date: &str) -> Vec<(i64, Option<i32>)> {
+        let rows = self.table(table);
+        let dates = rows.column_by_name(date).unwrap().as_primitive::<Date32Type>();
+        let numbers = ints(&rows, number).into_iter().map(Option::unwrap);
+        numbers.zip(dates.iter()).collect()
     }
 
     /// Shift by research id.
