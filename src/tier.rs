@@ -17,6 +17,7 @@ mod answers;
 mod birth;
 pub mod check;
 mod concepts;
+mod declared;
 mod error;
 mod functions;
 mod id_map;

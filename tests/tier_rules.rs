@@ -150,6 +150,18 @@ const CASES: &[Case] = &[
         answers: &[2000000004, 2000000005],
     },
     Case {
+        rule: "education",
+        what: "an answer that no list knows is removed, no answer stays no answer",
+        rows: &[(1, 1585940, 77), (2, 1585940, 903096), (3, 1585940, 4260980)],
+        answers: &[903096, 4260980, 2000000010],
+    },
+    Case {
+        rule: "employment",
+        what: "an answer that no list knows is removed",
+        rows: &[(1, 1585952, 77), (2, 1332843, 903079)],
+        answers: &[903079, 2000000010],
+    },
+    Case {
         rule: "insurance",
         what: "two rare insurances of a person are one row",
         rows: &[(1, 1332737, 1332904), (1, 1332737, 1333140)],
@@ -402,6 +414,7 @@ fn the_safe_harbor_tells_areas_of_more_than_20000_people() {
     let dir = tempfile::tempdir().unwrap();
     let list = |lines: &str| {
         let mut policy = pack("safe-harbor");
+        policy.rules.retain(|r| ["zip3", "years", "free_text"].contains(&r.id.as_str()));
         let name = "safe_harbor_zip3_2000.csv";
         std::fs::write(dir.path().join(name), lines).unwrap();
         policy.load_files(dir.path()).map(|()| policy)
@@ -650,6 +663,52 @@ fn a_concept_without_a_beginning_began_when_it_was_first_used() {
         out.ints("observation", "value_as_concept_id").into_iter().flatten().collect();
     kept.sort_unstable();
     assert_eq!(kept, [11, 11, 12, 13]);
+}
+
+/// Dates where no date is declared: in text, as days since an epoch, as the serial number of a
+/// spreadsheet, in columns that the CDM knows and in columns that it does not.
+#[test]
+fn dates_in_other_columns_are_not_released() {
+    let serial = 43_987; // 2020-06-05 as a spreadsheet counts.
+    let epoch = 1_591_351_200; // The same day in seconds since 1970.
+    let persons = "1,8507,1990,1,1,,8527,38003564,,7,,a,,,,,,\n";
+    let header = "measurement_id,person_id,measurement_concept_id,measurement_date,measurement_time,\
+                  measurement_type_concept_id,value_source_value,unit_source_value,\
+                  note_date,collected_serial,collected_epoch,measurement_source_value\n";
+    let row = format!(
+        "1,1,3004249,2020-06-05,10:00 on 2020-06-05,32817,{serial},20200605,2020-06-05,{serial},\
+         {epoch},on 5 June 2020\n"
+    );
+    let mut fixture =
+        Fixture::new(&[("person", PERSON, persons), ("measurement", header, &row)]);
+    fixture.roster([(1, takes_part())]);
+    for (name, shows) in [("minimal", true), ("registered", false), ("safe-harbor", false)] {
+        let out = fixture.build(&pack(name)).unwrap();
+        assert_eq!(out.books("measurement").rows_out, 1, "{name}");
+        for text in ["2020-06-05", "20200605", "43987", "5 June", "10:00 on"] {
+            assert!(!out.holds_text(text), "{name} tells {text}");
+        }
+        for number in [serial, epoch, 20_200_605] {
+            assert!(!out.holds_number(number), "{name} tells {number}");
+        }
+        assert_eq!(out.holds_date(day("2020-06-05")), shows, "{name}");
+    }
+}
+
+/// A typed table with a column that the CDM does not declare is refused before any table is built.
+#[test]
+fn an_undeclared_column_is_refused() {
+    let persons = "1,8507,1990,1,1,,8527,38003564,,7,,a,,,,,,\n";
+    let rows = "1,1,0,2020-01-01,,1,,1,5\n";
+    let mut fixture =
+        Fixture::new(&[("person", PERSON, persons), ("observation", OBSERVATION, rows)]);
+    fixture.roster([(1, takes_part())]);
+    fixture.add_column("observation", "collected_epoch", 1_591_351_200);
+    let error = fixture.build(&pack("minimal")).unwrap_err();
+    assert_eq!(strata::error::Coded::code(&error), "tier::undeclared_column");
+    let said = error.to_string();
+    assert!(said.contains("observation") && said.contains("collected_epoch"), "{said}");
+    assert!(!said.contains("1591351200"), "{said}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use datafusion::prelude::{DataFrame, SessionContext};
 use super::prepared::Prepared;
 use super::rules::{self, Class, Touch, reason};
 use super::sink::{self, Target};
-use super::{Error, TierRequest, check, id_map, table};
+use super::{Error, TierRequest, check, declared, id_map, table};
 use crate::config::Tier;
 use crate::config::policy::Rule;
 use crate::engine::parquet::{FileTags, TableFile, create_private_dir, properties};
@@ -53,6 +53,7 @@ fn check_request(request: &TierRequest) -> Result<(), Error> {
 
 async fn run(request: &TierRequest, job: &Job) -> Result<StageOutput, Error> {
     let ctx = session::session(job).map_err(Error::query("(session)"))?;
+    declared::check(&ctx, request).await?;
     let map = id_map::id_map(&ctx, request).await?;
     let mut stage = Stage {
         request,

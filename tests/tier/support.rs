@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, Int64Array, RecordBatch};
 use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::{DataType, Date32Type, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Date32Type, Field, Int64Type, Schema, TimestampMicrosecondType};
 use jiff::civil::{Date, date};
 use jiff::{Span, Unit};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -135,6 +136,26 @@ impl Fixture {
     pub fn states(&mut self, states: &[Option<i64>]) {
         let sites = states.iter().zip(&self.sites);
         self.site_states = sites.filter_map(|(s, site)| Some(((*s)?, site.clone()))).collect();
+    }
+
+    /// Adds a column of one number to a typed table of the first site.
+    pub fn add_column(&self, table: &str, column: &str, number: i64) {
+        let path = self.sites[0].files(table).remove(0);
+        let file = std::fs::File::open(&path).unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        let schema = reader.schema().clone();
+        let batches: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
+        let rows = concat_batches(&schema, &batches).unwrap();
+        let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
+        fields.push(Arc::new(Field::new(column, DataType::Int64, true)));
+        let mut columns = rows.columns().to_vec();
+        columns.push(Arc::new(Int64Array::from(vec![number; rows.num_rows()])));
+        let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let file = std::fs::File::create(&path).unwrap();
+        let mut writer = parquet::arrow::ArrowWriter::try_new(file, rows.schema(), None).unwrap();
+        writer.write(&rows).unwrap();
+        writer.close().unwrap();
     }
 
     pub fn wearables(&mut self, tables: &[Csv<'_>]) {
