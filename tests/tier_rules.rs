@@ -679,8 +679,7 @@ fn dates_in_other_columns_are_not_released() {
         "1,1,3004249,2020-06-05,10:00 on 2020-06-05,32817,{serial},20200605,2020-06-05,{serial},\
          {epoch},on 5 June 2020\n"
     );
-    let mut fixture =
-        Fixture::new(&[("person", PERSON, persons), ("measurement", header, &row)]);
+    let mut fixture = Fixture::new(&[("person", PERSON, persons), ("measurement", header, &row)]);
     fixture.roster([(1, takes_part())]);
     for (name, shows) in [("minimal", true), ("registered", false), ("safe-harbor", false)] {
         let out = fixture.build(&pack(name)).unwrap();

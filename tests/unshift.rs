@@ -228,8 +228,11 @@ fn a_shifted_wearables_feed_is_moved_forward() {
     let dir = tempfile::tempdir().unwrap();
     let feed = dir.path().join("feed");
     fs::create_dir(&feed).unwrap();
-    fs::write(feed.join("steps_intraday.csv"), "person_id,datetime,steps\n7,2020-02-28 10:11:00,5\n")
-        .unwrap();
+    fs::write(
+        feed.join("steps_intraday.csv"),
+        "person_id,datetime,steps\n7,2020-02-28 10:11:00,5\n",
+    )
+    .unwrap();
     let ingest = |shifts: &[(i64, i32)]| {
         let out = dir.path().join(format!("out{}", shifts.len()));
         let request = ExtractRequest {
