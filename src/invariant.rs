@@ -82,6 +82,9 @@ pub struct Origin {
     pub samples: BTreeSet<String>,
     /// Whether every shift is of whole weeks.
     pub whole_weeks: bool,
+    /// Tables with rows that need no EHR consent: of the programme's own feeds, of wearables, and what is
+    /// derived from those.
+    pub without_ehr_consent: BTreeSet<String>,
 }
 
 /// What is looked at.

@@ -18,22 +18,27 @@ mod birth;
 mod buckets;
 pub mod check;
 mod concepts;
-mod ends;
+mod declared;
 mod error;
 mod functions;
 mod id_map;
 mod limits;
+mod places;
 mod prepared;
 pub mod rules;
 mod sink;
 mod stage;
 mod table;
 mod tally;
+mod touched;
+mod used;
+mod years;
 
 pub use crate::omop::SiteExtract;
 pub use check::{Problem, check};
 pub use error::Error;
 pub use rules::{RuleLine, explain, row_tables};
+pub use touched::{TouchedRows, count_rows};
 
 /// What to build.
 #[derive(Debug, Clone)]
@@ -52,6 +57,9 @@ pub struct TierRequest {
     /// The extract whose vocabulary tables are released. Without one, vocabulary tables found among
     /// `extracts` are left out as `site_vocabulary`.
     pub vocabulary: Option<SiteExtract>,
+    /// Sites' extracts as they came, each with the concept id of the answer that is its state: what
+    /// `generalise_by_site` holds answers against. Sites without a state are not among them.
+    pub site_states: Vec<(i64, SiteExtract)>,
     /// Ages are as of this day.
     pub reference_date: jiff::civil::Date,
     /// Number of person buckets, 1 to 1000; a person's is research id modulo this.

@@ -50,10 +50,14 @@ fn finds(
     hits
 }
 
-/// Positions and bit planes of genotypes have every small number in them.
+/// Positions and bit planes of genotypes have every small number in them, pseudonyms of devices (32 digits in
+/// hex) many, and the books of invariants are counts.
 fn is_chance(hit: &Hit) -> bool {
     let small = ["epoch days", "excel serial", "julian day", "compact"].contains(&hit.form);
-    small && hit.place.contains("/genomics/") && ["values", "statistics"].contains(&hit.part)
+    let numbers = hit.place.contains("/genomics/")
+        || hit.place.ends_with(" device_id")
+        || hit.place.ends_with("quality/invariants.parquet looked_at");
+    small && numbers && ["values", "statistics"].contains(&hit.part)
 }
 
 /// Finds outside of releases and of what a run works with: logs, plans, records, temporary files.

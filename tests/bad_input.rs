@@ -315,11 +315,18 @@ fn ragged_rows() {
     programme.edit("feed/participants.csv", ragged);
     refused(&programme, "identity::bad_row", &["participants.csv", "line 7"]);
     let programme = Programme::new();
-    programme.edit("feed/omop/person.csv", ragged);
-    refused(&programme, "omop::ragged_rows", &["person.csv", "line 7"]);
-    let programme = Programme::new();
     programme.edit("feed/omop/condition_occurrence.csv.gz", ragged);
-    refused(&programme, "omop::ragged_rows", &["condition_occurrence.csv.gz", "line 7"]);
+    programme.run().done();
+    let manifest = programme.manifest();
+    let books = manifest["stages"]["ingest.ehr.site_a"]["ledger"].as_array().unwrap();
+    let of = books.iter().find(|b| b["table"].as_str().unwrap().ends_with("condition_occurrence"));
+    assert_eq!(of.unwrap()["excluded"]["ragged_row"], 1, "{of:?}");
+    let programme = Programme::new();
+    programme.edit("feed/omop/condition_occurrence.csv.gz", |text| {
+        let (header, rows) = text.split_once('\n').unwrap();
+        format!("{header}\n{}", rows.replace('\n', &format!(",{CANARY}\n")))
+    });
+    refused(&programme, "omop::ragged_rows", &["condition_occurrence.csv.gz", "on lines 2, 3"]);
 }
 
 #[test]

@@ -203,6 +203,17 @@ fn read_only_verbs_answer_in_json() {
     }
     let one = ["explain", "w.toml", "--tier", "registered", "--json"];
     assert_eq!(programme.strata(one).done().json().as_object().unwrap().len(), 1);
+    let of = ["explain", "w.toml", "--tier", "registered", "--release", "current", "--json"];
+    let rules = programme.strata(of).done().json();
+    let rows = |rule: &Value| rule["rows"].as_object().unwrap().clone();
+    let rules = rules["registered"].as_array().unwrap();
+    assert!(rules.iter().all(|rule| rows(rule).values().all(|n| n["removed"].is_u64())));
+    let moved = rules.iter().find(|rule| rule["kind"] == "shift_dates").unwrap();
+    assert!(rows(moved)["omop/person"]["changed"].as_u64().unwrap() > 0, "{moved:#}");
+    let said = programme.strata(["explain", "w.toml", "--release", release]).done().out;
+    assert!(said.contains("      > omop/person: 0 row(s) removed, "), "{said}");
+    assert!(explain["registered"][0].get("rows").is_none());
+    assert_eq!(programme.strata(["explain", "w.toml", "--release", "other"]).code, Some(1));
     let dag = programme.strata(["plan", "w.toml", "--dag"]).done().out;
     assert!(dag.starts_with("flowchart LR") && dag.contains("tier_controlled --> publish"));
     let dry = programme.strata(["run", "w.toml", "--dry-run", "--json"]).done().json();

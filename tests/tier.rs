@@ -4,6 +4,7 @@
 #[path = "tier/shared_data.rs"]
 mod shared_data;
 #[path = "tier/support.rs"]
+#[expect(dead_code, reason = "shared with the other tests of tiers")]
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -35,6 +35,7 @@ fn committed_policies_pass() {
         ("registered", Tier::Registered, DateBasis::Shifted, false),
         ("controlled-plus", Tier::Controlled, DateBasis::True, true),
         ("minimal", Tier::Controlled, DateBasis::True, false),
+        ("safe-harbor", Tier::Registered, DateBasis::Year, false),
     ] {
         let (path, policy) = committed(name);
         assert_eq!(check(&policy), [], "{name}");
@@ -222,13 +223,67 @@ fn packs_differ_in_these_rules_and_no_others() {
             "+employment",
             "+insurance",
             "+indian_health_service",
+            "+state_of_sites",
             "+state",
+            "+stream_edges",
             "+date_shift",
             "+cause_of_death",
             "+summary_of_people",
             "+source_concepts",
         ]
     );
+}
+
+#[test]
+fn the_safe_harbor_differs_in_these_rules_and_no_others() {
+    assert_eq!(
+        difference("controlled", "safe-harbor"),
+        [
+            "-vehicle_accidents",
+            "-cancer_answers",
+            "-first_years",
+            "~zip3",
+            "-birth_date",
+            "~free_text",
+            "+devices_and_minutes",
+            "+ehr_demographics",
+            "+ages_of_people",
+            "+years",
+        ]
+    );
+}
+
+#[test]
+fn surveys_with_true_dates_are_refused_unless_it_is_accepted() {
+    let body = "kind = \"leave_dates_true\"\nconcepts = [2100000002]\n\
+                columns = [\"survey_answer.survey_version_concept_id\"]";
+    let shift = rule("s", "kind = \"shift_dates\"");
+    let found = problems(SHIFTED, &format!("{}{shift}", rule("covid", body)));
+    assert!(found.iter().any(|p| p.contains("reveal the shift")), "{found:?}");
+    let accepted = format!("{body}\ni_accept_that_this_reveals_the_shift = true");
+    let found = problems(SHIFTED, &format!("{}{shift}", rule("covid", &accepted)));
+    assert!(!found.iter().any(|p| p.contains("rule covid")), "{found:?}");
+    let found = problems(SHIFTED, &format!("{shift}{}", rule("covid", &accepted)));
+    assert!(found.iter().any(|p| p.contains("before shift_dates")), "{found:?}");
+    for name in ["registered", "controlled", "controlled-plus", "minimal", "safe-harbor"] {
+        let kinds = committed(name).1.rules.into_iter().map(|rule| rule.action.kind_name());
+        assert!(!kinds.collect::<Vec<_>>().contains(&"leave_dates_true"), "{name}");
+    }
+}
+
+#[test]
+fn years_are_said_of_the_files_and_made_by_one_rule() {
+    let year = SHIFTED.replace("\"shifted\"", "\"year\"");
+    let by_rule = rule("y", "kind = \"reduce_dates_to_year\"\nmax_age = 89");
+    for (head, rules, expected) in [
+        (&*year, String::new(), "needs a reduce_dates_to_year rule"),
+        (SHIFTED, by_rule.clone(), "needs dates = \"year\""),
+        (&*year, format!("{by_rule}{}", rule("s", "kind = \"shift_dates\"")), "contradict"),
+        (&*year, by_rule.replace("89", "0"), "1 to 120"),
+    ] {
+        let found = problems(head, &rules);
+        assert!(found.iter().any(|p| p.contains(expected)), "{expected}: {found:?}");
+    }
 }
 
 #[test]

@@ -150,6 +150,18 @@ const CASES: &[Case] = &[
         answers: &[2000000004, 2000000005],
     },
     Case {
+        rule: "education",
+        what: "an answer that no list knows is removed, no answer stays no answer",
+        rows: &[(1, 1585940, 77), (2, 1585940, 903096), (3, 1585940, 4260980)],
+        answers: &[903096, 4260980, 2000000010],
+    },
+    Case {
+        rule: "employment",
+        what: "an answer that no list knows is removed",
+        rows: &[(1, 1585952, 77), (2, 1332843, 903079)],
+        answers: &[903079, 2000000010],
+    },
+    Case {
         rule: "insurance",
         what: "two rare insurances of a person are one row",
         rows: &[(1, 1332737, 1332904), (1, 1332737, 1333140)],
@@ -251,7 +263,8 @@ fn zip_codes_are_cut() {
     let dir = tempfile::tempdir().unwrap();
     let zips = |areas: &str| {
         let mut policy = alone("controlled", "zip3");
-        std::fs::write(dir.path().join("z.csv"), format!("zip3,to,population\n{areas}")).unwrap();
+        let header = "zip3,to,population,state,census_date";
+        std::fs::write(dir.path().join("z.csv"), format!("{header}\n{areas}")).unwrap();
         for rule in &mut policy.rules {
             if let Action::Zip3(zip) = &mut rule.action {
                 (zip.file, zip.min_population) = (Some("z.csv".into()), 20_001);
@@ -260,9 +273,9 @@ fn zip_codes_are_cut() {
         policy.load_files(dir.path()).unwrap();
         texts(&policy)
     };
-    assert_eq!(zips("605,604,20001\n"), ["000**", "604**", "604**"]);
-    assert_eq!(zips("605,605,20000\n"), ["000**", "000**", "000**"]);
-    assert_eq!(zips("606,606,90000\n"), ["000**", "000**", "000**"]);
+    assert_eq!(zips("605,604,20001,,2020-04-01\n"), ["000**", "604**", "604**"]);
+    assert_eq!(zips("605,605,20000,,2020-04-01\n"), ["000**", "000**", "000**"]);
+    assert_eq!(zips("606,606,90000,,2020-04-01\n"), ["000**", "000**", "000**"]);
 }
 
 #[test]
@@ -415,13 +428,330 @@ fn spans_end_on_one_day_for_everybody() {
     assert!(error.contains("in tables and in clip_tables"), "{error}");
 }
 
+/// A list of small areas: 19,999 and 20,000 people are hidden, 20,001 are not, nor is what is not listed.
+#[test]
+fn the_safe_harbor_tells_areas_of_more_than_20000_people() {
+    let persons = "1,8507,1990,1,1,,8527,38003564,,7,,a,,,,,,\n";
+    let rows = "1,1,0,2020-01-01,,1,60112,,1585250\n2,1,0,2020-01-01,,1,60212,,1585250\n\
+                3,1,0,2020-01-01,,1,60312-1234,,1585250\n4,1,0,2020-01-01,,1,60412,,1585250\n\
+                5,1,0,2020-01-01,,1,03601,,1585250\n";
+    let mut fixture =
+        Fixture::new(&[("person", PERSON, persons), ("observation", OBSERVATION, rows)]);
+    fixture.roster([(1, takes_part())]);
+    let texts = |policy: &TierPolicy| {
+        let out = fixture.build(policy).unwrap();
+        let mut texts: Vec<_> =
+            out.texts("observation", "value_as_string").into_iter().flatten().collect();
+        texts.sort();
+        texts
+    };
+    assert_eq!(texts(&pack("safe-harbor")), ["000**", "601**", "602**", "603**", "604**"]);
+    let dir = tempfile::tempdir().unwrap();
+    let list = |lines: &str| {
+        let mut policy = pack("safe-harbor");
+        policy.rules.retain(|r| ["zip3", "years", "free_text"].contains(&r.id.as_str()));
+        let name = "safe_harbor_zip3_2000.csv";
+        std::fs::write(dir.path().join(name), lines).unwrap();
+        policy.load_files(dir.path()).map(|()| policy)
+    };
+    let lines = "zip3,population,census_date\n601,19999,2020-04-01\n602,20000,2020-04-01\n\
+                 603,20001,2020-04-01\n";
+    assert_eq!(texts(&list(lines).unwrap()), ["000**", "000**", "036**", "603**", "604**"]);
+    let undated = list("zip3,population\n601,19999\n").unwrap_err().1;
+    assert!(undated.contains("census_date"), "{undated}");
+}
+
+/// Ages 89 and over at the reference date, 2026-01-01: whoever is over 89 is in one category, and no year
+/// of theirs tells more.
+#[test]
+fn the_safe_harbor_leaves_years() {
+    let born =
+        [(1, 1990, 5, 6), (2, 1936, 1, 2), (3, 1936, 1, 1), (4, 1935, 12, 31), (5, 1920, 2, 3)];
+    let persons: String = born
+        .iter()
+        .map(|(p, y, m, d)| {
+            format!(
+                "{p},8507,{y},{m},{d},{y}-{m:02}-{d:02} 08:00:00,8527,38003564,,7,,a{p},,,,,,\n"
+            )
+        })
+        .collect();
+    let rows: String = (1..=5)
+        .map(|p| {
+            format!(
+                "{p}1,{p},0,2019-07-08,2019-07-08 09:10:11,1,,{p},5\n\
+                 {p}2,{p},0,1935-07-08,1935-07-08 09:10:11,1,,{p},5\n\
+                 {p}3,{p},0,1936-07-08,,1,,{p},5\n"
+            )
+        })
+        .collect();
+    let mut fixture =
+        Fixture::new(&[("person", PERSON, &persons), ("observation", OBSERVATION, &rows)]);
+    fixture.roster((1..=5).map(|p| (p, takes_part())));
+    let out = fixture.build(&pack("safe-harbor")).unwrap();
+    let years = |p: i64| out.ints("person", "year_of_birth")[out.person_row(p)];
+    assert_eq!((1..=5).map(years).collect::<Vec<_>>(), [1990, 1936, 1936, 1936, 1936].map(Some));
+    for column in ["month_of_birth", "day_of_birth"] {
+        assert!(out.ints("person", column).iter().all(Option::is_none), "{column}");
+    }
+    assert!(out.times("person", "birth_datetime").iter().all(Option::is_none));
+    let dates = out.dated_rows("observation", "value_as_concept_id", "observation_date");
+    let of = |p: i64| {
+        let mut dates: Vec<_> = dates.iter().filter(|(of, _)| *of == p).map(|(_, d)| *d).collect();
+        dates.sort();
+        dates
+    };
+    let year = |y: i32| Some(day(&format!("{y}-01-01")));
+    assert_eq!(of(1), [year(1935), year(1936), year(2019)]);
+    assert_eq!(of(2), [year(1935), year(1936), year(2019)]);
+    assert_eq!(of(4), [None, year(1936), year(2019)]);
+    assert_eq!(of(5), [None, year(1936), year(2019)]);
+    let mut times = out.times("observation", "observation_datetime");
+    times.sort();
+    times.dedup();
+    let at = |y: i32| year(y).map(|d| i64::from(d) * support::MICROS);
+    assert_eq!(times, [None, at(1935), at(2019)]);
+}
+
+/// The answer on the state against the states of sites with records, by the workflow.
+#[test]
+fn a_state_that_a_site_contradicts_is_hidden() {
+    let persons = |people: &[i64]| -> String {
+        people.iter().map(|p| format!("{p},8507,1990,1,1,,8527,38003564,,7,,a,,,,,,\n")).collect()
+    };
+    let asked = |people: &[(i64, i64)]| -> String {
+        let line = |(p, a): &(i64, i64)| format!("{p},{p},0,2020-01-01,,1,,{a},1585249\n");
+        people.iter().map(line).collect()
+    };
+    let record = |p: i64| format!("9{p},{p},0,2020-01-01,,1,,1,5\n");
+    // 1 agrees with the site, 2 does not, 3 has a row of person only, 4 has none, 5 does not say,
+    // 6 agrees with one of two sites, 7 has records of a site without a state.
+    let answers = [(1, 10), (2, 11), (3, 11), (4, 11), (5, 903096), (6, 10), (7, 11)];
+    let programme = (persons(&[1, 2, 3, 4, 5, 6, 7]), asked(&answers));
+    let a = (persons(&[1, 2, 3, 5, 6]), [1, 2, 5, 6].map(record).concat());
+    let b = (persons(&[6]), record(6));
+    let c = (persons(&[7]), record(7));
+    let tables = |of: &'static (String, String)| {
+        [("person", PERSON, of.0.as_str()), ("observation", OBSERVATION, of.1.as_str())]
+    };
+    let [programme, a, b, c] = [programme, a, b, c].map(|of| &*Box::leak(Box::new(of)));
+    let mut fixture = Fixture::new(&tables(programme));
+    for site in [a, b, c] {
+        fixture.site(strata::omop::CdmVersion::V5_4, &tables(site));
+    }
+    fixture.states(&[None, Some(10), Some(11), None]);
+    fixture.roster((1..=7).map(|p| (p, takes_part())));
+    let out = fixture.build(&alone("registered", "state_of_sites")).unwrap();
+    let mut kept: Vec<i64> =
+        out.ints("observation", "value_as_concept_id").into_iter().flatten().collect();
+    kept.retain(|id| *id != 1);
+    kept.sort_unstable();
+    // Hidden: 2 and 6.
+    assert_eq!(kept, [10, 11, 11, 11, 903096, 2000000011, 2000000011]);
+    assert_eq!(out.books("observation").changed["state_of_sites"], 2);
+}
+
+/// The state follows a merged area, and goes with a hidden zip code, its text too.
+#[test]
+fn the_state_follows_the_area() {
+    let people = 1..=4_i64;
+    let persons: String =
+        people.clone().map(|p| format!("{p},8507,1990,1,1,,8527,38003564,,7,,a,,,,,,\n")).collect();
+    // 1 lives in an area merged into one of state 11, 2 in one that stands alone, 3 moved out of the
+    // first, 4 is hidden.
+    let rows = "1,1,0,2020-01-01,,1,60512,,1585250\n2,2,0,2020-01-01,,1,60612,,1585250\n\
+                3,3,0,2020-01-01,,1,60512,,1585250\n4,3,0,2021-01-01,,1,60612,,1585250\n\
+                5,4,0,2020-01-01,,1,60512,,1585250\n6,4,0,2020-01-01,,1,,1586141,1586140\n\
+                11,1,0,2020-01-01,,1,IL,10,1585249\n12,2,0,2020-01-01,,1,IL,10,1585249\n\
+                13,3,0,2020-01-01,,1,IL,10,1585249\n14,4,0,2020-01-01,,1,IL,10,1585249\n\
+                21,1,0,2020-01-01,,1,,10,7\n";
+    let mut fixture =
+        Fixture::new(&[("person", PERSON, &persons), ("observation", OBSERVATION, rows)]);
+    fixture.roster(people.map(|p| (p, takes_part())));
+    let mut policy = alone("controlled", "zip3");
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(
+        dir.path().join("z.csv"),
+        "zip3,to,population,state\n605,606,30000,11\n606,606,30000,11\n",
+    )
+    .unwrap();
+    for rule in &mut policy.rules {
+        if let Action::Zip3(zip) = &mut rule.action {
+            zip.file = Some("z.csv".into());
+        }
+    }
+    policy.load_files(dir.path()).unwrap();
+    let out = fixture.build(&policy).unwrap();
+    let mut states: Vec<i64> =
+        out.ints("observation", "value_as_concept_id").into_iter().flatten().collect();
+    states.sort_unstable();
+    assert_eq!(states, [10, 10, 10, 11, 1586141, 2000000011]);
+    let mut texts: Vec<_> =
+        out.texts("observation", "value_as_string").into_iter().flatten().collect();
+    texts.sort();
+    assert_eq!(texts, ["000**", "606**", "606**", "606**", "606**"]);
+}
+
+/// Rows of surveys that a policy names stay true, and only those.
+#[test]
+fn an_accepted_survey_keeps_its_true_dates() {
+    let persons = "1,8507,1990,1,1,,8527,38003564,,7,,a,,,,,,\n";
+    let rows = "1,1,0,2020-05-10,2020-05-10 11:12:13,1,,1,2100000002\n2,1,0,2020-05-10,,1,,2,5\n";
+    let mut fixture =
+        Fixture::new(&[("person", PERSON, persons), ("observation", OBSERVATION, rows)]);
+    fixture.roster([(1, takes_part())]);
+    let rules = "[[rule]]\nid = \"covid\"\nkind = \"leave_dates_true\"\ndescription = \"d\"\n\
+                 concepts = [2100000002]\ncolumns = [\"observation.observation_source_concept_id\"]\n\
+                 i_accept_that_this_reveals_the_shift = true\n\
+                 [[rule]]\nid = \"shift\"\nkind = \"shift_dates\"\ndescription = \"d\"\n";
+    let accepted = policy("registered", rules);
+    let out = fixture.build(&accepted).unwrap();
+    let rows = out.raw_rows("observation", "observation_id", "observation_date");
+    let (date, shift) = (day("2020-05-10"), i32::from(out.shift(1)));
+    assert_eq!((rows[&1].0, rows[&2].0), (date, date - shift));
+    let time = i64::from(date) * support::MICROS + (11 * 3600 + 12 * 60 + 13) * 1_000_000;
+    assert!(out.times("observation", "observation_datetime").contains(&Some(time)));
+    let count = out.rules().into_iter().find(|r| r.0 == "covid" && r.1 == "omop/observation");
+    assert_eq!(count.unwrap().3, 1);
+    let refused = policy("registered", &rules.replace("= true", "= false"));
+    let error = fixture.build(&refused).unwrap_err().to_string();
+    assert!(error.contains("reveal the shift"), "{error}");
+}
+
+/// People with a row every day to the reference date; by person the first and last day released, and
+/// the shift.
+fn daily(policy: &TierPolicy) -> Vec<(i32, i32, u16)> {
+    let people = 1..=40_i64;
+    let persons: String =
+        people.clone().map(|p| format!("{p},8507,1990,1,1,,8527,38003564,,7,,a,,,,,,\n")).collect();
+    let last = day("2026-01-01");
+    // The day is told again in the steps, to find whose row it is.
+    let line = |p: i64, ago: i32| format!("{p},{},{}\n", support::civil(last - ago), p);
+    let rows: String = people.clone().flat_map(|p| (0..800).map(move |ago| line(p, ago))).collect();
+    let mut fixture = Fixture::new(&[("person", PERSON, &persons)]);
+    fixture.wearables(&[("activity_summary", "person_id,date,steps\n", &rows)]);
+    fixture.roster(people.clone().map(|p| (p, takes_part())));
+    let out = fixture.build(policy).unwrap();
+    let rows = out.wearable_rows("activity_summary", "steps", "date");
+    let bounds = people.map(|p| {
+        let dates = rows.iter().filter(|(of, _)| *of == p).map(|(_, date)| *date);
+        (dates.clone().min().unwrap(), dates.max().unwrap(), out.shift(p))
+    });
+    bounds.collect()
+}
+
+/// Mutual information, in bits, between what is seen and the shift.
+fn information(seen: &[(i32, u16)]) -> f64 {
+    let n = seen.len() as f64;
+    let share = |f: &dyn Fn(&(i32, u16)) -> bool| seen.iter().filter(|x| f(x)).count() as f64 / n;
+    let pairs: std::collections::BTreeSet<_> = seen.iter().collect();
+    let bits = pairs.into_iter().map(|pair| {
+        let (both, a) = (share(&|x| x == pair), share(&|x| x.0 == pair.0));
+        both * (both / (a * share(&|x| x.1 == pair.1))).log2()
+    });
+    bits.sum()
+}
+
+/// The ends of daily streams tell nothing of the shift with the rule of the pack, and all without it.
+#[test]
+fn ends_of_wearable_streams_tell_nothing_of_the_shift() {
+    let ends = daily(&alone("registered", "stream_edges"));
+    let last = day("2026-01-01");
+    assert!(ends.iter().all(|(first, end, _)| (*first, *end) == (last - 800, last - 364)));
+    let firsts: Vec<(i32, u16)> = ends.iter().map(|(first, _, shift)| (*first, *shift)).collect();
+    let lasts: Vec<(i32, u16)> = ends.iter().map(|(_, last, shift)| (*last, *shift)).collect();
+    assert_eq!((information(&firsts), information(&lasts)), (0.0, 0.0));
+
+    let ends = daily(&alone("registered", "state"));
+    let lasts: Vec<(i32, u16)> = ends.iter().map(|(_, last, shift)| (*last, *shift)).collect();
+    assert!(information(&lasts) > 4.0, "{}", information(&lasts));
+}
+
+/// A concept of 1970-01-01 began when it was first used, by true dates of people who take part.
+#[test]
+fn a_concept_without_a_beginning_began_when_it_was_first_used() {
+    let concept = "concept_id,concept_name,domain_id,vocabulary_id,concept_class_id,concept_code,\
+                   valid_start_date,valid_end_date\n";
+    let line = |id: i64, vocabulary: &str, start: &str| {
+        format!("{id},a,d,{vocabulary},c,x{id},{start},2099-12-31\n")
+    };
+    let concepts = [
+        line(10, "S", "1970-01-01"),
+        line(11, "S", "1970-01-01"),
+        line(12, "PPI", "1970-01-01"),
+        line(13, "S", "2024-12-31"),
+        line(14, "S", "1970-01-01"),
+        line(15, "S", "1970-01-01"),
+    ];
+    // 10 is first used a year before the reference date, 11 a day earlier, 14 earlier by somebody who has
+    // withdrawn, 15 on a day that systems write for everybody.
+    let rows = "1,1,0,2025-01-01,,1,,10,0\n2,1,0,2024-12-31,,1,,11,0\n3,1,0,2025-06-01,,1,,11,0\n\
+                4,1,0,2025-06-01,,1,,12,0\n5,1,0,2025-06-01,,1,,13,0\n6,1,0,2025-06-01,,1,,14,0\n\
+                7,2,0,2010-06-01,,1,,14,0\n8,1,0,1900-01-01,,1,,15,0\n9,1,0,2025-06-01,,1,,15,0\n";
+    let persons =
+        "1,8507,1990,1,1,,8527,38003564,,7,,a,,,,,,\n2,8507,1990,1,1,,8527,38003564,,7,,b,,,,,,\n";
+    let mut fixture =
+        Fixture::new(&[("person", PERSON, persons), ("observation", OBSERVATION, rows)]);
+    fixture.roster([(1, takes_part()), (2, strata::identity::Standing::Withdrawn)]);
+    fixture.vocabulary(&[("concept", concept, &concepts.concat())]);
+    let out = fixture.build(&alone("registered", "recent_concepts")).unwrap();
+    let mut kept: Vec<i64> =
+        out.ints("observation", "value_as_concept_id").into_iter().flatten().collect();
+    kept.sort_unstable();
+    assert_eq!(kept, [11, 11, 12, 13]);
+}
+
+/// Dates where no date is declared: in text, as days since an epoch, as the serial number of a
+/// spreadsheet, in columns that the CDM knows and in columns that it does not.
+#[test]
+fn dates_in_other_columns_are_not_released() {
+    let serial = 43_987; // 2020-06-05 as a spreadsheet counts.
+    let epoch = 1_591_351_200; // The same day in seconds since 1970.
+    let persons = "1,8507,1990,1,1,,8527,38003564,,7,,a,,,,,,\n";
+    let header = "measurement_id,person_id,measurement_concept_id,measurement_date,measurement_time,\
+                  measurement_type_concept_id,value_source_value,unit_source_value,\
+                  note_date,collected_serial,collected_epoch,measurement_source_value\n";
+    let row = format!(
+        "1,1,3004249,2020-06-05,10:00 on 2020-06-05,32817,{serial},20200605,2020-06-05,{serial},\
+         {epoch},on 5 June 2020\n"
+    );
+    let mut fixture = Fixture::new(&[("person", PERSON, persons), ("measurement", header, &row)]);
+    fixture.roster([(1, takes_part())]);
+    for (name, shows) in [("minimal", true), ("registered", false), ("safe-harbor", false)] {
+        let out = fixture.build(&pack(name)).unwrap();
+        assert_eq!(out.books("measurement").rows_out, 1, "{name}");
+        for text in ["2020-06-05", "20200605", "43987", "5 June", "10:00 on"] {
+            assert!(!out.holds_text(text), "{name} tells {text}");
+        }
+        for number in [serial, epoch, 20_200_605] {
+            assert!(!out.holds_number(number), "{name} tells {number}");
+        }
+        assert_eq!(out.holds_date(day("2020-06-05")), shows, "{name}");
+    }
+}
+
+/// A typed table with a column that the CDM does not declare is refused before any table is built.
+#[test]
+fn an_undeclared_column_is_refused() {
+    let persons = "1,8507,1990,1,1,,8527,38003564,,7,,a,,,,,,\n";
+    let rows = "1,1,0,2020-01-01,,1,,1,5\n";
+    let mut fixture =
+        Fixture::new(&[("person", PERSON, persons), ("observation", OBSERVATION, rows)]);
+    fixture.roster([(1, takes_part())]);
+    fixture.add_column("observation", "collected_epoch", 1_591_351_200);
+    let error = fixture.build(&pack("minimal")).unwrap_err();
+    assert_eq!(strata::error::Coded::code(&error), "tier::undeclared_column");
+    let said = error.to_string();
+    assert!(said.contains("observation") && said.contains("collected_epoch"), "{said}");
+    assert!(!said.contains("1591351200"), "{said}");
+}
+
 #[test]
 fn every_rule_has_a_line_in_the_docs() {
     let mut page = String::from(
         "# Tier policies\n\nThe rules of `configs/tiers/*.toml`, in order, with what the tests hold them to. This page \
          is made by\n`STRATA_UPDATE_DOCS=1 cargo test --release --test tier_rules`.\n",
     );
-    for name in ["registered", "controlled", "controlled-plus", "minimal"] {
+    for name in ["registered", "controlled", "controlled-plus", "safe-harbor", "minimal"] {
         let policy = pack(name);
         page += &format!("\n## {name}\n\n{}\n", policy.policy.description);
         for (number, rule) in policy.rules.iter().enumerate() {

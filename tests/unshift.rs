@@ -220,6 +220,40 @@ fn keys_by_descriptor_and_a_store_that_is_held() {
     shell(&format!("{desk} --log-format json")).refused("release::locked", &["other"]);
 }
 
+/// A wearables feed of shifted dates is moved forward by its map; a person without a shift stops it.
+#[test]
+fn a_shifted_wearables_feed_is_moved_forward() {
+    use strata::engine::Job;
+    use strata::omop::{self, CdmVersion, ExtractRequest, Scope};
+    let dir = tempfile::tempdir().unwrap();
+    let feed = dir.path().join("feed");
+    fs::create_dir(&feed).unwrap();
+    fs::write(
+        feed.join("steps_intraday.csv"),
+        "person_id,datetime,steps\n7,2020-02-28 10:11:00,5\n",
+    )
+    .unwrap();
+    let ingest = |shifts: &[(i64, i32)]| {
+        let out = dir.path().join(format!("out{}", shifts.len()));
+        let request = ExtractRequest {
+            site: "fitbit".into(),
+            path: feed.clone(),
+            cdm: CdmVersion::V5_4,
+            scope: Scope::Wearables,
+            encoding: Default::default(),
+            max_rejected: Default::default(),
+            shift_map: Some(shifts.iter().copied().collect()),
+        };
+        omop::ingest(&request, &Job::quiet(&out, 1)).map(|extract| (extract, out))
+    };
+    let error = ingest(&[]).unwrap_err();
+    assert_eq!(error.code(), "omop::unshifted_person");
+    let (extract, out) = ingest(&[(7, 2)]).unwrap();
+    let path = out.join(&extract.table("steps_intraday").unwrap().path);
+    let time = programme::columns(&path)["datetime"][0].clone();
+    assert!(time.starts_with("2020-03-01") && time.contains("10:11:00"), "{time}");
+}
+
 #[test]
 fn a_new_key_needs_a_new_epoch() {
     let programme = programme();
@@ -229,11 +263,17 @@ fn a_new_key_needs_a_new_epoch() {
     programme.write_key("key", &"c3".repeat(32), 0o600);
     let before = programme.current();
     programme.run().refused("identity::key_changed", &["epoch = 2", "--new-epoch"]);
+    let validate = || {
+        let said = programme.strata(["validate", "w.toml", "--json"]);
+        said.json()["problems"].to_string()
+    };
+    assert!(validate().contains("identity::key_changed"), "{}", validate());
     let anew = ["run", "w.toml", "--new-epoch", "--log-format", "json"];
     programme.strata(anew).refused("identity::epoch_taken", &["epoch = 2"]);
     assert_eq!(programme.current(), before);
     programme.replace("w.toml", "\"key\" }", "\"key\" }\nepoch = 2");
     programme.run().refused("identity::key_changed", &[]);
+    assert!(!validate().contains("identity::"), "{}", validate());
     programme.strata(anew).done();
     assert_eq!(programme.manifest()["identity"]["epoch"], 2);
     assert_ne!(programme.manifest()["key_id"], manifest["key_id"]);

@@ -170,6 +170,10 @@ pub struct Explain {
     /// Only this tier.
     #[arg(long, value_enum)]
     pub tier: Option<TierName>,
+    /// Add the rows that each rule touched in this release of the workflow's store (`current`: the one in
+    /// use).
+    #[arg(long, value_name = "ID")]
+    pub release: Option<String>,
     /// Answer in JSON.
     #[arg(long)]
     pub json: bool,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::CivilDate;
+use super::{CivilDate, DateBasis};
 
 /// How the sites' records are united, cleaned and completed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -103,4 +103,11 @@ pub struct WearableFeed {
     /// Folder of tables by their All of Us Fitbit names (CSV, CSV.gz or Parquet).
     #[schemars(extend("x-path" = "folder"))]
     pub path: PathBuf,
+    /// Whether its dates are true or shifted; shifted ones are moved forward again on ingest.
+    #[serde(default)]
+    pub dates: DateBasis,
+    /// CSV: person_id, shift (days the feed moved dates back). Needed when `dates = "shifted"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-path" = "file", "x-columns" = ["person_id", "shift"]))]
+    pub shift_map: Option<PathBuf>,
 }

@@ -29,12 +29,15 @@ use super::Tier;
 use crate::error::{Coded, IoError};
 
 mod entry;
+mod kind;
 mod labels;
 pub mod parts;
 
-use entry::{Kind, RuleEntry};
+use entry::RuleEntry;
+use kind::Kind;
 pub use parts::{
-    ConceptSet, Edges, Generalisation, KeepText, NearBirth, Rare, RecentConcepts, Zip3,
+    BySite, ConceptSet, Edges, Generalisation, KeepText, NearBirth, Rare, RecentConcepts,
+    TrueDates, Unlisted, Zip3,
 };
 
 /// A tier policy file.
@@ -58,7 +61,8 @@ pub struct PolicyHead {
     pub tier: Tier,
     /// What the tier is for, in a sentence or two.
     pub description: String,
-    /// Whether dates are true or shifted. Shifted needs a `shift_dates` rule, true forbids one.
+    /// Whether dates are true, shifted or years. Shifted needs a `shift_dates` rule, year a
+    /// `reduce_dates_to_year` rule, true forbids both.
     pub dates: DateBasis,
     /// Whether the tier has genomic tables.
     pub genomics: bool,
@@ -72,6 +76,8 @@ pub enum DateBasis {
     True,
     /// Moved back by one number of days a person, 1 to 364.
     Shifted,
+    /// 1 January of the year in which they happened.
+    Year,
 }
 
 impl DateBasis {
@@ -80,6 +86,7 @@ impl DateBasis {
         match self {
             Self::True => "true",
             Self::Shifted => "shifted",
+            Self::Year => "year",
         }
     }
 }
@@ -136,8 +143,19 @@ pub enum Action {
     SuppressConcepts(ConceptSet),
     /// Makes answers to a question coarser, then removes repeated ones.
     GeneraliseValues(Generalisation),
-    /// Makes answers of few people one.
+    /// Leaves the dates of some rows true where all others are shifted.
+    LeaveDatesTrue(TrueDates),
+    /// Leaves of every date its year: 1 January, times at 00:00. The birth year is raised to the first
+    /// that does not tell an age over `max_age` on the reference date; days of such people before that
+    /// year are null, and so are text columns that may hold times.
+    ReduceDatesToYear {
+        /// Completed years; over it all ages are one category.
+        max_age: u16,
+    },
+    /// Makes answers of few rows one.
     GeneraliseSmall(Rare),
+    /// Makes answers one that the sites of a person's records contradict.
+    GeneraliseBySite(BySite),
     /// Cuts zip codes to three digits and `**`.
     Zip3(Zip3),
     /// Removes rows of the first years of life.
@@ -172,6 +190,9 @@ impl Action {
             Self::SuppressConcepts(_) => Kind::SuppressConcepts,
             Self::GeneraliseValues(_) => Kind::GeneraliseValues,
             Self::GeneraliseSmall(_) => Kind::GeneraliseSmall,
+            Self::LeaveDatesTrue(_) => Kind::LeaveDatesTrue,
+            Self::ReduceDatesToYear { .. } => Kind::ReduceDatesToYear,
+            Self::GeneraliseBySite(_) => Kind::GeneraliseBySite,
             Self::Zip3(_) => Kind::Zip3,
             Self::DropNearBirth(_) => Kind::DropNearBirth,
             Self::DropRecentConcepts(_) => Kind::DropRecentConcepts,
@@ -253,7 +274,8 @@ impl TierPolicy {
                 }
                 Action::Zip3(zip) => {
                     let Some(file) = &zip.file else { continue };
-                    zip.areas = labels::areas(&folder.join(file)).map_err(wrong)?;
+                    let dated = zip.min_population > 0;
+                    zip.areas = labels::areas(&folder.join(file), dated).map_err(wrong)?;
                 }
                 _ => {}
             }

@@ -329,6 +329,10 @@ pub struct EhrFeed {
     /// Whose records they are: a provider's need EHR consent, the programme's own do not.
     #[serde(default)]
     pub source: FeedSource,
+    /// The state in which the site is, as the concept id of the answer to the question on the state
+    /// (1585249); `generalise_by_site` rules hold people's answers against it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<i64>,
     /// Whether its dates are true or shifted.
     #[serde(default)]
     pub dates: DateBasis,

@@ -160,8 +160,8 @@ static ALL: [Invariant; 34] = [
     of(
         "survey_conducts",
         Release,
-        "Every survey_conduct_id is the questionnaire_response_id of an observation, and the other way round.",
-        "observation.questionnaire_response_id is there",
+        "Every survey_conduct_id is the questionnaire_response_id of an observation, and the other way round. Told, without stopping a run: rules remove surveys and answers each by their own dates and concepts.",
+        "survey_conduct and observation.questionnaire_response_id have values",
         QC,
     ),
     of("wearables_people", Release, "People of wearables are in person.", "wearables", QC),
@@ -224,7 +224,7 @@ static ALL: [Invariant; 34] = [
     of(
         "consents",
         Origin,
-        "Everybody with a row of records has consented to health records, everybody with a sample to genomics, and all take part.",
+        "Everybody with a row of a table that providers alone fill has consented to health records, everybody with a sample to genomics, and all take part.",
         ANY,
         "roster",
     ),

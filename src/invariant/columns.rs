@@ -1,5 +1,6 @@
 //! Columns and tables: those declared, those left out, those without values.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use arrow::array::Array;
@@ -48,6 +49,7 @@ fn expected_basis(tier: &Tier<'_>, table: &str) -> &'static str {
     match tier.terms.policy.policy.dates {
         DateBasis::True => "true",
         DateBasis::Shifted => "shifted",
+        DateBasis::Year => "year",
     }
 }
 
@@ -149,13 +151,20 @@ fn text<'a>(
     if kept.is_empty() {
         return Some(null("free_text_null", spec, field));
     }
+    let anywhere: Vec<&&KeepText> = kept.iter().filter(|k| k.question.is_empty()).collect();
+    if anywhere.iter().any(|k| k.words.is_empty()) {
+        return None;
+    }
+    let words: BTreeSet<&str> =
+        anywhere.iter().flat_map(|k| &k.words).map(String::as_str).collect();
     let asked = Asked::by_columns(kept.iter().flat_map(|k| k.question.iter().copied()).collect());
     let place = format!("{}.{}", spec.name, field.name);
     let columns = Asked::COLUMNS.into_iter().chain([field.name]);
     let watch = Watch::each("free_text_null", place, columns, move |rows| {
         let Some(texts) = rows.texts(field.name) else { return Count::default() };
         let asked = asked.rows(rows);
-        (0..rows.len()).map(|i| texts.is_valid(i) && !asked[i]).collect()
+        let stays = |i: usize| asked[i] || words.contains(texts.value(i));
+        (0..rows.len()).map(|i| texts.is_valid(i) && !stays(i)).collect()
     });
     Some(watch.or_settled(|footer| all_null(footer, field.name)))
 }

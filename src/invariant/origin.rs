@@ -31,6 +31,8 @@ pub(super) struct OwnTier<'a> {
     pub asked: BTreeMap<String, Arc<[i64]>>,
     pub raw_rows: Arc<BTreeMap<&'static str, Range>>,
     pub devices: Arc<BTreeSet<String>>,
+    /// Tables with rows that need no EHR consent.
+    pub without_ehr_consent: &'a BTreeSet<String>,
 }
 
 impl OwnTier<'_> {
@@ -89,6 +91,7 @@ impl<'a> Originals<'a> {
                 asked,
                 raw_rows: raw_rows.clone(),
                 devices: devices.clone(),
+                without_ehr_consent: &origin.without_ehr_consent,
             });
         }
         let births = births(origin)?;

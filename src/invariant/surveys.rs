@@ -40,7 +40,8 @@ pub(super) fn look(
 ) -> Result<(), Error> {
     let conducted = ids(request, tier, ("survey_conduct", "survey_conduct_id"), job)?;
     let answered = ids(request, tier, ("observation", RESPONSE), job)?;
-    if let (Some(conducted), Some(answered)) = (conducted, answered) {
+    let named = |ids: Option<BTreeSet<i64>>| ids.filter(|ids| !ids.is_empty());
+    if let (Some(conducted), Some(answered)) = (named(conducted), named(answered)) {
         let each = |of: &BTreeSet<i64>, other: &BTreeSet<i64>| -> Count {
             of.iter().map(|id| !other.contains(id)).collect()
         };

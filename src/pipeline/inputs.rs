@@ -68,6 +68,9 @@ impl Inputs {
         }
         for (name, feed) in &workflow.wearables {
             folders.push((format!("wearables.{name}"), project.path(&feed.path)));
+            if let Some(map) = &feed.shift_map {
+                add(format!("wearables.{name}.shift_map"), project.path(map));
+            }
         }
         for path in project.curation_rules() {
             for table in curation::rule::tables_named(&path) {

@@ -72,6 +72,7 @@ pub(super) fn look(
             tiers: keys,
             samples,
             whole_weeks: workflow.identity.shift == ShiftMode::Weeks,
+            without_ehr_consent: bench.without_ehr_consent(),
         }),
     };
     let report = invariant::check(&request, job)?;

@@ -211,9 +211,13 @@ impl Draft<'_> {
             ];
             extracts.push(self.add(&format!("ingest.{name}"), Work::Ehr(site.clone()), &[], parts));
         }
-        for name in workflow.wearables.keys() {
+        for (name, of) in &workflow.wearables {
             let feed = format!("wearables.{name}");
-            let parts = [("inputs", self.inputs.fingerprint(&feed))];
+            let parts = [
+                ("inputs", self.inputs.fingerprint(&feed)),
+                ("shift map", self.inputs.fingerprint(&format!("{feed}.shift_map"))),
+                ("config", format!("{:?}", of.dates)),
+            ];
             let work = Work::Wearables(name.clone());
             extracts.push(self.add(&format!("ingest.{feed}"), work, &[], parts));
         }
@@ -344,6 +348,8 @@ impl Draft<'_> {
             let Some(policy) = policy else { continue };
             let needs = [curated.to_owned()];
             let is_shifted = tier == Tier::Registered;
+            let states: Vec<_> =
+                workflow.ehr.iter().filter_map(|(site, feed)| Some((site, feed.state?))).collect();
             let parts = [
                 // With what was read from the files it names.
                 ("policy", format!("{policy:?}")),
@@ -352,7 +358,7 @@ impl Draft<'_> {
                 (
                     "config",
                     format!(
-                        "{} {:?} {:?} {}",
+                        "{} {:?} {:?} {} {states:?}",
                         workflow.workflow.reference_date.0,
                         workflow.identity.ids,
                         is_shifted.then_some(workflow.identity.shift),

@@ -115,12 +115,15 @@ impl Project {
             .ehr
             .iter()
             .map(|(site, feed)| {
-                let meant = serde_json::json!({
+                let mut meant = serde_json::json!({
                     "cdm": feed.cdm,
                     "source": feed.source,
                     "dates": feed.dates,
                     "encoding": feed.encoding,
                 });
+                if let Some(state) = feed.state {
+                    meant["state"] = state.into();
+                }
                 (site.clone(), meant)
             })
             .collect();
@@ -285,6 +288,13 @@ impl Problems<'_> {
             if (feed.dates, &feed.shift_map) == (DateBasis::Shifted, &None) {
                 let help = "a CSV with person_id and shift (days its dates were moved back)";
                 let key = format!("ehr.{site}.dates");
+                self.add(&key, "a shifted feed needs its shift_map", Some(help.into()));
+            }
+        }
+        for (name, feed) in &workflow.wearables {
+            if (feed.dates, &feed.shift_map) == (DateBasis::Shifted, &None) {
+                let help = "a CSV with person_id and shift (days its dates were moved back)";
+                let key = format!("wearables.{name}.dates");
                 self.add(&key, "a shifted feed needs its shift_map", Some(help.into()));
             }
         }

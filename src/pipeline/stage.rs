@@ -10,8 +10,8 @@ use super::plan::{Stage, Work};
 use super::{Error, Inputs, Project, record::write_private};
 use crate::attack::{self, Truth};
 use crate::config::{
-    CallsetFeed, CivilDate, Curation, DateBasis, EhrFeed, FeedSource, Periods, ShiftMode, Tier,
-    TierPolicy, Unmapped,
+    CallsetFeed, CivilDate, Curation, DateBasis, FeedSource, Periods, ShiftMode, Tier, TierPolicy,
+    Unmapped,
 };
 use crate::curation;
 use crate::derived;
@@ -321,7 +321,7 @@ impl<'a> Bench<'a> {
             path: self.project.path(&feed.path),
             cdm: feed.cdm,
             scope: if whole { Scope::Both } else { Scope::Records },
-            shift_map: self.shift_map(feed)?,
+            shift_map: self.shift_map(feed.dates, feed.shift_map.as_deref())?,
             encoding: feed.encoding,
             max_rejected: feed.max_rejected,
         };
@@ -337,7 +337,7 @@ impl<'a> Bench<'a> {
             scope: Scope::Wearables,
             encoding: Default::default(),
             max_rejected: Default::default(),
-            shift_map: None,
+            shift_map: self.shift_map(feed.dates, feed.shift_map.as_deref())?,
         };
         self.ingest(&Work::Wearables(name.to_owned()), &request, job)
     }
@@ -349,13 +349,35 @@ impl<'a> Bench<'a> {
         Ok(Made { output, extract: Some(extract) })
     }
 
-    fn shift_map(&self, feed: &EhrFeed) -> Result<Option<BTreeMap<i64, i32>>, Error> {
-        match (feed.dates, &feed.shift_map) {
+    fn shift_map(
+        &self,
+        dates: DateBasis,
+        map: Option<&Path>,
+    ) -> Result<Option<BTreeMap<i64, i32>>, Error> {
+        match (dates, map) {
             (DateBasis::Shifted, Some(path)) => {
                 Ok(Some(identity::shift_map(&self.project.path(path))?))
             }
             _ => Ok(None),
         }
+    }
+
+    /// Tables with rows of people who need not have given EHR consent.
+    pub(super) fn without_ehr_consent(&self) -> BTreeSet<String> {
+        let feeds = &self.project.workflow.ehr;
+        let own = self.extracts.iter().filter(|(name, _)| feeds[*name].source != FeedSource::Ehr);
+        let own = own.map(|(_, typed)| typed).chain(self.wearables.values());
+        let mut tables: BTreeSet<String> =
+            own.flat_map(|typed| &typed.extract.tables).map(|table| table.name.clone()).collect();
+        if !tables.is_empty() {
+            let model = omop::cdm(self.project.cdm());
+            let made = model.tables().filter(|table| table.family == omop::Family::Programme);
+            tables.extend(made.map(|table| table.name.to_owned()));
+            let built =
+                ["wearable_day", "observation_period", "condition_era", "drug_era", "dose_era"];
+            tables.extend(built.map(str::to_owned));
+        }
+        tables
     }
 
     pub(super) fn roster(&self) -> Result<Roster, Error> {
@@ -507,7 +529,13 @@ impl<'a> Bench<'a> {
         let curated = self.curated.iter();
         let extracts = curated
             .map(|typed| SiteExtract { extract: typed.extract.clone(), root: typed.root.clone() });
+        let sites = self.project.workflow.ehr.iter().filter_map(|(site, feed)| {
+            let typed = self.extracts.get(site)?;
+            let (extract, root) = (typed.extract.clone(), typed.root.clone());
+            Some((feed.state?, SiteExtract { extract, root }))
+        });
         let request = TierRequest {
+            site_states: sites.collect(),
             policy: policy.clone(),
             people,
             rows,

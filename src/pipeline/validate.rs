@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::{Project, peek_key_id};
+use super::epoch::Naming;
+use super::{Project, has_key, load_key, peek_key_id};
 use crate::error::Coded;
 use crate::genotype::{self, Annotation};
 use crate::identity::{AncestryTable, Roster, SampleMap, SexTable, link};
@@ -30,7 +31,15 @@ impl Problem {
 pub fn validate(project: &Project) -> Vec<Problem> {
     let mut problems = Vec::new();
     let workflow = &project.workflow;
-    note(&mut problems, peek_key_id(project));
+    // A key from an open file can be read once, and the run is to read it.
+    if note(&mut problems, peek_key_id(project)).is_some()
+        && workflow.identity.key.fd.is_none()
+        && has_key(project)
+    {
+        let key = load_key(project);
+        let fits = key.and_then(|key| Naming::of(project, &key)?.check_releases(project));
+        note(&mut problems, fits);
+    }
     let roster_path = project.path(&workflow.participants.roster);
     let roster = note(&mut problems, Roster::read(&roster_path));
     let map_path = workflow.participants.samples.as_ref().map(|p| project.path(p));

@@ -131,8 +131,8 @@ impl Chart<'_> {
         }
     }
 
-    /// A month of daily activity and a week of heart rates and sleep for a fifth of the people, up to the
-    /// day before the reference date.
+    /// A month of daily activity and a week of heart rates and sleep for a fifth of the people: up to the day
+    /// before the reference date for a quarter of them, else at any time of some three years before it.
     pub fn write_wearables(&mut self) {
         let mut rng = Rng::new(self.seed, Purpose::Wearable, u64::from(self.index), 0);
         if !rng.permille(200) || self.person.death.is_some() {
@@ -140,8 +140,9 @@ impl Chart<'_> {
         }
         let id = self.person.id;
         let usual = 4000.0 + 5000.0 * rng.unit();
+        let since = if rng.permille(250) { 0 } else { rng.below(1100) as i32 };
         for back in (1..=30).rev() {
-            let day = REFERENCE.plus(-back);
+            let day = REFERENCE.plus(-back - since);
             let steps = (usual * (0.5 + rng.unit())) as u32;
             let active = steps / 300;
             let (resting, moving) = (1400 + rng.below(300), steps / 22);
@@ -158,7 +159,7 @@ impl Chart<'_> {
             ));
         }
         for back in (1..=7).rev() {
-            self.write_night(&mut rng, REFERENCE.plus(-back));
+            self.write_night(&mut rng, REFERENCE.plus(-back - since));
         }
     }
 

@@ -1,5 +1,5 @@
 //! Answers to survey questions, looked at once before the tables are built: who gave several, whose
-//! answers conflict, which repeated answers go, which answers are of few people.
+//! answers conflict, which repeated answers go, which answers are of few rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,18 +30,22 @@ pub(super) struct Facts {
     pub also: Vec<Arc<[i64]>>,
     /// Row ids (raised by site) of repeated generalised answers.
     pub repeats: Arc<[i64]>,
-    /// Answers of few people.
+    /// Answers of few rows.
     pub rare: Arc<[i64]>,
     /// People whose zip code is hidden.
     pub hidden: Arc<[i64]>,
+    /// Row ids (raised by site) of answers that a site contradicts.
+    pub contradicted: Arc<[i64]>,
+    /// By person, the state of the area into which theirs is merged.
+    pub states: Arc<BTreeMap<i64, i64>>,
 }
 
 /// One answer.
-struct Answer {
-    person: i64,
-    row: i64,
-    micros: i64,
-    concept: i64,
+pub(super) struct Answer {
+    pub person: i64,
+    pub row: i64,
+    pub micros: i64,
+    pub concept: i64,
 }
 
 /// Whether a row answers one of the questions.
@@ -61,7 +65,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    async fn answers(&self, question: &[i64]) -> Result<Vec<Answer>, Error> {
+    pub(super) async fn answers(&self, question: &[i64]) -> Result<Vec<Answer>, Error> {
         let mut all = Vec::new();
         for (site, extract) in self.request.extracts.iter().enumerate() {
             if extract.extract.table(TABLE).is_none() {
@@ -80,16 +84,21 @@ impl Reader<'_> {
                 .and_then(|d| d.select(columns.map(ident)));
             let rows = rows.map_err(Error::query(TABLE))?;
             let mut rows = rows.execute_stream().await.map_err(Error::query(TABLE))?;
-            let offset = match self.request.extracts.len() {
-                1 => 0,
-                _ => i64::try_from(site).unwrap_or(i64::MAX).saturating_mul(SITE_STEP),
-            };
+            let offset = self.offset(site);
             while let Some(batch) = rows.next().await {
                 take(&mut all, &batch.map_err(Error::query(TABLE))?, offset);
             }
         }
         all.sort_unstable_by_key(|a| (a.person, a.concept, a.micros, a.row));
         Ok(all)
+    }
+
+    /// What is added to row ids of an extract, so that those of several stay apart.
+    pub(super) fn offset(&self, site: usize) -> i64 {
+        match self.request.extracts.len() {
+            1 => 0,
+            _ => i64::try_from(site).unwrap_or(i64::MAX).saturating_mul(SITE_STEP),
+        }
     }
 
     /// People who gave one of the answers.
@@ -131,13 +140,13 @@ impl Reader<'_> {
 
     pub(super) async fn rare(&self, rule: &Rare) -> Result<Facts, Error> {
         let answers = self.answers(&rule.question).await?;
-        let mut people: BTreeMap<i64, BTreeSet<i64>> = BTreeMap::new();
+        let mut rows: BTreeMap<i64, u64> = BTreeMap::new();
         for a in &answers {
-            people.entry(a.concept).or_default().insert(a.person);
+            *rows.entry(a.concept).or_default() += 1;
         }
-        let few = people.iter().filter(|(answer, people)| {
-            (people.len() as u64) < rule.min_people && !rule.keep.contains(answer)
-        });
+        let few = rows
+            .iter()
+            .filter(|(answer, rows)| **rows < rule.min_rows && !rule.keep.contains(answer));
         Ok(Facts { rare: few.map(|(answer, _)| *answer).collect(), ..Facts::default() })
     }
 }

@@ -67,12 +67,26 @@ fn check_head(policy: &TierPolicy, problems: &mut Vec<Problem>) {
         (DateBasis::Shifted, 2..) => problems.push(head("there is more than one shift_dates rule")),
         _ => {}
     }
+    let years = |r: &&Rule| matches!(r.action, Action::ReduceDatesToYear { .. });
+    match (p.dates, shifts, policy.rules.iter().filter(years).count()) {
+        (DateBasis::Year, _, 0) => {
+            problems.push(head("dates = \"year\" needs a reduce_dates_to_year rule"));
+        }
+        (DateBasis::Year, 1.., _) => {
+            problems.push(head("dates = \"year\" and a shift_dates rule contradict each other"));
+        }
+        (DateBasis::True | DateBasis::Shifted, _, 1..) => problems.push(head(
+            "a reduce_dates_to_year rule needs dates = \"year\", which the files then say of themselves",
+        )),
+        (_, _, 2..) => problems.push(head("there is more than one reduce_dates_to_year rule")),
+        _ => {}
+    }
     match (p.tier, p.dates) {
         (Tier::Controlled, DateBasis::Shifted) => problems.push(head(
             "the controlled tier has true dates: its process never holds the shift key",
         )),
         (Tier::Registered, DateBasis::True) => {
-            problems.push(head("the registered tier needs dates = \"shifted\""));
+            problems.push(head("the registered tier needs dates = \"shifted\" or \"year\""));
         }
         (Tier::Public, _) => {
             problems.push(head("a tier of rows is controlled or registered, not public"));
@@ -105,7 +119,8 @@ fn check_ids(policy: &TierPolicy, problems: &mut Vec<Problem>) {
 
 fn check_order(policy: &TierPolicy, problems: &mut Vec<Problem>) {
     let shift = policy.rules.iter().position(|r| r.action == Action::ShiftDates);
-    let Some(shift) = shift else { return };
+    let year = |r: &Rule| matches!(r.action, Action::ReduceDatesToYear { .. });
+    let Some(shift) = shift.or_else(|| policy.rules.iter().position(year)) else { return };
     for (at, rule) in policy.rules.iter().enumerate() {
         let (before, after) = (at < shift, at > shift);
         match rule.action {
@@ -114,15 +129,20 @@ fn check_order(policy: &TierPolicy, problems: &mut Vec<Problem>) {
             | Action::SuppressConcepts(_)
             | Action::GeneraliseValues(_)
             | Action::GeneraliseSmall(_)
+            | Action::GeneraliseBySite(_)
+            | Action::LeaveDatesTrue(_)
             | Action::DropNearBirth(_)
             | Action::DropRecentConcepts(_)
             | Action::TruncateEdges(_)
                 if after =>
             {
-                problems.push(of(rule, "must come before shift_dates: it goes by true values"));
+                problems.push(of(
+                    rule,
+                    "must come before shift_dates or reduce_dates_to_year: it goes by true values",
+                ));
             }
             Action::ReduceBirthDate { .. } if before => {
-                problems.push(of(rule, "must come after shift_dates: it reduces the shifted date"));
+                problems.push(of(rule, "must come after shift_dates or reduce_dates_to_year: it reduces the changed date"));
             }
             _ => {}
         }
@@ -184,6 +204,11 @@ fn check_action(rule: &Rule, problems: &mut Vec<Problem>) {
         }
         Action::SuppressConcepts(set) => parameters::concepts(rule, set, problems),
         Action::GeneraliseValues(g) => parameters::generalisation(rule, g, problems),
+        Action::ReduceDatesToYear { max_age } if !(1..=120).contains(max_age) => {
+            problems.push(of(rule, "max_age must be 1 to 120"));
+        }
+        Action::LeaveDatesTrue(of_rows) => parameters::true_dates(rule, of_rows, problems),
+        Action::GeneraliseBySite(by) => parameters::by_site(rule, by, problems),
         Action::GeneraliseSmall(rare) => parameters::rare(rule, rare, problems),
         Action::Zip3(zip) => parameters::zip(rule, zip, problems),
         Action::DropNearBirth(n) => parameters::near_birth(rule, n, problems),

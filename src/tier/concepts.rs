@@ -1,7 +1,7 @@
 //! The concepts of a rule from the vocabulary: by id, by the shape of a code, by age, closed over
 //! descendants, mappings and neighbours until nothing is added.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
@@ -144,12 +144,14 @@ impl Lookup<'_> {
         Ok(found)
     }
 
-    /// Concepts valid since `years` before `reference` or later; those of 1970-01-01, which says nothing,
-    /// stay.
+    /// Concepts that began `years` before `reference` or later. One valid since 1970-01-01, which says
+    /// nothing, or since no day began on the first day of `used` (RecentConceptSuppression); without such
+    /// a day it stays, for no dated row holds it.
     pub(super) async fn recent(
         &self,
         rule: &RecentConcepts,
         reference: jiff::civil::Date,
+        used: &BTreeMap<i64, i32>,
     ) -> Result<Arc<[i64]>, Error> {
         let Some(site) = self.vocabulary.filter(|v| v.extract.table("concept").is_some()) else {
             self.missing("concept")?;
@@ -168,10 +170,12 @@ impl Lookup<'_> {
             let ids = batch.column(0).as_primitive::<Int64Type>();
             let starts = batch.column(1).as_primitive::<Date32Type>();
             let names = batch.column(2).as_string::<i32>();
-            for i in (0..batch.num_rows()).filter(|i| ids.is_valid(*i) && starts.is_valid(*i)) {
+            for i in (0..batch.num_rows()).filter(|i| ids.is_valid(*i)) {
+                let stated = starts.is_valid(i).then(|| starts.value(i)).filter(|day| *day != 0);
+                let start = stated.or_else(|| used.get(&ids.value(i)).copied());
                 let stays = names.is_valid(i)
                     && rule.except_vocabularies.iter().any(|v| v == names.value(i));
-                if starts.value(i) >= first && !stays {
+                if start.is_some_and(|day| day >= first) && !stays {
                     found.insert(ids.value(i));
                 }
             }

@@ -57,6 +57,14 @@ pub enum Error {
         /// 1-based number of the site in the request.
         site: usize,
     },
+    /// A typed table has a column that the CDM does not declare, or declares with another type.
+    #[error("table {table}: column {column} is not declared by the CDM, or not with its type")]
+    UndeclaredColumn {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
     /// A date cannot be moved back: it is at the edge of the calendar.
     #[error("a date is too early to be shifted")]
     DateOutOfRange,
@@ -165,6 +173,7 @@ impl Coded for Error {
             Self::Buckets => "tier::buckets",
             Self::PersonNotInMap { .. } => "tier::person_not_in_map",
             Self::RowIdTooLarge { .. } => "tier::row_id_too_large",
+            Self::UndeclaredColumn { .. } => "tier::undeclared_column",
             Self::DateOutOfRange => "tier::date_out_of_range",
             Self::ConceptMissing { .. } => "tier::concept_missing",
             Self::NoVocabulary { .. } => "tier::no_vocabulary",
@@ -184,6 +193,11 @@ impl Coded for Error {
             Self::PersonNotInMap { .. } => {
                 Some("add these people to the roster, or remove their rows from the feed".into())
             }
+            Self::UndeclaredColumn { .. } => Some(
+                "no rule of a policy covers such a column: ingest and curate again, or declare the \
+                 column in the specification of the table"
+                    .into(),
+            ),
             Self::ConceptMissing { .. } => Some(
                 "correct the rule, bring a newer vocabulary, or set allow_missing = true".into(),
             ),

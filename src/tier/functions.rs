@@ -153,7 +153,7 @@ pub(super) fn re_key_text(tier: &str, table: &str, key: &TextKey, id: Expr) -> E
 
 /// First day that a record can be of, in days since 1970-01-01: 2 January 1900. Earlier days, the first
 /// of 1900 with them, are what systems write for "not known".
-const FIRST_DAY: i32 = -25_566;
+pub(super) const FIRST_DAY: i32 = -25_566;
 
 /// A day that says something of a person, and not of the system that wrote it. 9999-12-31, 1900-01-01 or
 /// the first day of the epoch are the same for everybody: moved back they would spell out the shift.

@@ -13,7 +13,7 @@ use datafusion::prelude::Expr;
 
 use super::functions::{Compute, DAY_MICROS, call, time_type};
 use crate::config::CivilDate;
-use crate::config::policy::Zip3;
+use crate::config::policy::{Unlisted, Zip3};
 
 /// Where a row's day, if it has one, meets a condition on the row's number and day.
 fn where_day(array: &ArrayRef, mut met: impl FnMut(usize, i64) -> bool) -> BooleanBuffer {
@@ -99,18 +99,19 @@ pub(super) fn clipped(years: u16, kind: &DataType, when: Expr, birth_year: Expr)
 /// Whether a shifted day lies where the streams of some people have ended, or not begun: after
 /// `last - 364`, or before `first - 1`. Every shift is 1 to 364 days, so within these bounds a stream that
 /// runs from `first` to `last` is whole for everybody and its ends are the same.
-pub(super) fn at_edge(kind: &DataType, when: Expr, shift: Expr, ends: Ends) -> Expr {
+/// `name` says rule and column, not the days: they may be one person's.
+pub(super) fn at_edge(name: &str, kind: &DataType, when: Expr, shift: Expr, ends: Ends) -> Expr {
     struct AtEdge(Ends);
     impl Compute for AtEdge {
         fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
             let shifts = args[1].as_primitive::<Int32Type>();
             let out = where_day(&args[0], |i, day| {
-                shifts.is_null(i) || self.0.kept(day, shifts.value(i)) != day
+                shifts.is_null(i) || self.0.beyond(day - i64::from(shifts.value(i)))
             });
             Ok(Arc::new(BooleanArray::new(out, None)))
         }
     }
-    let name = ends.name("at_edge", kind);
+    let name = format!("at_edge_{name}_{}", kind_word(kind));
     call(
         name,
         vec![kind.clone(), DataType::Int32],
@@ -121,7 +122,13 @@ pub(super) fn at_edge(kind: &DataType, when: Expr, shift: Expr, ends: Ends) -> E
 }
 
 /// A day moved to the nearest that is not at the edge of streams; null for people without a shift.
-pub(super) fn within_ends(kind: &DataType, when: Expr, shift: Expr, ends: Ends) -> Expr {
+pub(super) fn within_ends(
+    name: &str,
+    kind: &DataType,
+    when: Expr,
+    shift: Expr,
+    ends: Ends,
+) -> Expr {
     struct Within(Ends);
     impl Compute for Within {
         fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
@@ -142,7 +149,7 @@ pub(super) fn within_ends(kind: &DataType, when: Expr, shift: Expr, ends: Ends) 
             Ok(Arc::new(kept.collect::<TimestampMicrosecondArray>()))
         }
     }
-    let name = ends.name("within_ends", kind);
+    let name = format!("within_ends_{name}_{}", kind_word(kind));
     let kinds = vec![kind.clone(), DataType::Int32];
     let out = if *kind == DataType::Date32 { DataType::Date32 } else { time_type() };
     call(name, kinds, out, Within(ends), vec![when, shift])
@@ -156,16 +163,19 @@ pub(super) struct Ends {
 }
 
 impl Ends {
+    /// Whether a shifted day is after `last - 364` or before `first - 1`. A stream of less than a year has no
+    /// day that is neither.
+    fn beyond(self, shifted: i64) -> bool {
+        let early = self.first.is_some_and(|first| shifted < i64::from(first) - 1);
+        shifted > i64::from(self.last) - 364 || early
+    }
+
     /// The nearest true day to `day` that is within the bounds once it is shifted.
     fn kept(self, day: i64, shift: i32) -> i64 {
         let shifted = day - i64::from(shift);
         let floor = self.first.map_or(i64::MIN, |first| i64::from(first) - 1);
         let within = shifted.min(i64::from(self.last) - 364).max(floor);
         day - (shifted - within)
-    }
-
-    fn name(self, what: &str, kind: &DataType) -> String {
-        format!("{what}_{}_{}_{}", self.last, self.first.unwrap_or(0), kind_word(kind))
     }
 }
 
@@ -174,13 +184,18 @@ impl Ends {
 pub(super) fn zip3(rule: &str, zip: &Zip3, text: Expr) -> Expr {
     struct Cut {
         areas: Option<BTreeMap<String, Option<String>>>,
+        unlisted: Unlisted,
     }
     impl Cut {
         fn cut(&self, text: &str) -> Option<String> {
             let digits = text.get(..5).filter(|t| t.bytes().all(|b| b.is_ascii_digit()))?;
             let zip = digits.get(..3)?;
             let Some(areas) = &self.areas else { return Some(format!("{zip}**")) };
-            let area = areas.get(zip).and_then(Option::as_deref);
+            let area = match (areas.get(zip), self.unlisted) {
+                (Some(area), _) => area.as_deref(),
+                (None, Unlisted::Keep) => Some(zip),
+                (None, Unlisted::Hide) => None,
+            };
             Some(format!("{}**", area.unwrap_or("000")))
         }
     }
@@ -199,5 +214,11 @@ pub(super) fn zip3(rule: &str, zip: &Zip3, text: Expr) -> Expr {
         };
         zip.areas.iter().map(area).collect()
     });
-    call(format!("zip3_{rule}"), vec![DataType::Utf8], DataType::Utf8, Cut { areas }, vec![text])
+    call(
+        format!("zip3_{rule}"),
+        vec![DataType::Utf8],
+        DataType::Utf8,
+        Cut { areas, unlisted: zip.unlisted },
+        vec![text],
+    )
 }

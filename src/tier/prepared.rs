@@ -4,17 +4,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::{DataFrame, Expr, SessionContext, ident, lit, when};
 
 use super::answers::{self, Facts, Reader};
 use super::concepts::Lookup;
-use super::ends::{self, LastDays};
 use super::limits::{self, Ends};
 use super::rules::{self, Touch};
-use super::{Error, TierRequest, functions, id_map};
+use super::used::{self, Used};
+use super::{Error, TierRequest, functions, id_map, places};
 use crate::config::CivilDate;
-use crate::config::policy::parts::{ConceptSet, Condition, Generalisation, KeepText};
+use crate::config::policy::parts::{ConceptSet, Condition, Generalisation, KeepText, Zip3};
 use crate::config::policy::{Action, Edges, Rule};
 use crate::omop::{FieldSpec, TableSpec};
 
@@ -23,7 +24,8 @@ use crate::omop::{FieldSpec, TableSpec};
 pub(super) struct Prepared {
     pub concepts: BTreeMap<String, Arc<[i64]>>,
     pub facts: BTreeMap<String, Facts>,
-    pub last_days: BTreeMap<String, LastDays>,
+    /// By rule id, between which days its streams lie.
+    pub ends: BTreeMap<String, used::Ends>,
 }
 
 impl Prepared {
@@ -44,7 +46,11 @@ impl Prepared {
             let concepts = match action {
                 Action::SuppressConcepts(set) => lookup(set.allow_missing).expand(set).await?,
                 Action::DropRecentConcepts(r) => {
-                    lookup(r.allow_missing).recent(r, request.reference_date).await?
+                    let used = match request.vocabulary {
+                        Some(_) => Used { ctx, request, map }.first_use().await?,
+                        None => BTreeMap::new(),
+                    };
+                    lookup(r.allow_missing).recent(r, request.reference_date, &used).await?
                 }
                 Action::GeneraliseValues(rule) if !rule.columns.is_empty() => continue,
                 Action::GeneraliseValues(rule) => {
@@ -55,14 +61,22 @@ impl Prepared {
                     prepared.facts.insert(id.clone(), reader.rare(rule).await?);
                     continue;
                 }
-                Action::TruncateEdges(edges) => {
-                    let days = ends::last_days(ctx, request, edges).await?;
-                    prepared.last_days.insert(id.clone(), days);
+                Action::GeneraliseBySite(rule) => {
+                    prepared.facts.insert(id.clone(), reader.contradicted(rule).await?);
                     continue;
                 }
                 Action::Zip3(rule) => {
-                    let facts = reader.hidden(&rule.hide_people).await?;
-                    prepared.facts.insert(id.clone(), facts);
+                    prepared.facts.insert(id.clone(), reader.zip(rule).await?);
+                    continue;
+                }
+                Action::LeaveDatesTrue(rule) => {
+                    let concepts: std::collections::BTreeSet<i64> =
+                        rule.concepts.iter().copied().collect();
+                    concepts.into_iter().collect()
+                }
+                Action::TruncateEdges(edges) => {
+                    let ends = Used { ctx, request, map }.ends(edges).await?;
+                    prepared.ends.insert(id.clone(), ends);
                     continue;
                 }
                 _ => continue,
@@ -110,8 +124,9 @@ impl Prepared {
             (Action::TruncateEdges(edges), Touch::Rows(by)) => {
                 let cut = by.iter().filter_map(|c| spec.field(c)).filter_map(|f| {
                     let ends = self.ends(rule, edges, spec, f)?;
+                    let name = format!("{}_{}_{}", rule.id, spec.name, f.name);
                     let shift = ident(id_map::SHIFT);
-                    Some(limits::at_edge(&f.kind.data_type(), ident(f.name), shift, ends))
+                    Some(limits::at_edge(&name, &f.kind.data_type(), ident(f.name), shift, ends))
                 });
                 cut.reduce(Expr::or)
             }
@@ -127,15 +142,16 @@ impl Prepared {
         spec: &TableSpec,
         field: &FieldSpec,
     ) -> Option<Ends> {
-        let days = self.last_days.get(&rule.id)?;
-        let last = if edges.clip_tables.iter().any(|table| table == spec.name) {
+        let of = self.ends.get(&rule.id)?;
+        if edges.clip_tables.iter().any(|table| table == spec.name) {
             // The whole span ends with the data: a start is moved only where the span begins at its edge.
-            days.iter().filter(|((table, _), _)| *table == spec.name).map(|(_, day)| *day).max()?
-        } else {
-            *days.get(&(spec.name, field.name))?
-        };
-        let first = edges.first_day.as_deref().and_then(|d| d.parse().ok());
-        Some(Ends { last, first: first.map(|d| CivilDate(d).epoch_days()) })
+            let last = of.iter().filter(|((table, _), _)| table == spec.name);
+            let last = last.map(|(_, (_, last))| *last).max()?;
+            let first = edges.first_day.as_deref().and_then(|d| d.parse().ok());
+            return Some(Ends { last, first: first.map(|d| CivilDate(d).epoch_days()) });
+        }
+        let (first, last) = *of.get(&(spec.name.to_owned(), field.name))?;
+        Some(Ends { last, first: Some(first) })
     }
 
     /// A date of a stream's span, moved to where streams end for everybody.
@@ -146,12 +162,41 @@ impl Prepared {
         (spec, field): (&TableSpec, &FieldSpec),
         now: Expr,
     ) -> Expr {
-        match self.ends(rule, edges, spec, field) {
-            Some(ends) => {
-                limits::within_ends(&field.kind.data_type(), now, ident(id_map::SHIFT), ends)
-            }
-            None => now,
+        let Some(ends) = self.ends(rule, edges, spec, field) else { return now };
+        let name = format!("{}_{}_{}", rule.id, spec.name, field.name);
+        limits::within_ends(&name, &field.kind.data_type(), now, ident(id_map::SHIFT), ends)
+    }
+
+    /// Where the dates of a row stay true by `rule`, of kind `leave_dates_true`.
+    pub(super) fn true_dates(&self, rule: &Rule, spec: &TableSpec) -> Option<Expr> {
+        let Action::LeaveDatesTrue(_) = &rule.action else { return None };
+        let Touch::Rows(by) = rules::touch(&rule.action, spec) else { return None };
+        let set = self.concepts.get(&rule.id)?;
+        let held = by.iter().map(|c| functions::in_concepts(&rule.id, set, ident(*c)));
+        held.reduce(Expr::or)
+    }
+
+    /// What a `zip3` rule makes of the answer for the state: the state of the area into which the
+    /// person's is merged, or none where the zip code is hidden.
+    pub(super) fn state(
+        &self,
+        rule: &Rule,
+        zip: &Zip3,
+        now: Expr,
+    ) -> Result<Expr, DataFusionError> {
+        let Some(facts) = self.facts.get(&rule.id) else { return Ok(now) };
+        let asked = || answers::asks(&zip.state_question);
+        let mut value = now;
+        if !facts.states.is_empty() {
+            let known = value.clone().is_not_null();
+            let new = places::of_person(&rule.id, &facts.states, value.clone());
+            value = when(asked().and(known), new).otherwise(value)?;
         }
+        let Some(to) = zip.hidden_state else { return Ok(value) };
+        let name = format!("{}_hidden", rule.id);
+        let hidden = functions::in_concepts(&name, &facts.hidden, ident("person_id"));
+        let known = value.clone().is_not_null();
+        when(asked().and(hidden).and(known), lit(to)).otherwise(value)
     }
 
     /// What `rule` makes of an answer; `now` is what earlier rules made of it.
@@ -167,11 +212,27 @@ impl Prepared {
                 let met = answers::asks(&rare.question).and(among(&facts.rare));
                 when(met, lit(rare.to_concept)).otherwise(now)
             }
+            Action::GeneraliseBySite(by) if !facts.contradicted.is_empty() => {
+                let name = format!("{}_contradicted", rule.id);
+                let row = ident("observation_id");
+                let met = functions::in_concepts(&name, &facts.contradicted, row);
+                when(met, lit(by.to_concept)).otherwise(now)
+            }
             Action::Zip3(zip) => {
                 let hidden = format!("{}_hidden", rule.id);
                 let hidden = functions::in_concepts(&hidden, &facts.hidden, ident("person_id"));
                 let asked = || answers::asks(&zip.question);
                 let given = now.clone().is_not_null();
+                let state = answers::asks(&zip.state_question);
+                let no_text = now.clone().is_null();
+                if !zip.state_question.is_empty() && zip.hidden_state.is_some() {
+                    // The text of the state goes with it (DeidentifyAIANZip3Values).
+                    let gone = state.and(hidden.clone()).or(no_text);
+                    return when(gone, lit(ScalarValue::Utf8(None)))
+                        .when(asked().and(hidden).and(given), lit("000**"))
+                        .when(asked(), limits::zip3(&rule.id, zip, now.clone()))
+                        .otherwise(now);
+                }
                 when(asked().and(hidden).and(given), lit("000**"))
                     .when(asked(), limits::zip3(&rule.id, zip, now.clone()))
                     .otherwise(now)

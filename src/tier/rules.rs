@@ -110,6 +110,9 @@ pub(super) fn touch(action: &Action, spec: &TableSpec) -> Touch {
             });
             return if whole { Touch::Nothing } else { rows(found) };
         }
+        Action::LeaveDatesTrue(t) => {
+            return rows(pick(&|f| f.is_concept_id() && named(&t.columns, f)));
+        }
         Action::DropRecentConcepts(_) => return rows(pick(&FieldSpec::is_concept_id)),
         Action::TruncateEdges(edges) => {
             if edges.tables.iter().any(|t| t == spec.name) {
@@ -132,12 +135,14 @@ pub(super) fn touch(action: &Action, spec: &TableSpec) -> Touch {
         Action::GeneraliseValues(g) if !g.columns.is_empty() => {
             pick(&|f| f.is_concept_id() && named(&g.columns, f))
         }
-        Action::GeneraliseValues(_) | Action::GeneraliseSmall(_) => {
+        Action::GeneraliseValues(_) | Action::GeneraliseSmall(_) | Action::GeneraliseBySite(_) => {
             pick(&|f| spec.name == answers::TABLE && f.name == answers::ANSWER)
         }
         // A feed may write a zip code as a number.
-        Action::Zip3(_) => pick(&|f| {
-            spec.name == answers::TABLE && ["value_as_string", "value_as_number"].contains(&f.name)
+        Action::Zip3(zip) => pick(&|f| {
+            let zip_code = ["value_as_string", "value_as_number"].contains(&f.name);
+            let state = f.name == answers::ANSWER && !zip.state_question.is_empty();
+            spec.name == answers::TABLE && (zip_code || state)
         }),
         Action::NullColumns { columns } => {
             pick(&|f| named(columns, f) && f.name != "person_id" && !f.primary_key)
@@ -149,7 +154,9 @@ pub(super) fn touch(action: &Action, spec: &TableSpec) -> Touch {
             pick(&|f| ["month_of_birth", "day_of_birth", "birth_datetime"].contains(&f.name))
         }
         Action::ReduceBirthDate { .. } => Vec::new(),
-        Action::ShiftDates => pick(&|f| is_date(f) || is_text_time(f) || is_birth_part(spec, f)),
+        Action::ShiftDates | Action::ReduceDatesToYear { .. } => {
+            pick(&|f| is_date(f) || is_text_time(f) || is_birth_part(spec, f))
+        }
     };
     if columns.is_empty() { Touch::Nothing } else { Touch::Columns(columns) }
 }
@@ -218,6 +225,10 @@ pub struct RuleLine {
     pub description: String,
     /// By table the columns that the rule changes or looks at; `*` for whole rows.
     pub tables: BTreeMap<String, Vec<String>>,
+    /// By table of a release (`omop/person`) the rows that the rule touched; None when no release was
+    /// asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<BTreeMap<String, super::TouchedRows>>,
 }
 
 /// What each rule of `policy` touches in the tables of `cdm`, in the policy's order.
@@ -239,6 +250,7 @@ pub fn explain(policy: &TierPolicy, cdm: &Cdm) -> Vec<RuleLine> {
             kind: rule.action.kind_name().to_owned(),
             description: rule.description.clone(),
             tables,
+            rows: None,
         }
     };
     policy.rules.iter().map(line).collect()

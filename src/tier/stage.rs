@@ -11,8 +11,9 @@ use super::prepared::Prepared;
 use super::rules::{self, Class, Touch, reason};
 use super::sink::{self, Files};
 use super::table::TablePlan;
-use super::{Error, SiteExtract, TierRequest, buckets, check, id_map, table};
-use crate::config::policy::{DateBasis, Rule};
+use super::{Error, SiteExtract, TierRequest, buckets, check, declared, id_map, table};
+use crate::config::Tier;
+use crate::config::policy::Rule;
 use crate::engine::parquet::{FileTags, TableFile, create_private_dir, properties};
 use crate::engine::{FileEntry, Job, Ledger, StageOutput, TableLedger, session};
 use crate::error::IoError;
@@ -40,8 +41,9 @@ fn check_request(request: &TierRequest) -> Result<(), Error> {
     if request.rows.tier() != tier.name() {
         return Err(other("row keys"));
     }
-    let shifted = request.policy.policy.dates == DateBasis::Shifted;
-    if request.people.people.iter().any(|p| p.shift.is_some() != shifted) {
+    // Whoever makes the registered tier holds the shifts, even where its dates are years.
+    let shifts = tier == Tier::Registered;
+    if request.people.people.iter().any(|p| p.shift.is_some() != shifts) {
         return Err(other("date shifts"));
     }
     if !(1..=1000).contains(&request.buckets) {
@@ -52,6 +54,7 @@ fn check_request(request: &TierRequest) -> Result<(), Error> {
 
 async fn run(request: &TierRequest, job: &Job) -> Result<StageOutput, Error> {
     let ctx = session::session(job).map_err(Error::query("(session)"))?;
+    declared::check(&ctx, request).await?;
     let map = id_map::id_map(&ctx, request).await?;
     let vocabulary = request.vocabulary.as_ref().map(SiteExtract::vocabulary_version);
     let mut stage = Stage {

@@ -15,6 +15,7 @@ use super::id_map;
 use super::limits;
 use super::prepared::{self, Prepared};
 use super::rules::{self, Touch, reason};
+use super::years;
 use super::{Error, SiteExtract, TierRequest};
 use crate::config::CivilDate;
 use crate::config::policy::{Action, BirthDate, Rule};
@@ -163,13 +164,27 @@ struct Columns {
     changes: Vec<(String, Expr)>,
     /// The reference date, in days since 1970-01-01.
     last_day: i32,
+    /// The same as a date.
+    reference: jiff::civil::Date,
+    /// Where the dates of a row are not shifted.
+    stays_true: Option<Expr>,
+    /// The first birth year that is told, where dates are reduced to years.
+    first_birth_year: i32,
 }
 
 impl Columns {
     fn new(request: &TierRequest, spec: &TableSpec, prepared: &Prepared) -> Result<Self, Error> {
         let values = spec.fields.iter().map(|f| (f.name, ident(f.name))).collect();
         let last_day = CivilDate(request.reference_date).epoch_days();
-        let mut columns = Self { values, removals: Vec::new(), changes: Vec::new(), last_day };
+        let mut columns = Self {
+            values,
+            removals: Vec::new(),
+            changes: Vec::new(),
+            last_day,
+            reference: request.reference_date,
+            stays_true: None,
+            first_birth_year: 0,
+        };
         if spec.name == "person" && request.extracts.len() > 1 {
             let other = ident(id_map::OWNER).not_eq(ident(SITE));
             columns.removals.push((other, reason::DUPLICATE_PERSON.to_owned()));
@@ -195,6 +210,13 @@ impl Columns {
         // By the values that came in, whatever earlier rules made of them.
         let met = prepared.removal(spec, rule)?;
         self.removals.extend(met.map(|met| (met, rule.id.clone())));
+        if let Some(stays) = prepared.true_dates(rule, spec) {
+            self.changes.push((rule.id.clone(), stays.clone()));
+            self.stays_true = self.stays_true.take().map(|s| s.or(stays.clone())).or(Some(stays));
+        }
+        if let Action::ReduceDatesToYear { max_age } = rule.action {
+            self.first_birth_year = years::first_birth_year(max_age, self.reference);
+        }
         let Touch::Columns(touched) = rules::touch(&rule.action, spec) else { return Ok(()) };
         let mut after = Vec::new();
         for name in touched {
@@ -221,9 +243,13 @@ impl Columns {
             Action::Zip3(zip) if field.name == "value_as_number" => {
                 when(answers::asks(&zip.question), null(field)?).otherwise(self.value(field.name))
             }
-            Action::GeneraliseValues(_) | Action::GeneraliseSmall(_) | Action::Zip3(_) => {
-                prepared.answer(rule, self.value(field.name))
+            Action::Zip3(zip) if field.name == answers::ANSWER => {
+                prepared.state(rule, zip, self.value(field.name))
             }
+            Action::GeneraliseValues(_)
+            | Action::GeneraliseSmall(_)
+            | Action::GeneraliseBySite(_)
+            | Action::Zip3(_) => prepared.answer(rule, self.value(field.name)),
             Action::DropNearBirth(n) => {
                 let year = ident(id_map::BIRTH_YEAR);
                 Ok(limits::clipped(n.years, &field.kind.data_type(), self.value(field.name), year))
@@ -249,8 +275,25 @@ impl Columns {
                 Ok(functions::shifted_birth(part, &birth, shift()))
             }
             Action::ShiftDates if rules::is_date(field) => {
-                let value = self.value(field.name);
-                Ok(functions::shift_back(&field.kind.data_type(), value, shift(), self.last_day))
+                let value = || self.value(field.name);
+                let kind = field.kind.data_type();
+                let shifted = functions::shift_back(&kind, value(), shift(), self.last_day);
+                match &self.stays_true {
+                    None => Ok(shifted),
+                    Some(stays) => when(stays.clone(), value()).otherwise(shifted),
+                }
+            }
+            Action::ReduceDatesToYear { .. } if field.name == "year_of_birth" => {
+                let year = || self.value(field.name);
+                let first = lit(i64::from(self.first_birth_year));
+                when(year().lt(first.clone()), first).otherwise(year())
+            }
+            Action::ReduceDatesToYear { .. }
+                if rules::is_date(field) && field.name != "birth_datetime" =>
+            {
+                let (kind, first) = (field.kind.data_type(), self.first_birth_year);
+                let year = ident(id_map::BIRTH_YEAR);
+                Ok(years::to_year(&kind, self.value(field.name), year, first))
             }
             Action::ReduceBirthDate { to: BirthDate::June15 } if field.name == "birth_datetime" => {
                 Ok(functions::reduced_birth_time(BirthDate::June15, self.value("year_of_birth")))
@@ -427,6 +470,7 @@ mod tests {
             consents_applied: false,
             extracts: vec![site(dir.path())],
             vocabulary: None,
+            site_states: Vec::new(),
             reference_date: jiff::civil::date(2026, 1, 1),
             buckets: 8,
         };

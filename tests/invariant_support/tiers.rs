@@ -1,7 +1,7 @@
 //! A small programme in which every invariant has something to look at: both tiers built for real, and the
 //! means to spoil one table of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -108,6 +108,7 @@ description = "d"
 id = "edges"
 kind = "truncate_edges"
 tables = ["device"]
+first_day = "2020-01-01"
 description = "d"
 [[rule]]
 id = "shift"
@@ -239,6 +240,8 @@ fn wearables() -> Vec<(&'static str, String)> {
     let mut devices = String::from("person_id,device_id,device_date,last_sync_time,src_id\n");
     for p in (OLD..OLD + 8).filter(|p| *p != PLAIN) {
         days += &format!("{p},2024-01-01,100,ptsc\n{p},2024-01-02,200,ptsc\n");
+        // The first is in the middle of the stream, the second at its end.
+        devices += &format!("{p},dev{p},2021-06-01,2021-07-01 00:00:00,ptsc\n");
         devices += &format!("{p},dev{p},2023-01-01,2023-02-01 00:00:00,ptsc\n");
     }
     vec![("activity_summary", days), ("device", devices)]
@@ -304,6 +307,7 @@ impl Tiers {
             };
             let request = TierRequest {
                 consents_applied: true,
+                site_states: Vec::new(),
                 policy: policy.clone(),
                 people: people.clone(),
                 rows: rows.clone(),
@@ -441,6 +445,7 @@ impl Tiers {
                 tiers: self.people.clone(),
                 samples: ["SAMPLE-1".to_owned()].into(),
                 whole_weeks: false,
+                without_ehr_consent: BTreeSet::new(),
             }),
         };
         invariant::check(&request, &Job::quiet(&self.root, threads)).unwrap()
@@ -506,6 +511,8 @@ pub fn with(rows: &RecordBatch, column: &str, array: ArrayRef) -> RecordBatch {
 
 /// The rows with one more column.
 pub fn with_more(rows: &RecordBatch, column: &str, array: ArrayRef) -> RecordBatch {
+    let others = (0..rows.num_columns()).filter(|c| rows.schema().field(*c).name() != column);
+    let rows = rows.project(&others.collect::<Vec<_>>()).unwrap();
     let mut fields: Vec<Field> =
         rows.schema().fields().iter().map(|f| f.as_ref().clone()).collect();
     fields.push(Field::new(column, array.data_type().clone(), true));

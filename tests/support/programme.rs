@@ -201,6 +201,16 @@ impl Programme {
         });
     }
 
+    /// Takes a rule out of a policy.
+    #[track_caller]
+    pub fn without_rule(&self, relative: &str, id: &str) {
+        self.edit(relative, |text| {
+            let start = text.find(&format!("[[rule]]\nid = \"{id}\"")).unwrap();
+            let end = text[start + 1..].find("[[rule]]").map_or(text.len(), |at| start + 1 + at);
+            format!("{}{}", &text[..start], &text[end..])
+        });
+    }
+
     /// Rows of a delimited file of the feed as header name to value.
     pub fn rows(&self, relative: &str) -> Vec<BTreeMap<String, String>> {
         let delimiter = if relative.ends_with(".tsv") { b'\t' } else { b',' };

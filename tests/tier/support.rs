@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, Int64Array, RecordBatch};
 use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::{DataType, Date32Type, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Date32Type, Field, Int64Type, Schema, TimestampMicrosecondType};
 use jiff::civil::{Date, date};
 use jiff::{Span, Unit};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -60,6 +61,7 @@ pub struct Fixture {
     dir: TempDir,
     sites: Vec<SiteExtract>,
     pub vocabulary: Option<SiteExtract>,
+    pub site_states: Vec<(i64, SiteExtract)>,
     roster: Roster,
     pub reference: Date,
 }
@@ -70,6 +72,7 @@ impl Fixture {
             dir: TempDir::new().unwrap(),
             sites: Vec::new(),
             vocabulary: None,
+            site_states: Vec::new(),
             roster: Roster::default(),
             reference: date(2026, 1, 1),
         };
@@ -83,6 +86,7 @@ impl Fixture {
             dir: TempDir::new().unwrap(),
             sites: Vec::new(),
             vocabulary: None,
+            site_states: Vec::new(),
             roster: Roster::default(),
             reference: date(2026, 1, 1),
         };
@@ -128,6 +132,38 @@ impl Fixture {
         self.vocabulary = Some(self.ingest(&folder, CdmVersion::V5_4, Scope::Vocabulary));
     }
 
+    /// Gives the sites, in order, these states; None for a site without one.
+    pub fn states(&mut self, states: &[Option<i64>]) {
+        let sites = states.iter().zip(&self.sites);
+        self.site_states = sites.filter_map(|(s, site)| Some(((*s)?, site.clone()))).collect();
+    }
+
+    /// Adds a column of one number to a typed table of the first site.
+    pub fn add_column(&self, table: &str, column: &str, number: i64) {
+        let path = self.sites[0].files(table).remove(0);
+        let file = std::fs::File::open(&path).unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        let schema = reader.schema().clone();
+        let batches: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
+        let rows = concat_batches(&schema, &batches).unwrap();
+        let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
+        fields.push(Arc::new(Field::new(column, DataType::Int64, true)));
+        let mut columns = rows.columns().to_vec();
+        columns.push(Arc::new(Int64Array::from(vec![number; rows.num_rows()])));
+        let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let file = std::fs::File::create(&path).unwrap();
+        let mut writer = parquet::arrow::ArrowWriter::try_new(file, rows.schema(), None).unwrap();
+        writer.write(&rows).unwrap();
+        writer.close().unwrap();
+    }
+
+    pub fn wearables(&mut self, tables: &[Csv<'_>]) {
+        let folder = self.write("wearables", tables);
+        let extract = self.ingest(&folder, CdmVersion::V5_4, Scope::Wearables);
+        self.sites.push(extract);
+    }
+
     pub fn roster(&mut self, people: impl IntoIterator<Item = (i64, Standing)>) {
         self.roster = Roster::from_entries(people.into_iter().map(|(p, s)| (PersonId(p), s)));
     }
@@ -153,6 +189,7 @@ impl Fixture {
             rows,
             extracts: self.sites.clone(),
             vocabulary: self.vocabulary.clone(),
+            site_states: self.site_states.clone(),
             reference_date: self.reference,
             buckets: 8,
         }
@@ -244,6 +281,22 @@ impl Built {
         let row_key = self.rows.get(table).unwrap();
         let ids = ints(&rows, key).into_iter().map(|id| row_key.invert(id.unwrap()));
         ids.enumerate().map(|(i, id)| (id, (dates.value(i), people[i].unwrap()))).collect()
+    }
+
+    /// A number and a date of each row of a table.
+    pub fn wearable_rows(&self, table: &str, number: &str, date: &str) -> Vec<(i64, i32)> {
+        let rows = self.table(table);
+        let dates = rows.column_by_name(date).unwrap().as_primitive::<Date32Type>();
+        let numbers = ints(&rows, number).into_iter().map(Option::unwrap);
+        numbers.enumerate().map(|(i, n)| (n, dates.value(i))).collect()
+    }
+
+    /// The same of a column of dates that may be null.
+    pub fn dated_rows(&self, table: &str, number: &str, date: &str) -> Vec<(i64, Option<i32>)> {
+        let rows = self.table(table);
+        let dates = rows.column_by_name(date).unwrap().as_primitive::<Date32Type>();
+        let numbers = ints(&rows, number).into_iter().map(Option::unwrap);
+        numbers.zip(dates.iter()).collect()
     }
 
     /// Shift by research id.

@@ -3,88 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::kind::Kind;
 use super::parts::{
-    Also, Answered, Codes, ConceptSet, Condition, Edges, Generalisation, Group, KeepText,
-    NearBirth, Rare, RecentConcepts, Several, Zip3,
+    Also, Answered, BySite, Codes, ConceptSet, Condition, Edges, Generalisation, Group, KeepText,
+    NearBirth, Rare, RecentConcepts, Several, TrueDates, Unlisted, Zip3,
 };
 use super::{Action, BirthDate, Rule};
-
-/// Kind of a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Kind {
-    /// Removes people of at least an age on the reference date from every table.
-    RemovePeopleByAge,
-    /// Leaves whole tables out.
-    SuppressTables,
-    /// Makes columns null.
-    NullColumns,
-    /// Makes every text column about persons null, but for some.
-    NullFreeText,
-    /// Coarsens the birth date of `person`.
-    ReduceBirthDate,
-    /// Moves every date back by the person's shift.
-    ShiftDates,
-    /// Removes rows that hold one of a set of concepts.
-    SuppressConcepts,
-    /// Makes answers to a question coarser and drops repeats.
-    GeneraliseValues,
-    /// Makes answers of few people one.
-    GeneraliseSmall,
-    /// Cuts zip codes to three digits and `**`.
-    #[serde(rename = "zip3")]
-    Zip3,
-    /// Removes rows of the first years of life.
-    DropNearBirth,
-    /// Removes rows that hold concepts too new to be common.
-    DropRecentConcepts,
-    /// Removes the ends of shifted streams, which would tell the shift.
-    TruncateEdges,
-}
-
-impl Kind {
-    /// The word in policy files.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::RemovePeopleByAge => "remove_people_by_age",
-            Self::SuppressTables => "suppress_tables",
-            Self::NullColumns => "null_columns",
-            Self::NullFreeText => "null_free_text",
-            Self::ReduceBirthDate => "reduce_birth_date",
-            Self::ShiftDates => "shift_dates",
-            Self::SuppressConcepts => "suppress_concepts",
-            Self::GeneraliseValues => "generalise_values",
-            Self::GeneraliseSmall => "generalise_small",
-            Self::Zip3 => "zip3",
-            Self::DropNearBirth => "drop_near_birth",
-            Self::DropRecentConcepts => "drop_recent_concepts",
-            Self::TruncateEdges => "truncate_edges",
-        }
-    }
-
-    /// One line on what such rules do.
-    pub(super) fn line(self) -> &'static str {
-        match self {
-            Self::RemovePeopleByAge => {
-                "Removes people of at least an age on the reference date from every table."
-            }
-            Self::SuppressTables => "Leaves whole tables out.",
-            Self::NullColumns => "Makes columns null.",
-            Self::NullFreeText => "Makes every text column about persons null, but for some.",
-            Self::ReduceBirthDate => "Coarsens the birth date of `person`.",
-            Self::ShiftDates => "Moves every date back by the person's shift.",
-            Self::SuppressConcepts => "Removes rows that hold one of a set of concepts.",
-            Self::GeneraliseValues => "Makes answers to a question coarser and drops repeats.",
-            Self::GeneraliseSmall => "Makes answers of few people one.",
-            Self::Zip3 => "Cuts zip codes to three digits and `**`.",
-            Self::DropNearBirth => "Removes rows of the first years of life.",
-            Self::DropRecentConcepts => "Removes rows that hold concepts too new to be common.",
-            Self::TruncateEdges => {
-                "Removes the ends of shifted streams, which would tell the shift."
-            }
-        }
-    }
-}
 
 /// A rule as the file writes it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -105,7 +29,7 @@ pub(super) struct RuleEntry {
     /// `suppress_tables`, `truncate_edges`: table names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tables: Option<Vec<String>>,
-    /// `null_columns`, `suppress_concepts`, `generalise_values`: column patterns.
+    /// `null_columns`, `suppress_concepts`, `generalise_values`, `leave_dates_true`: column patterns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     columns: Option<Vec<String>>,
     /// `null_free_text`: column patterns that stay.
@@ -117,7 +41,7 @@ pub(super) struct RuleEntry {
     /// `reduce_birth_date`: to what.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     to: Option<BirthDate>,
-    /// `suppress_concepts`: concept ids.
+    /// `suppress_concepts`, `leave_dates_true`: concept ids.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     concepts: Option<Vec<i64>>,
     /// `suppress_concepts`, `zip3`: a CSV file beside the policy.
@@ -147,7 +71,7 @@ pub(super) struct RuleEntry {
     /// `suppress_concepts`, `drop_recent_concepts`: whether what the vocabulary lacks is passed over (default false).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     allow_missing: Option<bool>,
-    /// `generalise_values`, `generalise_small`, `zip3`: concept ids of the question.
+    /// `generalise_values`, `generalise_small`, `generalise_by_site`, `zip3`: concept ids of the question.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     question: Option<Vec<i64>>,
     /// `generalise_values`: answers and what they become.
@@ -159,7 +83,7 @@ pub(super) struct RuleEntry {
     /// `generalise_values`: conflicts with answers to another question.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     when_also: Option<Vec<Also>>,
-    /// `generalise_values`, `generalise_small`: answers that stay.
+    /// `generalise_values`, `generalise_small`, `generalise_by_site`: answers that stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     keep: Option<Vec<i64>>,
     /// `generalise_values`: what an answer in no list becomes.
@@ -168,10 +92,11 @@ pub(super) struct RuleEntry {
     /// `generalise_values`: whether the latest of equal generalised answers stays alone (default true).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     keep_latest: Option<bool>,
-    /// `generalise_small`: an answer of fewer people is rare.
+    /// `generalise_small`: an answer of fewer rows is rare.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    min_people: Option<u64>,
-    /// `generalise_small`: what rare answers become.
+    min_rows: Option<u64>,
+    /// `generalise_small`, `generalise_by_site`: what such answers become; `zip3`: what the state becomes of
+    /// people whose zip code is hidden.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     to_concept: Option<i64>,
     /// `zip3`: an area of fewer people becomes `000**` (default 0).
@@ -180,6 +105,18 @@ pub(super) struct RuleEntry {
     /// `zip3`: people with such an answer have `000**`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hide_people: Option<Vec<Answered>>,
+    /// `zip3`: concept ids of the question for the state, whose answer follows the area.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    state_question: Option<Vec<i64>>,
+    /// `zip3`: what becomes of an area that the file does not list (default `hide`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unlisted: Option<Unlisted>,
+    /// `reduce_dates_to_year`: ages over this many completed years are one category.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_age: Option<u16>,
+    /// `leave_dates_true`: must be true; a true date beside shifted ones tells the shift of the person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    i_accept_that_this_reveals_the_shift: Option<bool>,
     /// `drop_near_birth`, `drop_recent_concepts`: number of years.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     years: Option<u16>,
@@ -193,7 +130,7 @@ pub(super) struct RuleEntry {
     /// `drop_recent_concepts`: vocabularies whose concepts stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     except_vocabularies: Option<Vec<String>>,
-    /// `truncate_edges`: first day of collection, `yyyy-mm-dd`.
+    /// `truncate_edges`: first day of collection, `yyyy-mm-dd` (default: of the data).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     first_day: Option<String>,
 }
@@ -233,6 +170,14 @@ impl RuleEntry {
                 Action::ReduceBirthDate { to: e.to.take().ok_or_else(|| needs("to"))? }
             }
             Kind::ShiftDates => Action::ShiftDates,
+            Kind::LeaveDatesTrue => Action::LeaveDatesTrue(TrueDates {
+                concepts: e.concepts.take().ok_or_else(|| needs("concepts"))?,
+                columns: e.columns.take().ok_or_else(|| needs("columns"))?,
+                accepted: e.i_accept_that_this_reveals_the_shift.take().unwrap_or(false),
+            }),
+            Kind::ReduceDatesToYear => Action::ReduceDatesToYear {
+                max_age: e.max_age.take().ok_or_else(|| needs("max_age"))?,
+            },
             Kind::SuppressConcepts => {
                 if e.concepts.is_none() && e.file.is_none() && e.codes.is_none() {
                     return Err(needs("concepts, file or codes"));
@@ -254,7 +199,12 @@ impl RuleEntry {
             }),
             Kind::GeneraliseSmall => Action::GeneraliseSmall(Rare {
                 question: e.question.take().ok_or_else(|| needs("question"))?,
-                min_people: e.min_people.take().ok_or_else(|| needs("min_people"))?,
+                min_rows: e.min_rows.take().ok_or_else(|| needs("min_rows"))?,
+                to_concept: e.to_concept.take().ok_or_else(|| needs("to_concept"))?,
+                keep: e.keep.take().unwrap_or_default(),
+            }),
+            Kind::GeneraliseBySite => Action::GeneraliseBySite(BySite {
+                question: e.question.take().ok_or_else(|| needs("question"))?,
                 to_concept: e.to_concept.take().ok_or_else(|| needs("to_concept"))?,
                 keep: e.keep.take().unwrap_or_default(),
             }),
@@ -264,6 +214,9 @@ impl RuleEntry {
                 areas: Vec::new(),
                 min_population: e.min_population.take().unwrap_or(0),
                 hide_people: e.hide_people.take().unwrap_or_default(),
+                unlisted: e.unlisted.take().unwrap_or_default(),
+                state_question: e.state_question.take().unwrap_or_default(),
+                hidden_state: e.to_concept.take(),
             }),
             Kind::DropNearBirth => Action::DropNearBirth(NearBirth {
                 years: e.years.take().ok_or_else(|| needs("years"))?,
@@ -326,10 +279,17 @@ impl RuleEntry {
             ("keep", self.keep.is_some()),
             ("otherwise", self.otherwise.is_some()),
             ("keep_latest", self.keep_latest.is_some()),
-            ("min_people", self.min_people.is_some()),
+            ("min_rows", self.min_rows.is_some()),
             ("to_concept", self.to_concept.is_some()),
             ("min_population", self.min_population.is_some()),
             ("hide_people", self.hide_people.is_some()),
+            ("state_question", self.state_question.is_some()),
+            ("unlisted", self.unlisted.is_some()),
+            ("max_age", self.max_age.is_some()),
+            (
+                "i_accept_that_this_reveals_the_shift",
+                self.i_accept_that_this_reveals_the_shift.is_some(),
+            ),
             ("years", self.years.is_some()),
             ("clip_tables", self.clip_tables.is_some()),
             ("except_rows", self.except_rows.is_some()),
@@ -368,10 +328,14 @@ impl RuleEntry {
             keep: None,
             otherwise: None,
             keep_latest: None,
-            min_people: None,
+            min_rows: None,
             to_concept: None,
             min_population: None,
             hide_people: None,
+            state_question: None,
+            unlisted: None,
+            max_age: None,
+            i_accept_that_this_reveals_the_shift: None,
             years: None,
             clip_tables: None,
             except_rows: None,
@@ -391,6 +355,11 @@ impl RuleEntry {
             }
             Action::ReduceBirthDate { to } => e.to = Some(to),
             Action::ShiftDates => {}
+            Action::LeaveDatesTrue(t) => {
+                (e.concepts, e.columns) = (Some(t.concepts), Some(t.columns));
+                e.i_accept_that_this_reveals_the_shift = Some(t.accepted);
+            }
+            Action::ReduceDatesToYear { max_age } => e.max_age = Some(max_age),
             Action::SuppressConcepts(set) => e.give_concepts(set),
             Action::GeneraliseValues(g) => {
                 (e.question, e.columns) = (given(g.question), given(g.columns));
@@ -400,9 +369,15 @@ impl RuleEntry {
             }
             Action::GeneraliseSmall(r) => {
                 (e.question, e.keep) = (Some(r.question), given(r.keep));
-                (e.min_people, e.to_concept) = (Some(r.min_people), Some(r.to_concept));
+                (e.min_rows, e.to_concept) = (Some(r.min_rows), Some(r.to_concept));
+            }
+            Action::GeneraliseBySite(b) => {
+                (e.question, e.keep) = (Some(b.question), given(b.keep));
+                e.to_concept = Some(b.to_concept);
             }
             Action::Zip3(z) => {
+                e.unlisted = Some(z.unlisted);
+                (e.state_question, e.to_concept) = (given(z.state_question), z.hidden_state);
                 (e.question, e.file) = (Some(z.question), z.file);
                 (e.min_population, e.hide_people) = (Some(z.min_population), given(z.hide_people));
             }

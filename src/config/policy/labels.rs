@@ -59,13 +59,23 @@ pub(super) fn concepts(path: &Path) -> Result<Vec<i64>, String> {
 /// Zip areas of the file at `path`, sorted by their digits.
 ///
 /// # Errors
-/// As for concepts: not three digits, an area given twice.
-pub(super) fn areas(path: &Path) -> Result<Vec<Area>, String> {
+/// As for concepts: not three digits, an area given twice, no census date where areas are `dated`.
+pub(super) fn areas(path: &Path, dated: bool) -> Result<Vec<Area>, String> {
     let mut areas = Vec::new();
     let mut seen = BTreeSet::new();
-    for (number, area) in lines::<Area>(path)? {
+    for (number, mut area) in lines::<Area>(path)? {
         let wrong = |what: &str| format!("{}, line {number}: {what}", name(path));
         let digits = |text: &str| text.len() == 3 && text.bytes().all(|b| b.is_ascii_digit());
+        if area.to.is_empty() {
+            area.to.clone_from(&area.zip3);
+        }
+        let day = area.census_date.as_deref().map(str::parse::<jiff::civil::Date>);
+        if day.is_some_and(|day| day.is_err()) {
+            return Err(wrong("census_date is no day: write yyyy-mm-dd"));
+        }
+        if dated && area.census_date.is_none() {
+            return Err(wrong("an area that is held to a population needs the census_date"));
+        }
         if !digits(&area.zip3) || !digits(&area.to) {
             return Err(wrong("zip3 and to are three digits"));
         }

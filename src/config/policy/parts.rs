@@ -119,12 +119,46 @@ pub struct Also {
 pub struct Rare {
     /// Concept ids of the question.
     pub question: Vec<i64>,
-    /// An answer of fewer people becomes `to_concept`; an answer of exactly so many stays.
-    pub min_people: u64,
+    /// An answer of fewer rows becomes `to_concept`; an answer of exactly so many stays
+    /// (GeneralizeStateByPopulation counts rows; of a question answered once they are people).
+    pub min_rows: u64,
     /// Concept id rare answers become.
     pub to_concept: i64,
     /// Answers that stay however rare.
     pub keep: Vec<i64>,
+}
+
+/// Answers that the sites of a person's records contradict (ConflictingHpoStateGeneralize).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BySite {
+    /// Concept ids of the question.
+    pub question: Vec<i64>,
+    /// What an answer becomes where the person has records from a site of another state.
+    pub to_concept: i64,
+    /// Answers that stay.
+    pub keep: Vec<i64>,
+}
+
+/// Rows whose dates stay true in a tier of shifted dates.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrueDates {
+    /// Concept ids, surveys or versions of them.
+    pub concepts: Vec<i64>,
+    /// Column patterns in which they count.
+    pub columns: Vec<String>,
+    /// Whether the policy accepts that a true date beside shifted ones tells the shift of the person.
+    pub accepted: bool,
+}
+
+/// What becomes of an area that a list does not name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Unlisted {
+    /// It becomes `000**`: the list names all areas.
+    #[default]
+    Hide,
+    /// It stays: the list names the small areas.
+    Keep,
 }
 
 /// Zip codes cut to three digits.
@@ -132,14 +166,22 @@ pub struct Rare {
 pub struct Zip3 {
     /// Concept ids of the question; its answer is `value_as_string`.
     pub question: Vec<i64>,
-    /// Name of a CSV file beside the policy: `zip3,to,population,state`.
+    /// Name of a CSV file beside the policy: `zip3,population` and, if given, `to`, `state` (concept id of
+    /// the answer) and `census_date`, which `min_population` needs.
     pub file: Option<String>,
     /// Areas of the file, once it is read, sorted by `zip3`.
     pub areas: Vec<Area>,
-    /// With a file: an area of fewer people, or not in the file, becomes `000**`.
+    /// With a file: an area of fewer people becomes `000**`.
     pub min_population: u64,
     /// People who gave this answer to this question have `000**`.
     pub hide_people: Vec<Answered>,
+    /// What becomes of an area that is not in the file.
+    pub unlisted: Unlisted,
+    /// Concept ids of the question for the state: its answer becomes the state of an area that is merged
+    /// into another.
+    pub state_question: Vec<i64>,
+    /// What the state becomes of people of `hide_people`.
+    pub hidden_state: Option<i64>,
 }
 
 /// An answer to a question.
@@ -158,10 +200,17 @@ pub struct Answered {
 pub struct Area {
     /// The three digits.
     pub zip3: String,
-    /// The area it is merged into; the same digits for one that stands alone.
+    /// The area it is merged into; the same digits, or nothing, for one that stands alone.
+    #[serde(default)]
     pub to: String,
     /// People who live there, of the merged area.
     pub population: u64,
+    /// Concept id of the answer for the state of the merged area.
+    #[serde(default)]
+    pub state: Option<i64>,
+    /// Day of the census that counted them, `yyyy-mm-dd`.
+    #[serde(default)]
+    pub census_date: Option<String>,
 }
 
 /// Rows near birth, removed.
@@ -195,7 +244,8 @@ pub struct Edges {
     pub tables: Vec<String>,
     /// Tables whose dates beyond the ends are moved to them, where a row stands for a whole span.
     pub clip_tables: Vec<String>,
-    /// First day of collection, `yyyy-mm-dd`; without it only the end is cut.
+    /// First day of collection, `yyyy-mm-dd`; without it the earliest day of each stream over all people
+    /// who take part, and the beginnings of spans are left.
     pub first_day: Option<String>,
 }
 

@@ -1,7 +1,9 @@
 //! The parameters of single rules, held against the CDM and themselves.
 
 use super::{Problem, bad_pattern, fields, of, unknown_table};
-use crate::config::policy::{ConceptSet, Edges, Generalisation, NearBirth, Rare, Rule, Zip3};
+use crate::config::policy::{
+    BySite, ConceptSet, Edges, Generalisation, NearBirth, Rare, Rule, TrueDates, Unlisted, Zip3,
+};
 use crate::omop::FieldSpec;
 
 pub(super) fn concepts(rule: &Rule, set: &ConceptSet, problems: &mut Vec<Problem>) {
@@ -62,8 +64,8 @@ pub(super) fn generalisation(rule: &Rule, g: &Generalisation, problems: &mut Vec
 
 pub(super) fn rare(rule: &Rule, rare: &Rare, problems: &mut Vec<Problem>) {
     some(rule, "question", &rare.question, problems);
-    if rare.min_people < 2 {
-        problems.push(of(rule, "min_people must be 2 or more"));
+    if rare.min_rows < 2 {
+        problems.push(of(rule, "min_rows must be 2 or more"));
     }
 }
 
@@ -72,6 +74,35 @@ pub(super) fn zip(rule: &Rule, zip: &Zip3, problems: &mut Vec<Problem>) {
     if zip.min_population > 0 && zip.file.is_none() {
         problems.push(of(rule, "min_population needs a file of areas"));
     }
+    if zip.unlisted == Unlisted::Keep && (zip.file.is_none() || zip.min_population == 0) {
+        problems
+            .push(of(rule, "unlisted = \"keep\" needs a file of small areas and min_population"));
+    }
+    if zip.hidden_state.is_some() && zip.state_question.is_empty() {
+        problems.push(of(rule, "to_concept needs state_question"));
+    }
+}
+
+/// True dates beside shifted ones are refused unless the policy says that it knows.
+pub(super) fn true_dates(rule: &Rule, rows: &TrueDates, problems: &mut Vec<Problem>) {
+    some(rule, "concepts", &rows.concepts, problems);
+    if rows.columns.is_empty() {
+        problems.push(of(rule, "columns is empty"));
+    }
+    for pattern in &rows.columns {
+        let bad = bad_pattern(pattern, FieldSpec::is_concept_id);
+        problems.extend(bad.map(|what| of(rule, what)));
+    }
+    if !rows.accepted {
+        let what = "rows with true dates beside shifted ones reveal the shift of whoever has both, and with \
+                    it every true date of theirs; suppress the rows (suppress_concepts), or write \
+                    i_accept_that_this_reveals_the_shift = true";
+        problems.push(of(rule, what));
+    }
+}
+
+pub(super) fn by_site(rule: &Rule, by: &BySite, problems: &mut Vec<Problem>) {
+    some(rule, "question", &by.question, problems);
 }
 
 pub(super) fn near_birth(rule: &Rule, near: &NearBirth, problems: &mut Vec<Problem>) {
