@@ -231,7 +231,7 @@ pub enum Kind {
     },
     /// Rows whose concept is of the domain of another table move there.
     Domains {
-        /// Tables, their domains and fields, relative to the rule file; see [`super::domain`].
+        /// Tables, their domains and fields, relative to the rule file.
         file: PathBuf,
         /// What it says.
         #[serde(skip)]

@@ -6,7 +6,7 @@
 //! ids is needed, two rows never meet, and the same id under another tier or table gives an unrelated
 //! number.
 //!
-//! The rounds of one id wait for each other, those of several do not: ids are taken [`LANES`] at a time.
+//! The rounds of one id wait for each other, those of several do not: ids are taken eight at a time.
 
 use std::collections::BTreeMap;
 use std::fmt;
