@@ -495,13 +495,26 @@ const CASES: &[Case] = &[
         stay: &["50"],
     },
     Case {
-        rule: "survey_race_alone",
-        what: "none of these, no answer and a skip go beside a race; alone and beside each other they stay; another person's and other questions' stay",
+        rule: "survey_race_none",
+        what: "beside none of these a race, no answer and a skip go; without it all stay; another person's and other questions' stay",
         tables: &[(
             "observation",
             OBSERVATION,
-            "1,1,0,2020-01-01,45905771,,1586142,1586140\n2,1,0,2020-01-01,45905771,,1586148,1586140\n3,1,0,2021-01-01,45905771,,903079,1586140\n4,1,0,2021-01-01,45905771,,903096,1586140\n\
-            5,2,0,2020-01-01,45905771,,903096,1586140\n6,2,0,2020-01-01,45905771,,1586148,1586140\n7,1,0,2022-01-01,45905771,,903096,1585838",
+            "1,1,0,2020-01-01,45905771,,1586142,1586140\n2,1,0,2020-01-01,45905771,,1586148,1586140\n3,1,0,2021-01-01,45905771,,903096,1586140\n\
+            4,2,0,2020-01-01,45905771,,1586142,1586140\n5,2,0,2020-01-01,45905771,,1586143,1586140\n6,1,0,2022-01-01,45905771,,903096,1585838",
+        )],
+        table: "observation",
+        column: "observation_id",
+        stay: &["2", "6", "4", "5"],
+    },
+    Case {
+        rule: "survey_race_alone",
+        what: "no answer and a skip go beside a race; alone and beside each other they stay; another person's and other questions' stay",
+        tables: &[(
+            "observation",
+            OBSERVATION,
+            "1,1,0,2020-01-01,45905771,,1586142,1586140\n3,1,0,2021-01-01,45905771,,903079,1586140\n4,1,0,2021-01-01,45905771,,903096,1586140\n\
+            5,2,0,2020-01-01,45905771,,903096,1586140\n6,2,0,2020-01-01,45905771,,903079,1586140\n7,1,0,2022-01-01,45905771,,903096,1585838",
         )],
         table: "observation",
         column: "observation_id",

@@ -107,7 +107,9 @@ pub fn apply(
         }
         Kind::Texts(texts) => return hand.texts(texts),
         Kind::Branches { branches } => hand.branches(branches),
-        Kind::ExclusiveAnswers { questions, answers } => hand.exclusive(questions, answers),
+        Kind::ExclusiveAnswers { questions, answers, stay } => {
+            hand.exclusive(questions, answers, *stay);
+        }
         Kind::LastAnswers(repeats) => hand.last_answers(repeats),
         Kind::BodySize(size) => return hand.body_size(size, early),
         Kind::BodyMass(mass) => return hand.body_mass(mass),

@@ -196,12 +196,16 @@ pub enum Kind {
     },
     /// Texts that are not of a form become another, and integer columns are set beside them.
     Texts(Texts),
-    /// Removes answers that say that none applies where the person gives the question others too.
+    /// Removes answers that say that none applies where the person gives the question others too, or those
+    /// others.
     ExclusiveAnswers {
         /// Questions (`observation_source_concept_id`).
         questions: Vec<i64>,
         /// Such answers, as source and as standard concepts: rows may have either.
         answers: Vec<i64>,
+        /// Whether they stay and the others go.
+        #[serde(default)]
+        stay: bool,
     },
     /// Keeps the last response of a person to each question, with all its answers; see [`Repeats`].
     LastAnswers(Repeats),

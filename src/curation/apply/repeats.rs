@@ -14,28 +14,29 @@ type Response = (i64, i64);
 type Asked = (i64, i64, i64);
 
 impl Hand<'_> {
-    /// Removes answers that say that none applies beside others of the same person and question.
-    pub fn exclusive(&mut self, questions: &[i64], answers: &[i64]) {
+    /// Removes answers that say that none applies beside others of the same person and question, or, if they
+    /// `stay`, those others.
+    pub fn exclusive(&mut self, questions: &[i64], answers: &[i64], stay: bool) {
         let Some((table, rows)) = self.kept("observation") else { return };
         let question = Cells::of(table, "observation_source_concept_id");
         let answer = Cells::of(table, "value_as_concept_id");
         let people = people(table);
-        let mut alone: Vec<(usize, (i64, i64))> = Vec::new();
-        let mut others: BTreeSet<(i64, i64)> = BTreeSet::new();
+        // Rows that may go, and who has given to which question what takes them away.
+        let mut may_go: Vec<(usize, (i64, i64))> = Vec::new();
+        let mut taken: BTreeSet<(i64, i64)> = BTreeSet::new();
         for i in rows {
             let Some(asked) = question.int(i).filter(|q| questions.contains(q)) else { continue };
             let key = (people[i], asked);
-            match answer.int(i) {
-                Some(answer) if answers.contains(&answer) => alone.push((i, key)),
-                // No answer is no other answer.
-                None | Some(0) => {}
-                Some(_) => {
-                    others.insert(key);
-                }
+            // No answer is no other answer.
+            let Some(answer) = answer.int(i).filter(|answer| *answer != 0) else { continue };
+            if answers.contains(&answer) == stay {
+                taken.insert(key);
+            } else {
+                may_go.push((i, key));
             }
         }
         let gone: Vec<usize> =
-            alone.into_iter().filter(|(_, key)| others.contains(key)).map(|(i, _)| i).collect();
+            may_go.into_iter().filter(|(_, key)| taken.contains(key)).map(|(i, _)| i).collect();
         self.take("observation", gone);
     }
 
@@ -55,6 +56,14 @@ impl Hand<'_> {
         let is = |i: usize| survey.iter().any(|s| s.int(i).is_some_and(|s| surveys.contains(&s)));
         rows.into_iter().filter(|&i| is(i)).filter_map(|i| id.int(i)).collect()
     }
+}
+
+/// What names the response of an answer: `questionnaire_response_id`, or where no row has one
+/// `observation_event_id`.
+fn response(table: &Table) -> Cells<'_> {
+    let named = Cells::of(table, "questionnaire_response_id");
+    let any = (0..table.rows.num_rows()).any(|i| named.int(i).is_some());
+    if any { named } else { Cells::of(table, "observation_event_id") }
 }
 
 /// The columns of answers.
@@ -81,7 +90,7 @@ impl<'a> Answers<'a> {
             answer: cells("value_as_concept_id"),
             number: cells("value_as_number"),
             text: cells("value_as_string"),
-            response: cells("observation_event_id"),
+            response: response(table),
             time: cells("observation_datetime"),
             date: cells("observation_date"),
             id: cells("observation_id"),

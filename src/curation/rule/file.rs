@@ -42,7 +42,7 @@ const KEYS: [(&str, &[&str]); 26] = [
     ("primary_death", &["last_types", "last_extracts"]),
     ("people", &["first_year", "min_years", "consents", "min_age"]),
     ("texts", &["table", "column", "concepts", "concept_column", "form", "except", "text", "set"]),
-    ("exclusive_answers", &["questions", "answers"]),
+    ("exclusive_answers", &["questions", "answers", "stay"]),
     ("last_answers", &["survey_types", "multiple", "recurring"]),
     ("branches", &["branches"]),
     ("units", &["file"]),
