@@ -280,9 +280,11 @@ fn zip_codes_are_cut() {
 
 #[test]
 fn the_first_years_of_life_are_left_out() {
-    let persons = "1,8507,1990,12,31,,8527,38003564,,7,,a,,,,,,\n";
-    let rows =
-        "1,1,0,1991-12-31,,1,,1,5\n2,1,0,1992-01-01,,1,,2,5\n3,1,4271761,1990-12-31,,1,,3,5\n";
+    // Of the second the columns state two years: the later one counts, which is the one released.
+    let persons = "1,8507,1990,12,31,,8527,38003564,,7,,a,,,,,,\n\
+                   2,8507,1990,1,1,1989-12-31 20:00:00,8527,38003564,,7,,b,,,,,,\n";
+    let rows = "1,1,0,1991-12-31,,1,,1,5\n2,1,0,1992-01-01,,1,,2,5\n3,1,4271761,1990-12-31,,1,,3,5\n\
+         4,2,0,1991-12-31,,1,,4,5\n5,2,0,1992-01-01,,1,,5,5\n";
     let periods = "observation_period_id,person_id,observation_period_start_date,\
                    observation_period_end_date,period_type_concept_id\n";
     let mut fixture = Fixture::new(&[
@@ -294,12 +296,12 @@ fn the_first_years_of_life_are_left_out() {
             "1,1,1990-12-31,2020-01-01,1\n2,1,1990-12-31,1991-12-31,1\n",
         ),
     ]);
-    fixture.roster([(1, takes_part())]);
+    fixture.roster([(1, takes_part()), (2, takes_part())]);
     let out = fixture.build(&alone("controlled", "first_years")).unwrap();
     let mut answers = out.ints("observation", "value_as_concept_id");
     answers.sort();
-    assert_eq!(answers, [Some(2), Some(3)]);
-    assert_eq!(out.books("observation").excluded["first_years"], 1);
+    assert_eq!(answers, [Some(2), Some(3), Some(5)]);
+    assert_eq!(out.books("observation").excluded["first_years"], 2);
     let raw = out.raw_rows(
         "observation_period",
         "observation_period_id",

@@ -30,7 +30,7 @@ pub(super) const PARTS: u32 = 16;
 pub(super) const GONE: &str = "__gone";
 /// 0-based number of the site whose `person` row the person has; null without one.
 pub(super) const OWNER: &str = "__owner";
-/// Year of birth; null when it is not known.
+/// Year of birth, the latest that is stated; null when it is not known.
 pub(super) const BIRTH_YEAR: &str = "__birth_year";
 /// Always true: null after the join means that the person is not on the roster.
 pub(super) const KNOWN: &str = "__known";
@@ -42,6 +42,8 @@ struct PersonRow {
     site: usize,
     /// Earliest birth date over the sites.
     birth: Option<Date>,
+    /// Latest year of birth over the sites and columns: what is near birth by any of them is.
+    year: Option<i32>,
 }
 
 /// The id map as a table of the session.
@@ -92,7 +94,10 @@ fn add_rows(people: &mut BTreeMap<i64, PersonRow>, site: usize, batch: &RecordBa
     for i in (0..batch.num_rows()).filter(|i| ids.is_valid(*i)) {
         let parts = [y, m, d].map(|a| a.is_valid(i).then(|| a.value(i)));
         let birth = birth::earliest(parts, times.is_valid(i).then(|| times.value(i)));
-        let row = people.entry(ids.value(i)).or_insert(PersonRow { site, birth });
+        let stated = parts[0].and_then(|year| i32::try_from(year).ok());
+        let year = stated.max(birth.map(|birth| i32::from(birth.year())));
+        let row = people.entry(ids.value(i)).or_insert(PersonRow { site, birth, year });
+        row.year = row.year.max(year);
         row.birth = match (row.birth, birth) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -135,9 +140,7 @@ fn batch(
         entries.iter().map(|e| e.research.and_then(|id| slots.get(&id).copied())).collect();
     let gone: StringArray = entries.iter().map(|e| e.gone).collect();
     let owner: Int32Array = entries.iter().map(owner).collect();
-    let year = |e: &Entry<'_>| {
-        rows.get(&e.person).and_then(|r| r.birth).map(|birth| i32::from(birth.year()))
-    };
+    let year = |e: &Entry<'_>| rows.get(&e.person).and_then(|r| r.year);
     let birth_year: Int32Array = entries.iter().map(year).collect();
     let known: BooleanArray = entries.iter().map(|_| Some(true)).collect();
     let field = |name: &str, kind: DataType| Field::new(name, kind, true);
