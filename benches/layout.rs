@@ -18,6 +18,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
+use strata::engine::Keyring;
 use strata::genotype::Error;
 use strata::genotype::query::{Genotypes, SampleSet, Span};
 
@@ -194,7 +195,7 @@ fn timed(mut work: impl FnMut()) -> f64 {
 fn query(path: &Path, samples: usize, sets: &[SampleSet], span: Span, expect: usize) -> (f64, u64) {
     let mut copies = 0;
     let time = timed(|| {
-        let genotypes = Genotypes::open(&[path.to_owned()], samples).unwrap();
+        let genotypes = Genotypes::open(&[path.to_owned()], samples, &Keyring::default()).unwrap();
         let mut seen = 0;
         copies = 0;
         genotypes

@@ -15,6 +15,7 @@ mod schema;
 mod signal;
 mod status;
 mod synth;
+mod unlock;
 mod unshift;
 mod validate;
 mod verify;
@@ -41,6 +42,7 @@ pub fn main() -> ExitCode {
         Verb::Explain(verb) => explain::explain(verb),
         Verb::Verify(verb) => verify::verify(verb),
         Verb::Unshift(verb) => unshift::unshift(verb),
+        Verb::Unlock(verb) => unlock::unlock(verb),
         Verb::Query(verb) => query::query(verb),
         Verb::Vocabulary(verb) => vocabulary::vocabulary(verb, &args),
         Verb::Schema(verb) => schema::schema(verb),

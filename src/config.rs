@@ -24,7 +24,7 @@ pub use policy::TierPolicy;
 pub use workflow::{
     CdmVersion, CivilDate, DateBasis, EhrFeed, Engine, FeedSource, IdScope, Identity,
     IdentityMapFile, KeySource, Participants, PolicyFile, Programme, RejectLimit, ShiftMode,
-    TextEncoding, Tiers, Unmapped, Vocabulary, Workflow,
+    TextEncoding, TierFile, Tiers, Unmapped, Vocabulary, Workflow,
 };
 
 /// A tier of a release.

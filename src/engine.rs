@@ -7,6 +7,7 @@ mod memory;
 pub mod output;
 pub mod parquet;
 pub mod partition;
+pub mod seal;
 pub mod session;
 pub mod spill;
 
@@ -14,3 +15,4 @@ pub use job::{Cancelled, Job, Progress};
 pub use ledger::{Ledger, TableLedger};
 pub use output::StageOutput;
 pub use parquet::{FileEntry, FileTags, TableFile, UnlistedTable};
+pub use seal::{FileKey, Keyring, RestKey};

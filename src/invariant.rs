@@ -37,7 +37,7 @@ pub use catalogue::{Invariant, Needs, all, docs};
 pub use report::{Outcome, Report};
 
 use crate::config::policy::TierPolicy;
-use crate::engine::{Cancelled, FileEntry, Job, Ledger};
+use crate::engine::{Cancelled, FileEntry, Job, Keyring, Ledger};
 use crate::error::{Coded, IoError};
 use crate::identity::{RowKeys, TierPeople};
 use crate::omop::{CdmVersion, SiteExtract};
@@ -92,6 +92,8 @@ pub struct Origin {
 pub struct Request<'a> {
     /// The staged tree or the folder of the release.
     pub root: &'a Path,
+    /// Opens sealed files.
+    pub keyring: Keyring,
     /// The files of the release; rows are counted anew.
     pub files: &'a [FileEntry],
     /// The tiers of records, in the order in which they are told of.

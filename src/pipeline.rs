@@ -9,6 +9,7 @@ mod project;
 pub mod query;
 pub mod record;
 mod run;
+mod seal;
 mod spool;
 mod stage;
 mod unshift;
@@ -22,6 +23,7 @@ pub use inputs::Inputs;
 pub use plan::{Action, Plan, Stage, Work};
 pub use project::Project;
 pub use run::{Listener, Options, Summary, run};
+pub use seal::{TableKey, TableKeys, keys_of, unlock};
 pub use stage::{has_key, load_key, peek_key_id};
 pub use unshift::unshift;
 pub use validate::{Problem, validate};
@@ -128,6 +130,33 @@ pub enum Error {
         /// By its `vocabulary` table.
         found: Option<String>,
     },
+    /// A table cannot be sealed or opened.
+    #[error(transparent)]
+    Seal(#[from] crate::engine::parquet::Error),
+    /// There is no key at hand for a sealed release.
+    #[error("tables of {release} are sealed and there is no key")]
+    Sealed {
+        /// The release.
+        release: String,
+    },
+    /// Keys are asked for of what has none.
+    #[error("the {tier} tier of {release} is not sealed")]
+    NotSealed {
+        /// The release.
+        release: String,
+        /// Its tier.
+        tier: String,
+    },
+    /// A release was sealed with another key.
+    #[error("{release} was made with key {wanted}, the one at hand is {found}")]
+    OtherKey {
+        /// The release.
+        release: String,
+        /// Id of its key.
+        wanted: String,
+        /// Id of the key at hand.
+        found: String,
+    },
     /// A query asks for what the release has not.
     #[error("there is no {what} {name} in this release")]
     NoSuch {
@@ -194,6 +223,7 @@ impl Error {
             Self::Tier(e) => e,
             Self::Invariant(e) => e,
             Self::Publish(e) => e,
+            Self::Seal(e) => e,
             Self::Stage { source, .. } => source.as_ref(),
             _ => return None,
         })
@@ -210,6 +240,9 @@ impl Coded for Error {
             Self::Record { .. } => "pipeline::record",
             Self::VocabularyVersion { .. } => "vocabulary::version",
             Self::NoSuch { .. } => "query::unknown",
+            Self::Sealed { .. } => "seal::no_key",
+            Self::NotSealed { .. } => "seal::not_sealed",
+            Self::OtherKey { .. } => "seal::other_key",
             Self::Internal { .. } => "pipeline::internal",
             other => other.inner().map_or("pipeline::internal", Coded::code),
         }
@@ -228,6 +261,13 @@ impl Coded for Error {
                 "set `version` of [vocabulary] to the new one after `strata vocabulary drift`"
                     .into(),
             ),
+            Self::Sealed { .. } => {
+                Some("name the workflow file instead of the store, or its key with --key".into())
+            }
+            Self::NotSealed { .. } => {
+                Some("its tables are plain Parquet and open without a key".into())
+            }
+            Self::OtherKey { .. } => Some("use the workflow and the key of that release".into()),
             Self::NoSuch { known, .. } => Some(format!("it has {known}")),
             other => other.inner().and_then(Coded::help),
         }

@@ -287,7 +287,7 @@ fn killed_runs_leave_nothing_but_their_intermediates() {
         intermediates += internal.len();
         // The Controlled tier has true dates of those who take part, in staging as well.
         let dates = |hit: &Hit| {
-            hit.place.contains("/controlled/")
+            (hit.place.contains("/controlled/") || hit.place.contains("/tier.controlled/"))
                 && is_date(&planted.canaries[&hit.canary])
                 && !is_of(&["Withdrawn", "Unconsented"])(&hit.canary, &Canary::Id(0))
         };

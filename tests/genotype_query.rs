@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
+use strata::engine::Keyring;
 use strata::genotype::query::{
     Call, Counted, Counts, Genotype, Genotypes, SampleSet, Span, samples, sites,
 };
@@ -52,7 +53,7 @@ fn files(run: &Run, table: &str, chrom: &str) -> Vec<PathBuf> {
 }
 
 fn open(run: &Run, chrom: &str, n: usize) -> Genotypes {
-    Genotypes::open(&files(run, "genotypes", chrom), n).unwrap()
+    Genotypes::open(&files(run, "genotypes", chrom), n, &Keyring::default()).unwrap()
 }
 
 fn count(genotypes: &Genotypes, span: Span, sets: &[SampleSet]) -> Counted {
@@ -141,7 +142,7 @@ proptest! {
             }
         }
         let run = ingest(n, &records);
-        let people = samples(&files_of_samples(&run)).unwrap();
+        let people = samples(&files_of_samples(&run), &Keyring::default()).unwrap();
         prop_assert_eq!(people.len(), n);
         let groups = ["afr", "eas", "eur"];
         let mut sets = vec![SampleSet::all(n), SampleSet::by(n, |i| members[i])];
@@ -202,13 +203,17 @@ fn regions_have_inclusive_ends() {
     assert_eq!(of(500, i32::MAX), [500]);
     assert_eq!(of(501, i32::MAX), [0i32; 0]);
     assert_eq!(of(1, 10), [10]);
-    let names = sites(&files(&run, "variants", "chr20"), Span { start: 100, end: 120 });
+    let names = sites(
+        &files(&run, "variants", "chr20"),
+        Span { start: 100, end: 120 },
+        &Keyring::default(),
+    );
     let names: Vec<String> = names.map(|s| s.unwrap().vid).collect();
     assert_eq!(names, ["chr20-100-A-G", "chr20-110-A-G", "chr20-120-A-G"]);
     let none = count(&genotypes, Span::ALL, &[]);
     assert_eq!((none.pos.len(), none.counts.len()), (50, 0));
-    assert!(Genotypes::open(&files(&run, "genotypes", "chr20"), 9).is_err());
-    assert!(Genotypes::open(&files(&run, "variants", "chr20"), 2).is_err());
+    assert!(Genotypes::open(&files(&run, "genotypes", "chr20"), 9, &Keyring::default()).is_err());
+    assert!(Genotypes::open(&files(&run, "variants", "chr20"), 2, &Keyring::default()).is_err());
 }
 
 #[test]

@@ -6,7 +6,6 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Int64Type};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::{Error, Request};
 use crate::engine::{FileEntry, Job};
@@ -58,7 +57,7 @@ fn scan_file(
     let path = request.root.join(&entry.path);
     let file = File::open(&path).map_err(IoError::at("opening", &path))?;
     let unreadable = |source| Error::Parquet { file: entry.path.clone(), source };
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(unreadable)?;
+    let reader = job.keyring.open(file).map_err(unreadable)?;
     let mask = ProjectionMask::columns(reader.parquet_schema(), columns.iter().copied());
     let reader = reader.with_projection(mask).with_batch_size(1 << 15).build();
     for batch in reader.map_err(unreadable)? {

@@ -62,6 +62,8 @@ pub enum Verb {
     Verify(Verify),
     /// Give true dates for shifted ones of the Registered tier; entered in the audit log.
     Unshift(Unshift),
+    /// Write the keys of a tier's sealed tables, for readers of them; entered in the audit log.
+    Unlock(Unlock),
     /// Count genotypes of a release in any group of its samples, or list carriers. Controlled-tier data.
     Query(Box<Query>),
     /// Resolve concept sets, or compare two versions of the vocabulary.
@@ -200,11 +202,12 @@ pub struct Verify {
     #[arg(long)]
     pub release: Option<String>,
     /// Check the audit log of the store instead: the chain of its lines and, with a key, the signatures of
-    /// its checkpoints. A workflow file brings its own key.
+    /// its checkpoints.
     #[arg(long, conflicts_with = "release")]
     pub audit: bool,
-    /// Key file of checkpoints to check (may be given several times, after a change of key).
-    #[arg(long, value_name = "FILE", requires = "audit")]
+    /// Key file, for checkpoints of the audit log and for sealed tables (may be given several times, after a
+    /// change of key). A workflow file brings its own key.
+    #[arg(long, value_name = "FILE")]
     pub key: Vec<PathBuf>,
     /// File of checkpoint lines that were kept elsewhere; they must still be in the log (may be given several
     /// times).
@@ -241,6 +244,53 @@ pub struct Unshift {
     pub out: Option<PathBuf>,
 }
 
+/// Arguments of `unlock`.
+#[derive(Debug, clap::Args)]
+#[command(
+    long_about = "Writes the keys of a tier's sealed tables, for readers of them.\n\n\
+                  A workflow with `encrypt = true` under a tier seals each table of it with a key of its own \
+                  (Parquet modular encryption, AES-256-GCM). This writes these keys: as a script for DuckDB \
+                  that makes a view of each table, or as JSON for pyarrow and others. Whoever has the file \
+                  reads the tables: it is for its owner's eyes only and is not needed by the program itself. \
+                  The reason and what was asked for are in the store's audit log, signed, before anything \
+                  is written; so is a refusal.",
+    after_help = "Examples:\n  strata unlock workflows/nightly.toml --tier controlled --reason 'study 12' \\\n    \
+                  --format duckdb --out controlled.sql\n  \
+                  strata unlock workflows/nightly.toml --tier registered --table person --table measurement \\\n    \
+                  --reason 'study 12' --format json --out keys.json"
+)]
+pub struct Unlock {
+    /// Workflow file (TOML).
+    pub workflow: PathBuf,
+    /// Tier to read.
+    #[arg(long, value_enum)]
+    pub tier: TierName,
+    /// Release id; the current one by default.
+    #[arg(long)]
+    pub release: Option<String>,
+    /// Only this table (may be given several times).
+    #[arg(long, value_name = "NAME")]
+    pub table: Vec<String>,
+    /// What it is needed for, in 8 to 200 characters; no ids, no dates.
+    #[arg(long)]
+    pub reason: String,
+    /// How to write the keys.
+    #[arg(long, value_enum, default_value_t = KeyFormat::Json)]
+    pub format: KeyFormat,
+    /// File to write, for its owner's eyes only; must not exist.
+    #[arg(long, short)]
+    pub out: PathBuf,
+}
+
+/// How to write the keys of tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KeyFormat {
+    /// Paths and keys (base64) as one JSON object.
+    Json,
+    /// A script for DuckDB: keys and a view of each table.
+    Duckdb,
+}
+
 /// Arguments of `query`.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -263,6 +313,9 @@ pub struct Query {
     /// Release id; the current one by default.
     #[arg(long)]
     pub release: Option<String>,
+    /// Key file, for sealed tables; a workflow file brings its own key.
+    #[arg(long, value_name = "FILE")]
+    pub key: Vec<PathBuf>,
     /// Callset; may be left out if the release has one only.
     #[arg(long)]
     pub callset: Option<String>,

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use super::args::Query;
 use super::report::Failure;
+use crate::pipeline::keys_of;
 use crate::pipeline::query::{
     Call, Callset, Counted, Counts, Release, SampleSet, Site, Span, chrom_name, on_threads, vid,
 };
@@ -20,7 +21,8 @@ pub fn query(verb: &Query) -> Result<ExitCode, Failure> {
 }
 
 fn run(verb: &Query) -> Result<(), Failure> {
-    let release = Release::open(&verb.store, verb.release.as_deref())?;
+    let keys = keys_of(&verb.store, &verb.key)?;
+    let release = Release::open(&verb.store, verb.release.as_deref(), &keys)?;
     let callset = release.callset(verb.callset.as_deref())?;
     let variant = verb.variant.as_deref().map(|raw| vid(raw).ok_or_else(unknown_variant));
     let variant = variant.transpose()?;

@@ -8,26 +8,23 @@ use super::args::Verify;
 use super::report::Failure;
 use super::{print_json, print_line};
 use crate::pipeline;
-use crate::release::{Error, Manifest, is_safe_path};
 
 pub fn verify(verb: &Verify) -> Result<ExitCode, Failure> {
     if verb.audit {
         return audit(verb);
     }
     let store = super::status::store_of(&verb.store)?;
-    let manifest = match &verb.release {
-        None => Manifest::current(&store)?
-            .ok_or_else(|| Error::Empty { store: store.root().display().to_string() })?,
-        Some(id) if is_safe_path(id) && !id.contains('/') && store.release(id).is_dir() => {
-            Manifest::read(&store.release(id).join("MANIFEST.json"))?
-        }
-        Some(id) => return Err(Error::Unknown { id: id.clone() }.into()),
-    };
-    let found = pipeline::verify(&store, &manifest)?;
+    let manifest = pipeline::query::manifest(&store, verb.release.as_deref())?;
+    let keys = pipeline::keys_of(&verb.store, &verb.key)?;
+    let found = pipeline::verify(&store, &manifest, &keys)?;
     if verb.json {
         print_json(&found)?;
     } else {
+        let unopened = found.unopened;
         let (found, invariants) = (&found.release, &found.invariants);
+        if unopened {
+            print_line("sealed tables were hashed and not opened; name the workflow or --key");
+        }
         for finding in &found.findings {
             print_line(&format!("{}: {}: {}", finding.code, finding.place, finding.message));
         }
@@ -51,7 +48,8 @@ pub fn verify(verb: &Verify) -> Result<ExitCode, Failure> {
 /// `strata verify --audit`: the log of the store, not a release.
 fn audit(verb: &Verify) -> Result<ExitCode, Failure> {
     let store = super::status::store_of(&verb.store)?;
-    let found = pipeline::check_audit(&store, &own_keys(verb)?, &verb.key, &verb.checkpoint)?;
+    let keys = pipeline::keys_of(&verb.store, &verb.key)?;
+    let found = pipeline::check_audit(&store, &keys, &verb.checkpoint)?;
     let sound = found.findings.is_empty();
     if verb.json {
         print_json(&found)?;
@@ -74,14 +72,4 @@ fn audit(verb: &Verify) -> Result<ExitCode, Failure> {
         ));
     }
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(1) })
-}
-
-/// The key that a workflow file names, if it is made already and none was given.
-fn own_keys(verb: &Verify) -> Result<Vec<pipeline::Key>, Failure> {
-    if !verb.key.is_empty() || !verb.store.is_file() {
-        return Ok(Vec::new());
-    }
-    let project = pipeline::Project::open(&verb.store)?;
-    let there = pipeline::has_key(&project);
-    Ok(there.then(|| pipeline::load_key(&project)).transpose()?.into_iter().collect())
 }

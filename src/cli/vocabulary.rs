@@ -53,6 +53,7 @@ impl Work {
             threads: threads
                 .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
             memory: reading.memory << 20,
+            keyring: Default::default(),
             progress: super::progress::units(args),
             cancel: signal::watch(),
         };

@@ -354,13 +354,26 @@ pub struct EhrFeed {
 pub struct Tiers {
     /// The Controlled tier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub controlled: Option<PolicyFile>,
+    pub controlled: Option<TierFile>,
     /// The Registered tier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub registered: Option<PolicyFile>,
+    pub registered: Option<TierFile>,
     /// The Public tier; made from the Controlled tier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public: Option<PolicyFile>,
+}
+
+/// An individual-level tier's policy file, and whether its tables are sealed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TierFile {
+    /// TOML file of rules.
+    #[schemars(extend("x-path" = "file"))]
+    pub policy: PathBuf,
+    /// Encrypts the tables of the tier at rest, each with a key of its own that is derived from the root
+    /// key (Parquet modular encryption, AES-256-GCM). `strata unlock` gives the keys to readers.
+    #[serde(default)]
+    pub encrypt: bool,
 }
 
 /// A tier's policy file.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::Keyring;
+
 /// Hears how far a stage has come. Implementations must be cheap: hot loops call them per shard.
 pub trait Progress: Send + Sync {
     /// Adds to the amount of work expected (in the stage's own unit, usually bytes).
@@ -32,6 +34,8 @@ pub struct Job {
     pub threads: usize,
     /// Memory the stage may use, in bytes.
     pub memory: u64,
+    /// Opens sealed tables of earlier stages.
+    pub keyring: Keyring,
     /// Hears of progress.
     pub progress: Arc<dyn Progress>,
     /// Set when the user asked the run to stop.
@@ -48,6 +52,7 @@ impl Job {
             scratch,
             threads: threads.max(1),
             memory: 1 << 30,
+            keyring: Keyring::default(),
             progress: Arc::new(Silent),
             cancel: Arc::new(AtomicBool::new(false)),
         }

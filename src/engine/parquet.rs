@@ -157,6 +157,10 @@ pub struct FileEntry {
     pub bytes: u64,
     /// Lower-case hex SHA-256 of the bytes.
     pub sha256: String,
+    /// Of a sealed table: SHA-256 of what it was before, which is the same for the same rows, as the
+    /// ciphertext is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plaintext_sha256: Option<String>,
     /// Lower-case hex SHA-256 of the Arrow schema's text, for tables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
@@ -261,6 +265,7 @@ pub fn write_bytes(
         rows: None,
         bytes,
         sha256,
+        plaintext_sha256: None,
         schema: None,
         vocabulary: None,
     })
@@ -304,6 +309,7 @@ impl TableFile {
             rows: Some(self.rows),
             bytes,
             sha256,
+            plaintext_sha256: None,
             schema: Some(schema_digest(&self.schema)),
             vocabulary: self.tags.vocabulary,
         })

@@ -6,13 +6,21 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::common::config::{EncryptionFactoryOptions, TableOptions};
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::parquet_encryption::EncryptionFactory;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::object_store;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use parquet::encryption::decrypt::FileDecryptionProperties;
+use parquet::encryption::encrypt::FileEncryptionProperties;
 
-use super::Job;
 use super::memory::SharedPool;
+use super::{Job, Keyring};
 
 /// A session bounded by the job's threads and memory that spills into its scratch folder.
 ///
@@ -36,7 +44,47 @@ pub fn session(job: &Job) -> Result<SessionContext, DataFusionError> {
     options.execution.collect_statistics = true;
     // A join never writes what it finds on one side (raw ids, for one) into the plan of the other.
     options.optimizer.enable_join_dynamic_filter_pushdown = false;
-    Ok(SessionContext::new_with_config_rt(config, runtime))
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(Arc::clone(&runtime))
+        .with_default_features();
+    let state = if job.keyring.is_empty() {
+        state
+    } else {
+        let keys = SealedTables(job.keyring.clone());
+        runtime.register_parquet_encryption_factory(SEALED, Arc::new(keys));
+        let mut tables = TableOptions::new();
+        tables.parquet.crypto.factory_id = Some(SEALED.to_owned());
+        state.with_table_options(tables)
+    };
+    Ok(SessionContext::new_with_state(state.build()))
+}
+
+/// Name of the keys of sealed tables in a session.
+const SEALED: &str = "sealed";
+
+/// Opens the tables that a session reads. It writes none.
+#[derive(Debug)]
+struct SealedTables(Keyring);
+
+#[async_trait]
+impl EncryptionFactory for SealedTables {
+    async fn get_file_encryption_properties(
+        &self,
+        _: &EncryptionFactoryOptions,
+        _: &SchemaRef,
+        _: &object_store::path::Path,
+    ) -> Result<Option<Arc<FileEncryptionProperties>>, DataFusionError> {
+        Ok(None)
+    }
+
+    async fn get_file_decryption_properties(
+        &self,
+        _: &EncryptionFactoryOptions,
+        _: &object_store::path::Path,
+    ) -> Result<Option<Arc<FileDecryptionProperties>>, DataFusionError> {
+        Ok(self.0.decryption())
+    }
 }
 
 /// A runtime for driving plans from a stage: `threads` workers, no I/O or clock drivers.

@@ -15,11 +15,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parquet::file::metadata::ParquetMetaData;
-use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::statistics::Statistics;
 use rayon::prelude::*;
 
 use super::Error;
+use crate::engine::Keyring;
 use crate::error::IoError;
 
 mod call;
@@ -27,6 +27,7 @@ mod count;
 mod popcount;
 mod read;
 mod sample;
+mod sealed;
 mod set;
 mod site;
 
@@ -75,6 +76,7 @@ pub fn chrom_rank(name: &str) -> (u8, String) {
 struct Part {
     path: PathBuf,
     meta: Arc<ParquetMetaData>,
+    keyring: Keyring,
 }
 
 /// A row group that a query reads.
@@ -96,10 +98,15 @@ fn table_error<E: std::fmt::Display>(file: &Path) -> impl Fn(E) -> Error {
 }
 
 impl Part {
-    fn open(path: &Path) -> Result<Self, Error> {
+    fn open(path: &Path, keyring: &Keyring) -> Result<Self, Error> {
         let file = File::open(path).map_err(IoError::at("opening", path))?;
-        let reader = SerializedFileReader::new(file).map_err(table_error(path))?;
-        Ok(Self { path: path.to_owned(), meta: Arc::new(reader.metadata().clone()) })
+        let meta = keyring.metadata(&file).map_err(table_error(path))?;
+        Ok(Self { path: path.to_owned(), meta, keyring: keyring.clone() })
+    }
+
+    fn is_sealed(&self) -> bool {
+        let first = self.meta.row_groups().first().and_then(|group| group.columns().first());
+        first.is_some_and(|column| column.crypto_metadata().is_some())
     }
 
     fn fault(&self, detail: &str) -> Error {
@@ -133,8 +140,8 @@ impl Genotypes {
     ///
     /// # Errors
     /// When one cannot be read or is not the `genotypes` table of so many samples.
-    pub fn open(files: &[PathBuf], samples: usize) -> Result<Self, Error> {
-        let parts = files.iter().map(|f| Part::open(f)).collect::<Result<Vec<_>, _>>()?;
+    pub fn open(files: &[PathBuf], samples: usize, keyring: &Keyring) -> Result<Self, Error> {
+        let parts = files.iter().map(|f| Part::open(f, keyring)).collect::<Result<Vec<_>, _>>()?;
         for part in &parts {
             let schema = part.meta.file_metadata().schema_descr();
             for name in super::planes::PLANES {

@@ -445,6 +445,7 @@ impl<'a> Parts<'a> {
             rows: Some(rows),
             bytes,
             sha256,
+            plaintext_sha256: None,
             schema: Some(schema_digest(&self.table.schema)),
             vocabulary: None,
         });

@@ -6,6 +6,7 @@
 //! K_row   = HKDF-SHA256(K, info = "strata/v1/rowid/" + tier + "/" + table)
 //! K_dev   = HKDF-SHA256(K, info = "strata/v1/textid/" + tier + "/device")
 //! K_sdc   = HKDF-SHA256(K, info = "strata/v1/sdc/" + programme)
+//! K_enc   = HKDF-SHA256(K, info = "strata/v1/enc/" + tier)
 //! K_audit = HKDF-SHA256(K, info = "strata/v1/audit")
 //! kid     = first 8 hex digits of SHA-256(HKDF-SHA256(K, info = "strata/v1/kid"))
 //! ```
@@ -32,6 +33,7 @@ pub use crate::config::{IdScope, ShiftMode};
 use super::map::{IdentityMap, Imported, ResearchIds};
 use super::row_key::{RowKeys, TextKey};
 use super::{Error, PersonId, ResearchId};
+use crate::engine::RestKey;
 use crate::engine::parquet::hex;
 use crate::error::IoError;
 
@@ -199,6 +201,12 @@ impl Key {
     /// The key of disclosure control for `programme`, constant across releases.
     pub fn disclosure(&self, programme: &str) -> DisclosureKey {
         DisclosureKey(Secret(self.root.derive(&format!("strata/v1/sdc/{programme}"))))
+    }
+
+    /// The key of `tier`'s files at rest.
+    pub fn at_rest(&self, tier: &str) -> RestKey {
+        let bytes = self.root.derive(&format!("strata/v1/enc/{tier}"));
+        RestKey::new(bytes, self.kid(), tier)
     }
 
     /// The key that signs the audit log.

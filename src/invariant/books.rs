@@ -11,7 +11,7 @@ use crate::config::policy::Action;
 fn rows(request: &Request<'_>, tier: &Tier<'_>, table: &str) -> Result<u64, Error> {
     let mut rows = 0;
     for file in tier.tables.get(table).into_iter().flatten() {
-        let builder = open(&path_of(request, file), &file.path)?;
+        let builder = open(request, &path_of(request, file), &file.path)?;
         rows += u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
     }
     Ok(rows)

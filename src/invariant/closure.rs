@@ -125,7 +125,7 @@ impl Reader<'_> {
         mut each: impl FnMut(&Rows<'_>),
     ) -> Result<(), Error> {
         for file in self.tier.files_of(table) {
-            read(&path_of(self.request, file), &file.path, columns, |rows| {
+            read(self.request, &path_of(self.request, file), &file.path, columns, |rows| {
                 self.job.check()?;
                 each(rows);
                 Ok(())

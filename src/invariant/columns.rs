@@ -17,7 +17,7 @@ use crate::omop::{FieldKind, FieldSpec, TableSpec, is_vocabulary};
 /// What files and footers tell.
 pub(super) fn look(request: &Request<'_>, tier: &Tier<'_>, tally: &mut Tally) -> Result<(), Error> {
     for (table, file) in tier.files() {
-        let builder = open(&path_of(request, file), &file.path)?;
+        let builder = open(request, &path_of(request, file), &file.path)?;
         let spec = tier.spec(&table);
         let declared = spec.is_some_and(|spec| {
             let (have, want) = (builder.schema(), spec.schema());
@@ -70,7 +70,7 @@ fn tables(request: &Request<'_>, tier: &Tier<'_>, tally: &mut Tally) -> Result<(
     for table in gone {
         let mut rows = 0;
         for file in tier.files_of(table) {
-            let builder = open(&path_of(request, file), &file.path)?;
+            let builder = open(request, &path_of(request, file), &file.path)?;
             rows += u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
         }
         let count = Count { looked_at: 1 + rows, violations: rows };

@@ -102,7 +102,7 @@ pub(super) fn samples(
             if !file.table.contains("sample") || !file.path.ends_with(".parquet") {
                 continue;
             }
-            let builder = open(&path_of(request, file), &file.path)?;
+            let builder = open(request, &path_of(request, file), &file.path)?;
             let schema = builder.schema().clone();
             let texts = schema.fields().iter().filter(|f| f.data_type() == &DataType::Utf8);
             let columns: BTreeSet<&str> =

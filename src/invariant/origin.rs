@@ -73,7 +73,7 @@ pub(super) struct Originals<'a> {
 impl<'a> Originals<'a> {
     pub fn read(request: &Request<'_>, origin: &'a Origin, job: &Job) -> Result<Self, Error> {
         let raw_rows = Arc::new(ranges(request, origin)?);
-        let devices = Arc::new(devices(origin)?);
+        let devices = Arc::new(devices(request, origin)?);
         let mut tiers = Vec::new();
         for (people, rows) in &origin.tiers {
             let name = people.tier.name();
@@ -94,7 +94,7 @@ impl<'a> Originals<'a> {
                 without_ehr_consent: &origin.without_ehr_consent,
             });
         }
-        let births = births(origin)?;
+        let births = births(request, origin)?;
         Ok(Self { origin, tiers, births, today: number(request.reference_date) })
     }
 
@@ -121,12 +121,12 @@ fn files(origin: &Origin, table: &str) -> Vec<(PathBuf, String)> {
 }
 
 /// The earliest birth date that each person's rows allow, as yyyymmdd.
-fn births(origin: &Origin) -> Result<BTreeMap<i64, i64>, Error> {
+fn births(request: &Request<'_>, origin: &Origin) -> Result<BTreeMap<i64, i64>, Error> {
     let mut births: BTreeMap<i64, i64> = BTreeMap::new();
     let parts = ["year_of_birth", "month_of_birth", "day_of_birth"];
     let columns = ["person_id", parts[0], parts[1], parts[2], "birth_datetime"];
     for (path, name) in files(origin, "person") {
-        read(&path, &name, &columns, |rows| {
+        read(request, &path, &name, &columns, |rows| {
             let Some(people) = rows.ints("person_id") else { return Ok(()) };
             let times = rows.days("birth_datetime").unwrap_or_else(|| vec![None; rows.len()]);
             for (i, time) in times.into_iter().enumerate() {
@@ -171,7 +171,7 @@ fn ranges(request: &Request<'_>, origin: &Origin) -> Result<BTreeMap<&'static st
     let mut ranges: BTreeMap<&'static str, Range> = BTreeMap::new();
     for spec in specs(request, origin) {
         for (path, name) in files(origin, spec.name) {
-            let builder = open(&path, &name)?;
+            let builder = open(request, &path, &name)?;
             for group in builder.metadata().row_groups() {
                 for chunk in group.columns() {
                     let column = chunk.column_path().string();
@@ -193,10 +193,10 @@ fn ranges(request: &Request<'_>, origin: &Origin) -> Result<BTreeMap<&'static st
     Ok(ranges)
 }
 
-fn devices(origin: &Origin) -> Result<BTreeSet<String>, Error> {
+fn devices(request: &Request<'_>, origin: &Origin) -> Result<BTreeSet<String>, Error> {
     let mut found = BTreeSet::new();
     for (path, name) in files(origin, "device") {
-        read(&path, &name, &["device_id"], |rows| {
+        read(request, &path, &name, &["device_id"], |rows| {
             let ids = rows.texts("device_id").into_iter().flatten().flatten();
             found.extend(ids.map(str::to_owned));
             Ok(())
@@ -238,7 +238,7 @@ fn asked(
     let mut found: Vec<Vec<i64>> = vec![Vec::new(); questions.len()];
     let columns = ["observation_id", "observation_source_concept_id", "observation_concept_id"];
     for (path, name) in files(origin, "observation") {
-        read(&path, &name, &columns, |rows| {
+        read(request, &path, &name, &columns, |rows| {
             job.check()?;
             let [ids, source, standard] = columns.map(|column| rows.ints(column));
             for i in 0..rows.len() {

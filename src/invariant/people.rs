@@ -19,16 +19,22 @@ impl Born {
     pub fn read(request: &Request<'_>, tier: &Tier<'_>) -> Result<Self, Error> {
         let mut born = BTreeMap::new();
         for file in tier.files_of("person") {
-            read(&path_of(request, file), &file.path, &["person_id", "year_of_birth"], |rows| {
-                let Some(people) = rows.ints("person_id") else { return Ok(()) };
-                let years = rows.ints("year_of_birth");
-                for (i, person) in people.iter().enumerate() {
-                    if let Some(person) = person {
-                        born.insert(person, years.and_then(|years| at(years, i)));
+            read(
+                request,
+                &path_of(request, file),
+                &file.path,
+                &["person_id", "year_of_birth"],
+                |rows| {
+                    let Some(people) = rows.ints("person_id") else { return Ok(()) };
+                    let years = rows.ints("year_of_birth");
+                    for (i, person) in people.iter().enumerate() {
+                        if let Some(person) = person {
+                            born.insert(person, years.and_then(|years| at(years, i)));
+                        }
                     }
-                }
-                Ok(())
-            })?;
+                    Ok(())
+                },
+            )?;
         }
         Ok(Self(born))
     }
@@ -103,7 +109,7 @@ fn reduced(request: &Request<'_>, tier: &Tier<'_>, tally: &mut Tally) -> Result<
     let columns = ["year_of_birth", "month_of_birth", "day_of_birth", "birth_datetime"];
     let mut count = Count::default();
     for file in tier.files_of("person") {
-        read(&path_of(request, file), &file.path, &columns, |rows| {
+        read(request, &path_of(request, file), &file.path, &columns, |rows| {
             let whole = |column: &str| rows.any(column).is_none_or(|a| a.null_count() == a.len());
             let (months, days) = (whole("month_of_birth"), whole("day_of_birth"));
             let years = rows.ints("year_of_birth");

@@ -185,12 +185,13 @@ impl<'a> Watch<'a> {
 
 /// An open file.
 pub(super) fn open(
+    request: &Request<'_>,
     path: &Path,
     name: &str,
 ) -> Result<ParquetRecordBatchReaderBuilder<File>, Error> {
     let file = File::open(path).map_err(IoError::at("opening", path))?;
     let broken = |source| Error::Parquet { file: name.to_owned(), source };
-    ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)
+    request.keyring.open(file).map_err(broken)
 }
 
 /// The rows of an open file, some columns of them. Columns that it lacks are left out.
@@ -208,13 +209,14 @@ pub(super) fn rows(
 
 /// Hands some columns of a file to `each`, batch by batch.
 pub(super) fn read(
+    request: &Request<'_>,
     path: &Path,
     name: &str,
     columns: &[&str],
     mut each: impl FnMut(&Rows<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let columns = columns.iter().copied().collect();
-    for batch in rows(open(path, name)?, &columns, name)? {
+    for batch in rows(open(request, path, name)?, &columns, name)? {
         let batch =
             batch.map_err(|e| Error::Parquet { file: name.to_owned(), source: e.into() })?;
         each(&Rows(&batch))?;
@@ -234,7 +236,7 @@ pub(super) fn watch(
     if watches.is_empty() {
         return Ok(tally);
     }
-    let builder = open(&path_of(request, file), &file.path)?;
+    let builder = open(request, &path_of(request, file), &file.path)?;
     let mut open = Vec::new();
     for watch in watches {
         let settled = watch.settled.as_ref().and_then(|settled| settled(builder.metadata()));

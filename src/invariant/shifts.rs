@@ -222,7 +222,7 @@ impl Two<'_> {
         let wanted: BTreeSet<&str> =
             columns.iter().copied().chain(key).chain(["person_id"]).collect();
         for file in tier.files_of(self.spec.name) {
-            let builder = open(&path_of(self.request, file), &file.path)?;
+            let builder = open(self.request, &path_of(self.request, file), &file.path)?;
             let groups = groups_with(&builder, people);
             if groups.is_empty() {
                 continue;

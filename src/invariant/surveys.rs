@@ -19,11 +19,11 @@ fn ids(
     let mut found = None;
     for file in tier.files_of(table) {
         let path = path_of(request, file);
-        if open(&path, &file.path)?.schema().index_of(column).is_err() {
+        if open(request, &path, &file.path)?.schema().index_of(column).is_err() {
             continue;
         }
         let ids: &mut BTreeSet<i64> = found.get_or_insert_default();
-        read(&path, &file.path, &[column], |rows| {
+        read(request, &path, &file.path, &[column], |rows| {
             job.check()?;
             ids.extend(rows.ints(column).into_iter().flatten().flatten());
             Ok(())

@@ -111,12 +111,12 @@ fn sources(
 ) -> Result<BTreeSet<(i64, String)>, Error> {
     let mut found = BTreeSet::new();
     for file in tier.files_of(table) {
-        let builder = super::scan::open(&path_of(request, file), &file.path)?;
+        let builder = super::scan::open(request, &path_of(request, file), &file.path)?;
         // Mostly null, which the footer says.
         if super::scan::all_null(builder.metadata(), "src_id").is_some() {
             continue;
         }
-        read(&path_of(request, file), &file.path, &["person_id", "src_id"], |rows| {
+        read(request, &path_of(request, file), &file.path, &["person_id", "src_id"], |rows| {
             let (Some(people), Some(texts)) = (rows.ints("person_id"), rows.texts("src_id")) else {
                 return Ok(());
             };

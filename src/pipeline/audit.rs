@@ -205,12 +205,9 @@ fn purposes(work: &Work) -> &'static [&'static str] {
 pub fn check_audit(
     store: &Layout,
     keys: &[Key],
-    key_files: &[PathBuf],
     checkpoints: &[PathBuf],
 ) -> Result<AuditReport, Error> {
-    let loaded: Vec<Key> =
-        key_files.iter().map(|path| Key::load(path)).collect::<Result<_, _>>()?;
-    let keys: Vec<AuditKey> = keys.iter().chain(&loaded).map(Key::audit).collect();
+    let keys: Vec<AuditKey> = keys.iter().map(Key::audit).collect();
     let signers: Vec<&dyn Signer> = keys.iter().map(|key| key as &dyn Signer).collect();
     let kept: Vec<Vec<String>> =
         checkpoints.iter().map(|path| lines(path)).collect::<Result<_, _>>()?;

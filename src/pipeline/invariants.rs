@@ -60,6 +60,7 @@ pub(super) fn look(
     let reference_date = workflow.workflow.reference_date.0;
     let request = Request {
         root: tree,
+        keyring: job.keyring.clone(),
         files: &files,
         tiers,
         cdm: project.cdm(),
@@ -126,6 +127,7 @@ pub(super) fn look_again(
     let policies = [terms.policies.controlled.as_ref(), terms.policies.registered.as_ref()];
     let request = Request {
         root,
+        keyring: job.keyring.clone(),
         files: &manifest.files,
         tiers: tiers(policies, |stage| manifest.stages.get(stage).map(|s| s.ledger.clone())),
         cdm,

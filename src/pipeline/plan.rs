@@ -298,6 +298,7 @@ impl Draft<'_> {
                 ("key", self.key_id.to_owned()),
                 ("identity map", self.shared_map()),
                 ("chromosomes", self.chromosomes(feed)),
+                ("sealed", self.project.is_sealed(Tier::Controlled).to_string()),
                 (
                     "config",
                     format!(
@@ -353,6 +354,7 @@ impl Draft<'_> {
             let parts = [
                 // With what was read from the files it names.
                 ("policy", format!("{policy:?}")),
+                ("sealed", self.project.is_sealed(tier).to_string()),
                 ("key", self.key_id.to_owned()),
                 ("identity map", if is_shifted { self.map() } else { self.shared_map() }),
                 (

@@ -108,6 +108,17 @@ impl Project {
         newest.unwrap_or(CdmVersion::V5_4)
     }
 
+    /// Whether the tables of a tier are encrypted at rest.
+    pub fn is_sealed(&self, tier: Tier) -> bool {
+        let tiers = &self.workflow.tier;
+        let file = match tier {
+            Tier::Controlled => tiers.controlled.as_ref(),
+            Tier::Registered => tiers.registered.as_ref(),
+            Tier::Public => None,
+        };
+        file.is_some_and(|file| file.encrypt)
+    }
+
     /// The configuration as the manifest records it: what is meant, without paths and secrets.
     pub fn portable_config(&self) -> serde_json::Value {
         let workflow = &self.workflow;
@@ -129,6 +140,9 @@ impl Project {
             .collect();
         let callset: serde_json::Map<_, _> =
             workflow.callset.iter().map(|(name, feed)| (name.clone(), feed.portable())).collect();
+        let tiers = [Tier::Controlled, Tier::Registered];
+        let sealed: Vec<_> =
+            tiers.into_iter().filter(|tier| self.is_sealed(*tier)).map(Tier::name).collect();
         serde_json::json!({
             "release": workflow.workflow.release,
             "cdm": self.cdm(),
@@ -152,6 +166,7 @@ impl Project {
             })),
             "privacy": workflow.privacy,
             "callset": callset,
+            "sealed": sealed,
             "policies": {
                 "controlled": self.controlled,
                 "registered": self.registered,

@@ -3,19 +3,22 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{Error, Project};
+use super::{Error, Project, seal};
+use crate::engine::Keyring;
 use crate::error::IoError;
 pub use crate::genotype::Error as TableError;
 pub use crate::genotype::query::{
     Call, Counted, Counts, Genotype, Genotypes, Sample, SampleSet, Site, Span, chrom_name, sites,
     vid,
 };
+use crate::identity::Key;
 use crate::release::{self, Layout, Manifest, is_safe_path};
 
 /// A release and where its files are.
 pub struct Release {
     root: PathBuf,
     manifest: Manifest,
+    keyring: Keyring,
 }
 
 impl Release {
@@ -23,24 +26,26 @@ impl Release {
     /// release folder.
     ///
     /// # Errors
-    /// When there is no such release or its manifest is damaged.
-    pub fn open(path: &Path, id: Option<&str>) -> Result<Self, Error> {
+    /// When there is no such release, its manifest is damaged, or it is sealed and there is no key.
+    pub fn open(path: &Path, id: Option<&str>, keys: &[Key]) -> Result<Self, Error> {
+        let keyring = seal::keyring(keys)?;
         let meta = std::fs::metadata(path).map_err(IoError::at("opening", path))?;
         let own = path.join("MANIFEST.json");
         if meta.is_dir() && own.is_file() && id.is_none() {
-            return Ok(Self { root: path.to_owned(), manifest: Manifest::read(&own)? });
+            let manifest = Manifest::read(&own)?;
+            return Self { root: path.to_owned(), manifest, keyring }.openable();
         }
         let store = if meta.is_file() { Project::open(path)?.store } else { Layout::new(path) };
-        let manifest = match id {
-            None => Manifest::current(&store)?.ok_or_else(|| release::Error::Empty {
-                store: store.root().display().to_string(),
-            })?,
-            Some(id) if is_safe_path(id) && !id.contains('/') && store.release(id).is_dir() => {
-                Manifest::read(&store.release(id).join("MANIFEST.json"))?
-            }
-            Some(id) => return Err(release::Error::Unknown { id: id.to_owned() }.into()),
-        };
-        Ok(Self { root: store.release(&manifest.release_id), manifest })
+        let manifest = manifest(&store, id)?;
+        Self { root: store.release(&manifest.release_id), manifest, keyring }.openable()
+    }
+
+    fn openable(self) -> Result<Self, Error> {
+        let sealed = self.manifest.files.iter().any(|file| file.plaintext_sha256.is_some());
+        if sealed && self.keyring.is_empty() {
+            return Err(Error::Sealed { release: self.manifest.release_id });
+        }
+        Ok(self)
     }
 
     /// Names of the callsets with genotypes.
@@ -94,10 +99,28 @@ impl Release {
         };
         let sample_files: Vec<PathBuf> = files("samples").into_iter().map(|(_, p)| p).collect();
         Ok(Callset {
-            samples: crate::genotype::query::samples(&sample_files)?,
+            samples: crate::genotype::query::samples(&sample_files, &self.keyring)?,
             genotypes: by_chrom("genotypes"),
             variants: by_chrom("variants"),
+            keyring: self.keyring.clone(),
         })
+    }
+}
+
+/// The manifest of a release of a store: `id`, or the current one.
+///
+/// # Errors
+/// When there is none or it is damaged.
+pub fn manifest(store: &Layout, id: Option<&str>) -> Result<Manifest, Error> {
+    match id {
+        None => Manifest::current(store)?.ok_or_else(|| {
+            let store = store.root().display().to_string();
+            release::Error::Empty { store }.into()
+        }),
+        Some(id) if is_safe_path(id) && !id.contains('/') && store.release(id).is_dir() => {
+            Ok(Manifest::read(&store.release(id).join("MANIFEST.json"))?)
+        }
+        Some(id) => Err(release::Error::Unknown { id: id.to_owned() }.into()),
     }
 }
 
@@ -107,6 +130,7 @@ pub struct Callset {
     pub samples: Vec<Sample>,
     genotypes: BTreeMap<String, Vec<PathBuf>>,
     variants: BTreeMap<String, Vec<PathBuf>>,
+    keyring: Keyring,
 }
 
 impl Callset {
@@ -127,7 +151,7 @@ impl Callset {
             name: chrom.to_owned(),
             known: self.chroms().join(", "),
         })?;
-        Ok(Genotypes::open(files, self.samples.len())?)
+        Ok(Genotypes::open(files, self.samples.len(), &self.keyring)?)
     }
 
     /// The names of the variants of a chromosome's span, in table order.
@@ -137,7 +161,7 @@ impl Callset {
         span: Span,
     ) -> impl Iterator<Item = Result<Site, crate::genotype::Error>> + use<> {
         let files = self.variants.get(chrom);
-        sites(files.map(Vec::as_slice).unwrap_or_default(), span)
+        sites(files.map(Vec::as_slice).unwrap_or_default(), span, &self.keyring)
     }
 }
 

@@ -13,9 +13,9 @@ use super::epoch::Naming;
 use super::plan::{Action, Stage, readable_current};
 use super::record::{RecordedError, Recorder, StageRun, Status, close, now};
 use super::stage::{Bench, Done};
-use super::{Error, Inputs, Plan, Project};
+use super::{Error, Inputs, Plan, Project, seal};
 use crate::engine::parquet::create_private_dir;
-use crate::engine::{FileEntry, Job, Ledger, Progress, StageOutput};
+use crate::engine::{FileEntry, Job, Keyring, Ledger, Progress, StageOutput};
 use crate::error::{Coded, IoError};
 use crate::identity::Key;
 use crate::release::{
@@ -138,8 +138,9 @@ fn attempt(
         listener,
         staging: project.store.staging_of(&plan.run_id),
         bench: Bench::new(project, inputs, hands.naming),
-        hands,
         outputs: BTreeMap::new(),
+        keyring: seal::keyring(std::slice::from_ref(hands.naming.key()))?,
+        hands,
     };
     match execution.carry_out(&mut recorder) {
         Ok(()) => {
@@ -219,6 +220,7 @@ struct Execution<'a, 'n> {
     bench: Bench<'a>,
     hands: &'a mut Hands<'n>,
     outputs: BTreeMap<String, StageOutput>,
+    keyring: Keyring,
 }
 
 impl Execution<'_, '_> {
@@ -288,6 +290,7 @@ impl Execution<'_, '_> {
             out,
             threads: self.options.threads,
             memory: self.project.workflow.engine.memory_mib << 20,
+            keyring: self.keyring.clone(),
             progress,
             cancel: self.options.cancel.clone(),
         }
@@ -329,17 +332,13 @@ impl Execution<'_, '_> {
         let job = self.job(work.clone(), progress);
         create_private_dir(&job.scratch)?;
         let files = self.files_of(&stage.needs);
-        let made = self.bench.make(&stage.work, &job, &self.tree(), files, &self.outputs)?;
+        let mut made = self.bench.make(&stage.work, &job, &self.tree(), files, &self.outputs)?;
         if let Some(table) = made.output.ledger.unbalanced().first() {
             return Err(Error::Unbalanced { table: table.table.clone() });
         }
-        for file in &made.output.files {
-            let (from, to) = (work.join(&file.path), self.tree().join(&file.path));
-            if let Some(parent) = to.parent() {
-                create_private_dir(parent)?;
-            }
-            std::fs::rename(&from, &to).map_err(IoError::at("moving", &from))?;
-        }
+        let keys = seal::sealing(self.project, self.hands.naming.key());
+        let (files, threads) = (&made.output.files, self.options.threads);
+        made.output.files = seal::place(files, (&work, &self.tree()), &keys, threads)?;
         remove(&job.scratch)?;
         let done = Done::of(stage, made, &work)?;
         // The mark that a stage is done must not outlive the names of its files.

@@ -103,6 +103,7 @@ impl Done {
                     rows: Some(table.rows),
                     bytes,
                     sha256,
+                    plaintext_sha256: None,
                     schema: None,
                     vocabulary: None,
                 })
@@ -806,6 +807,12 @@ impl<'a> Bench<'a> {
             .filter_map(|root| Some((Manifest::read(&root.join("MANIFEST.json")).ok()?, root)));
         manifests
             .filter(|(manifest, _)| manifest.files.iter().any(|f| f.tier == "public"))
+            // Under another key everybody has another id: nobody can be followed, and what is sealed with
+            // it does not open.
+            .filter(|(manifest, _)| {
+                let sealed = manifest.files.iter().any(|f| f.plaintext_sha256.is_some());
+                !sealed || manifest.key_id == self.naming.key().kid()
+            })
             .map(|(manifest, root)| {
                 let files = manifest.files.into_iter().filter(|f| f.tier == "controlled").collect();
                 Previous { root, files }

@@ -52,7 +52,7 @@ fn answer(
     if !project.registered.as_ref().is_some_and(shifted) {
         return Err(identity::Error::NotShifted.into());
     }
-    check_length(reason)?;
+    check_reason(reason)?;
     let asked = Unshift::read(name, asked)?;
     let naming = Naming::of(project, key)?;
     if naming.check(project, trail.log(), false)? {
@@ -76,7 +76,7 @@ fn answer(
     Ok(answer)
 }
 
-fn check_length(reason: &str) -> Result<(), Error> {
+pub(super) fn check_reason(reason: &str) -> Result<(), Error> {
     let why = match reason.trim().chars().count() {
         0..8 => "is too short to say anything",
         201.. => "is longer than 200 characters",

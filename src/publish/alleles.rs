@@ -28,7 +28,6 @@ use super::{Error, PublishRequest, schema};
 use crate::config::disclosure::Missing;
 use crate::engine::parquet::{FileTags, TableFile, properties};
 use crate::engine::{FileEntry, Job, TableLedger};
-use crate::error::IoError;
 
 const TABLE: &str = "allele_frequencies";
 
@@ -203,10 +202,7 @@ fn open(
     source: &Source,
     file: &str,
 ) -> Result<(ParquetRecordBatchReaderBuilder<File>, SchemaRef), Error> {
-    let path = source.path(file);
-    let handle = File::open(&path).map_err(IoError::at("opening", &path))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(handle)
-        .map_err(|source| Error::Parquet { path: file.to_owned(), source })?;
+    let builder = source.reader(file)?;
     let schema = builder.schema().clone();
     Ok((builder, schema))
 }

@@ -13,7 +13,6 @@ use arrow::array::AsArray;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::Error;
 use super::source::tables;
@@ -42,7 +41,7 @@ impl Participants {
             let mut ids = Vec::new();
             for path in &paths {
                 job.check()?;
-                read_ids(root, path, &mut ids)?;
+                read_ids(root, path, job, &mut ids)?;
             }
             people.everyone.extend(&ids);
             if let Some(callset) = callset {
@@ -95,12 +94,12 @@ fn as_set(mut ids: Vec<i64>) -> Vec<i64> {
     ids
 }
 
-fn read_ids(root: &Path, path: &str, ids: &mut Vec<i64>) -> Result<(), Error> {
+fn read_ids(root: &Path, path: &str, job: &Job, ids: &mut Vec<i64>) -> Result<(), Error> {
     let full = root.join(path);
     let file = File::open(&full).map_err(IoError::at("opening", &full))?;
     let parquet = |source| Error::Parquet { path: path.to_owned(), source };
     let arrow = |source| Error::Arrow { path: path.to_owned(), source };
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet)?;
+    let builder = job.keyring.open(file).map_err(parquet)?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), ["person_id"]);
     for batch in builder.with_projection(mask).build().map_err(parquet)? {
         let batch = batch.map_err(arrow)?;

@@ -1,6 +1,7 @@
 //! The controlled tier as tables: which files they are, and a query session over them.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
@@ -9,9 +10,10 @@ use datafusion::common::Column;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, cast, lit, when};
 use datafusion::prelude::{DataFrame, ParquetReadOptions, SessionContext, substring};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::{Error, PublishRequest};
-use crate::engine::{FileEntry, Job, session};
+use crate::engine::{FileEntry, Job, Keyring, session};
 use crate::error::IoError;
 
 /// Age bands in completed years: `(first year above the band, label)`; the last is open.
@@ -42,6 +44,7 @@ pub(super) const SEXES: [&str; 3] = ["female", "male", "other or not stated"];
 pub(super) struct Source {
     context: SessionContext,
     runtime: tokio::runtime::Runtime,
+    keyring: Keyring,
     /// Absolute: see [`session::file_url`].
     root: PathBuf,
     /// Files by table (`omop/<table>`, `genomics/<callset>/<table>`), each sorted by path.
@@ -82,6 +85,7 @@ impl Source {
         Ok(Self {
             context: session::session(job).map_err(query)?,
             runtime: session::runtime(job).map_err(IoError::at("starting workers for", &root))?,
+            keyring: job.keyring.clone(),
             root,
             tables: tables(&request.files),
         })
@@ -95,6 +99,14 @@ impl Source {
     /// Where a release-relative path is.
     pub fn path(&self, relative: &str) -> PathBuf {
         self.root.join(relative)
+    }
+
+    /// A file opened for reading in order.
+    pub fn reader(&self, relative: &str) -> Result<ParquetRecordBatchReaderBuilder<File>, Error> {
+        let path = self.path(relative);
+        let file = File::open(&path).map_err(IoError::at("opening", &path))?;
+        let fault = |source| Error::Parquet { path: relative.to_owned(), source };
+        self.keyring.open(file).map_err(fault)
     }
 
     /// A table as a frame; none when the tier has no such table.

@@ -6,13 +6,12 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use parquet::file::reader::{FileReader, SerializedFileReader};
 use rayon::prelude::*;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::{Error, Layout, Manifest};
-use crate::engine::{FileEntry, parquet::hex};
+use crate::engine::{FileEntry, Keyring, parquet::hex};
 use crate::error::IoError;
 
 /// Something that is not as the manifest says.
@@ -21,7 +20,7 @@ pub struct Finding {
     /// Release-relative path, or the stage.
     pub place: String,
     /// Stable code: `missing`, `size`, `digest`, `rows`, `stray`, `permissions`, `tags`, `books`,
-    /// `disclosure`, `invariant`.
+    /// `disclosure`, `invariant`, `sealed`.
     pub code: &'static str,
     /// In words.
     pub message: String,
@@ -72,13 +71,18 @@ pub fn digest_of(path: &Path) -> Result<(u64, String), IoError> {
 ///
 /// # Errors
 /// Only when the release folder itself cannot be read; everything else is a [`Finding`].
-pub fn verify(layout: &Layout, manifest: &Manifest) -> Result<Verification, Error> {
+pub fn verify(
+    layout: &Layout,
+    manifest: &Manifest,
+    keyring: &Keyring,
+) -> Result<Verification, Error> {
     let root = layout.release(&manifest.release_id);
     if !root.is_dir() {
         return Err(Error::Unknown { id: manifest.release_id.clone() });
     }
+    let files = manifest.files.par_iter();
     let mut findings: Vec<Finding> =
-        manifest.files.par_iter().flat_map_iter(|entry| check_file(&root, entry)).collect();
+        files.flat_map_iter(|entry| check_file(&root, entry, keyring)).collect();
     findings.extend(strays(&root, manifest)?);
     findings.extend(check_folders(&root));
     for (stage, record) in &manifest.stages {
@@ -97,7 +101,7 @@ pub fn verify(layout: &Layout, manifest: &Manifest) -> Result<Verification, Erro
     })
 }
 
-fn check_file(root: &Path, entry: &FileEntry) -> Vec<Finding> {
+fn check_file(root: &Path, entry: &FileEntry, keyring: &Keyring) -> Vec<Finding> {
     let path = root.join(&entry.path);
     let finding = |code, message: String| vec![Finding::new(entry.path.clone(), code, message)];
     let (bytes, digest) = match digest_of(&path) {
@@ -119,19 +123,26 @@ fn check_file(root: &Path, entry: &FileEntry) -> Vec<Finding> {
         found.extend(finding("permissions", "others than the owner can read it".into()));
     }
     if let Some(rows) = entry.rows {
-        found.extend(check_table(&path, entry, rows));
+        found.extend(check_table(&path, entry, rows, keyring));
     }
     found
 }
 
 /// Row count and tags from the footer, not from what the writer said.
-fn check_table(path: &Path, entry: &FileEntry, rows: u64) -> Option<Finding> {
+fn check_table(path: &Path, entry: &FileEntry, rows: u64, keyring: &Keyring) -> Option<Finding> {
     let finding = |code, message: String| Some(Finding::new(entry.path.clone(), code, message));
-    let reader = match File::open(path).map(SerializedFileReader::new) {
-        Ok(Ok(reader)) => reader,
+    // Without a key, the digest has to do.
+    if entry.plaintext_sha256.is_some() && keyring.is_empty() {
+        return None;
+    }
+    let footer = match File::open(path).map(|file| keyring.footer_of(&file, entry)) {
+        Ok(Ok(footer)) => footer,
+        _ if entry.plaintext_sha256.is_some() => {
+            return finding("sealed", "the key of this place and content does not open it".into());
+        }
         _ => return finding("rows", "it is not a readable Parquet file".into()),
     };
-    let footer = reader.metadata().file_metadata();
+    let footer = footer.file_metadata();
     if u64::try_from(footer.num_rows()) != Ok(rows) {
         return finding("rows", format!("{} rows, the manifest says {rows}", footer.num_rows()));
     }

@@ -430,6 +430,7 @@ impl Tiers {
         let dated = ["visit_occurrence"].map(str::to_owned).to_vec();
         let request = Request {
             root: &self.root,
+            keyring: Default::default(),
             files: &self.files,
             tiers: tiers.collect(),
             cdm: CdmVersion::V5_4,

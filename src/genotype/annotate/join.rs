@@ -8,8 +8,8 @@ use arrow::array::{Array, ArrayRef};
 use arrow::compute::concat;
 
 use super::{Run, columns};
-use crate::engine::FileEntry;
 use crate::engine::partition;
+use crate::engine::{FileEntry, Keyring};
 use crate::genotype::Error;
 use crate::genotype::assemble::{Group, RowRef};
 use crate::genotype::encode::vid;
@@ -61,8 +61,10 @@ struct Variants {
 }
 
 impl Variants {
+    /// Files of this very stage, which are not sealed yet.
     fn open(files: &[PathBuf]) -> Self {
-        let rest: Box<dyn Iterator<Item = _>> = Box::new(sites(files, Span::ALL));
+        let rest: Box<dyn Iterator<Item = _>> =
+            Box::new(sites(files, Span::ALL, &Keyring::default()));
         Self { rest: rest.peekable(), pos: 0, here: Vec::new() }
     }
 

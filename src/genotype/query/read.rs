@@ -14,7 +14,7 @@ use crate::error::IoError;
 use crate::genotype::Error;
 
 /// Bytes of one plane column that are decoded at a time.
-const BATCH_BYTES: usize = 2 << 20;
+pub const BATCH_BYTES: usize = 2 << 20;
 
 /// What a row has: planes or lists.
 pub enum Form<'a> {
@@ -49,6 +49,9 @@ pub fn rows(
     mut see: impl FnMut(Row<'_>),
 ) -> Result<(), Error> {
     let part = unit.part;
+    if part.is_sealed() {
+        return super::sealed::rows(unit, samples, phase, see);
+    }
     let file = File::open(&part.path).map_err(IoError::at("opening", &part.path))?;
     let open = Open { unit, file: Arc::new(file) };
     let pos = open.ints("pos")?;

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use arrow::array::AsArray;
 use arrow::datatypes::{Int32Type, Int64Type};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::table_error;
+use crate::engine::Keyring;
 use crate::error::IoError;
 use crate::genotype::Error;
 
@@ -27,12 +27,12 @@ pub struct Sample {
 ///
 /// # Errors
 /// When it cannot be read or its `sample_idx` do not count from 0.
-pub fn samples(files: &[PathBuf]) -> Result<Vec<Sample>, Error> {
+pub fn samples(files: &[PathBuf], keyring: &Keyring) -> Result<Vec<Sample>, Error> {
     let mut all = Vec::new();
     for path in files {
         let fault = |detail: &str| Error::Table { file: path.clone(), detail: detail.to_owned() };
         let file = File::open(path).map_err(IoError::at("opening", path))?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(table_error(path))?;
+        let builder = keyring.open(file).map_err(table_error(path))?;
         let names = ["sample_idx", "person_id", "sex", "ancestry"];
         let mask = ProjectionMask::columns(builder.parquet_schema(), names);
         let reader = builder.with_projection(mask).build().map_err(table_error(path))?;

@@ -1,14 +1,15 @@
 //! The names of variants, from the `variants` table.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int32Type;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
 use super::{Part, Span, table_error};
+use crate::engine::Keyring;
 use crate::error::IoError;
 use crate::genotype::Error;
 
@@ -26,8 +27,13 @@ pub struct Site {
 /// The variants of `span` in the order of the table, read as they are asked for.
 ///
 /// `files` are the part files of `variants` of one chromosome, in their order.
-pub fn sites(files: &[PathBuf], span: Span) -> impl Iterator<Item = Result<Site, Error>> + use<> {
+pub fn sites(
+    files: &[PathBuf],
+    span: Span,
+    keyring: &Keyring,
+) -> impl Iterator<Item = Result<Site, Error>> + use<> {
     let files = files.to_vec();
+    let keyring = keyring.clone();
     let mut files = files.into_iter();
     let mut open: Option<(PathBuf, ParquetRecordBatchReader)> = None;
     let mut ready = Vec::new().into_iter();
@@ -43,7 +49,7 @@ pub fn sites(files: &[PathBuf], span: Span) -> impl Iterator<Item = Result<Site,
                 });
             }
             let Some(path) = files.next() else { return Ok(None) };
-            let reader = reader(&path, span)?;
+            let reader = reader(&path, span, &keyring)?;
             open = Some((path, reader));
         }
     };
@@ -68,10 +74,10 @@ pub fn sites(files: &[PathBuf], span: Span) -> impl Iterator<Item = Result<Site,
     })
 }
 
-fn reader(path: &PathBuf, span: Span) -> Result<ParquetRecordBatchReader, Error> {
-    let groups = Part::open(path)?.units(span)?.map(|u| u.group).collect();
+fn reader(path: &Path, span: Span, keyring: &Keyring) -> Result<ParquetRecordBatchReader, Error> {
+    let groups = Part::open(path, keyring)?.units(span)?.map(|u| u.group).collect();
     let file = File::open(path).map_err(IoError::at("opening", path))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(table_error(path))?;
+    let builder = keyring.open(file).map_err(table_error(path))?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), ["vid", "variant_idx", "pos"]);
     builder
         .with_projection(mask)

@@ -39,6 +39,8 @@ pub enum Kind {
     Failure,
     /// Shifts are about to be added back: `reason`, `rows`, `people`, `key`.
     Unshift,
+    /// Keys of sealed tables are about to be given out: `reason`, `release`, `tier`, `tables`, `files`, `key`.
+    Unlock,
 }
 
 impl Kind {
@@ -59,6 +61,7 @@ impl Kind {
             Self::Unchanged => "unchanged",
             Self::Failure => "failure",
             Self::Unshift => "unshift",
+            Self::Unlock => "unlock",
         }
     }
 }
