@@ -18,8 +18,9 @@ def main(folder, clones=1):
         path, stem = os.path.join(folder, name), name.removesuffix(".parquet")
         columns = [r[0] for r in con.execute(f"describe from read_parquet('{path}')").fetchall()]
         if "person_id" in columns:
+            # An empty table without types has text everywhere.
             con.execute(
-                f"create table \"{stem}\" as select p.* replace (p.person_id + k * 1000000000 as "
+                f"create table \"{stem}\" as select p.* replace (p.person_id::bigint + k * 1000000000 as "
                 f"person_id) from read_parquet('{path}') p, range({clones}) r(k)")
         else:
             con.execute(f"create table \"{stem}\" as from read_parquet('{path}')")

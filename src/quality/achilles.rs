@@ -8,6 +8,7 @@
 mod catalogue;
 mod concepts;
 mod counts;
+mod covered;
 mod domain;
 mod error;
 mod people;

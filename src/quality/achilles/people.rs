@@ -3,8 +3,10 @@
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::counts::{Counts, Key, Map, NULL};
+use super::covered::Covered;
 use super::domain::{CONDITION, DEATH, DRUG, MEASUREMENT, PROCEDURE, VISIT};
 use super::error::Error;
+use super::scan::calendar;
 use super::table::{day, each_of_table, int};
 use crate::engine::Job;
 use crate::omop::SiteExtract;
@@ -18,6 +20,14 @@ pub(super) struct Person {
     race: i64,
     ethnicity: i64,
     pub listed: bool,
+}
+
+#[cfg(test)]
+impl Person {
+    /// Somebody for tests.
+    pub fn of(id: i64, gender: i64, born: i64) -> Self {
+        Self { id, gender, born, race: NULL, ethnicity: NULL, listed: true }
+    }
 }
 
 /// Everyone in `person` or `observation_period`, by id.
@@ -44,16 +54,10 @@ pub(super) fn year_month(day: i32) -> (i64, i64) {
     (yoe + era * 400 + i64::from(month <= 2), month)
 }
 
-fn first_of(year: i64, month: i64) -> i64 {
-    let y = if month <= 2 { year - 1 } else { year };
-    let era = y.div_euclid(400);
-    let yoe = y.rem_euclid(400);
-    let doy = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5;
-    era * 146_097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719_468
-}
-
-fn next_month((year, month): (i64, i64)) -> (i64, i64) {
-    if month == 12 { (year + 1, 1) } else { (year, month + 1) }
+/// The month of a day as year * 12 + month - 1.
+pub(super) fn month_of(day: i32) -> i64 {
+    let (year, month) = year_month(day);
+    year * 12 + month - 1
 }
 
 impl People {
@@ -189,80 +193,24 @@ impl People {
         for id in [114, 115, 118] {
             counts.add(Key(id, 0, 0, 0, 0), 0);
         }
-        let years: Vec<i64> = self.start_months().into_iter().map(|m| m.0).collect();
-        let months = self.start_months();
+        let mut covered = Covered::new(self.start_months());
         for (i, person) in self.people.iter().enumerate() {
             if person.listed {
                 demographics(person, counts);
             }
-            self.observation(person, self.periods_of(i), &years, &months, counts);
+            let periods = self.periods_of(i);
+            observation(person, periods, counts);
+            covered.person(person, periods);
         }
+        covered.finish(counts);
     }
 
     /// The distinct months in which a period starts, sorted.
-    fn start_months(&self) -> Vec<(i64, i64)> {
-        let mut months: Vec<_> = self.periods.iter().map(|p| year_month(p.0)).collect();
+    fn start_months(&self) -> Vec<i64> {
+        let mut months: Vec<_> = self.periods.iter().map(|p| month_of(p.0)).collect();
         months.sort_unstable();
         months.dedup();
         months
-    }
-
-    fn observation(
-        &self,
-        person: &Person,
-        periods: &[(i32, i32)],
-        years: &[i64],
-        months: &[(i64, i64)],
-        counts: &mut Counts,
-    ) {
-        let Some(&(start, end)) = periods.first() else { return };
-        first_period(person, start, end, counts);
-        counts.add(Key(113, periods.len() as i64, 0, 0, 0), 1);
-        let backwards = periods.iter().filter(|p| p.1 < p.0).count() as u64;
-        counts.add(Key(115, 0, 0, 0, 0), backwards);
-        counts.add(Key(118, 0, 0, 0, 0), if person.listed { 0 } else { periods.len() as u64 });
-        let mut seen: Vec<Key> = Vec::new();
-        let range = (years.first().copied().unwrap_or(0), years.last().copied().unwrap_or(0));
-        for &(start, end) in periods {
-            let (from, to) = (year_month(start), year_month(end));
-            seen.push(Key(111, from.0 * 100 + from.1, 0, 0, 0));
-            seen.push(Key(112, to.0 * 100 + to.1, 0, 0, 0));
-            for year in from.0.max(range.0).max(1900)..=to.0.min(range.1).min(2099) {
-                let whole = i64::from(start) <= first_of(year, 1)
-                    && i64::from(end) >= first_of(year + 1, 1) - 1;
-                if whole {
-                    seen.push(Key(109, year, 0, 0, 0));
-                }
-            }
-            let inside =
-                months.partition_point(|&m| m < from)..months.partition_point(|&m| m <= to);
-            for &month in months.get(inside).unwrap_or_default() {
-                let (next, code) = (next_month(month), month.0 * 100 + month.1);
-                let whole = i64::from(start) <= first_of(month.0, month.1)
-                    && i64::from(end) >= first_of(next.0, next.1) - 1;
-                if whole {
-                    seen.push(Key(110, code, 0, 0, 0));
-                }
-                if person.listed {
-                    let decile = decile(month.0, person.born);
-                    seen.push(Key(116, month.0, person.gender, decile, 0));
-                }
-            }
-            // A year in which some period starts, but only in months outside this one's, counts too.
-            for &year in years.iter().filter(|&&y| person.listed && from.0 <= y && y <= to.0) {
-                seen.push(Key(116, year, person.gender, decile(year, person.born), 0));
-            }
-            let mut month = from.max((1900, 1));
-            while month <= to.min((2099, 12)) {
-                seen.push(Key(117, month.0 * 100 + month.1, 0, 0, 0));
-                month = next_month(month);
-            }
-        }
-        seen.sort_unstable();
-        seen.dedup();
-        for key in seen {
-            counts.add(key, 1);
-        }
     }
 
     /// Analyses 11 and 2000 to 2004: the living, and persons with records in several domains.
@@ -292,6 +240,25 @@ impl People {
             let share = if self.listed == 0 { 0.0 } else { persons as f64 / self.listed as f64 };
             counts.add(Key(2004, i64::from(bits), share.to_bits().cast_signed(), 0, 0), persons);
         }
+    }
+}
+
+/// Periods of one person: 111 to 118 but what [`Covered`] counts, and the first of them.
+fn observation(person: &Person, periods: &[(i32, i32)], counts: &mut Counts) {
+    let Some(&(start, end)) = periods.first() else { return };
+    first_period(person, start, end, counts);
+    counts.add(Key(113, periods.len() as i64, 0, 0, 0), 1);
+    let backwards = periods.iter().filter(|p| p.1 < p.0).count() as u64;
+    counts.add(Key(115, 0, 0, 0, 0), backwards);
+    counts.add(Key(118, 0, 0, 0, 0), if person.listed { 0 } else { periods.len() as u64 });
+    let months = |analysis: u16, of: fn(&(i32, i32)) -> i32| {
+        periods.iter().map(move |p| (analysis, calendar(month_of(of(p)))))
+    };
+    let mut seen: Vec<(u16, i64)> = months(111, |p| p.0).chain(months(112, |p| p.1)).collect();
+    seen.sort_unstable();
+    seen.dedup();
+    for (analysis, month) in seen {
+        counts.add(Key(analysis, month, 0, 0, 0), 1);
     }
 }
 

@@ -1,8 +1,9 @@
 //! One scan of a clinical table feeds all its analyses.
 //!
 //! Records are decoded a row group a worker. What needs no person is counted at once; the rest becomes
-//! 16-byte rows (person, month, concept), sorted and swept person by person. A table with more rows than
-//! fit in a quarter of the memory is taken in passes over disjoint persons.
+//! 16-byte rows (person, month, concept), put in order of persons by counting and swept person by person.
+//! A table with more rows than fit in a quarter of the memory, twice, is taken in passes over disjoint
+//! persons.
 
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use rayon::prelude::*;
 use super::counts::{Counts, Key, NULL};
 use super::domain::Domain;
 use super::error::Error;
-use super::people::{People, decile, year_month};
+use super::people::{People, Person, decile, month_of};
 use super::table::{Columns, Piece, day, each_batch, extent, int};
 use crate::engine::Job;
 use crate::omop::SiteExtract;
@@ -78,7 +79,7 @@ pub(super) fn scan(
 /// Groups the files into passes of as many rows as memory allows; a larger file is read once a slice of
 /// the persons.
 fn plan(files: Vec<PathBuf>, people: &People, job: &Job) -> Result<(Vec<Pass>, u64), Error> {
-    let budget = (job.memory / 4 / size_of::<Row>() as u64).max(1);
+    let budget = (job.memory / 4 / 2 / size_of::<Row>() as u64).max(1);
     let everyone = u32::try_from(people.len()).unwrap_or(u32::MAX);
     let (mut passes, mut total, mut open_rows) = (Vec::<Pass>::new(), 0, u64::MAX);
     for path in files {
@@ -155,8 +156,7 @@ fn decode(
                 continue;
             }
             people.flag(index, domain.inside);
-            let (year, month) = year_month(start);
-            let month = i32::try_from(year * 12 + month - 1).unwrap_or_default();
+            let month = i32::try_from(month_of(start)).unwrap_or_default();
             let concept = int(concepts, row);
             found.rows.extend(std::iter::repeat_n((index, month, concept), times));
             inside.push((row, times as u64, concept, start));
@@ -254,30 +254,38 @@ fn measurements(
     Ok(())
 }
 
-/// Sorts the rows and sweeps them in slices that end between persons.
-fn sweep_all(mut rows: Vec<Row>, domain: &Domain, people: &People) -> Counts {
-    rows.par_sort_unstable_by_key(|&(person, month, concept)| (person, concept, month));
-    let step = rows.len().div_ceil(rayon::current_num_threads() * 4).max(1);
-    let mut slices = Vec::new();
-    let mut rest = rows.as_slice();
-    while !rest.is_empty() {
-        let at = rest[step.min(rest.len()) - 1].0;
-        let (slice, more) = rest.split_at(rest.partition_point(|r| r.0 <= at));
-        slices.push(slice);
-        rest = more;
-    }
-    slices
-        .into_par_iter()
-        .fold(Counts::default, |mut counts, slice| {
-            for of_person in slice.chunk_by(|a, b| a.0 == b.0) {
-                sweep(of_person, domain, people, &mut counts);
-            }
+/// Puts the rows in order of persons and sweeps those of each.
+fn sweep_all(rows: Vec<Row>, domain: &Domain, people: &People) -> Counts {
+    by_person(rows, people.len())
+        .par_chunk_by_mut(|a, b| a.0 == b.0)
+        .fold(Counts::default, |mut counts, of_person| {
+            of_person.sort_unstable_by_key(|&(_, month, concept)| (concept, month));
+            sweep(of_person, domain, people, &mut counts);
             counts
         })
         .reduce(Counts::default, |mut a, b| {
             a.merge(b);
             a
         })
+}
+
+/// The rows in order of persons, by counting: parts have them nearly in that order already.
+fn by_person(rows: Vec<Row>, people: usize) -> Vec<Row> {
+    let mut next = vec![0usize; people];
+    for row in &rows {
+        next[row.0 as usize] += 1;
+    }
+    let mut begin = 0;
+    for count in &mut next {
+        (*count, begin) = (begin, begin + *count);
+    }
+    let mut ordered = vec![(0, 0, 0); rows.len()];
+    for row in rows {
+        let at = &mut next[row.0 as usize];
+        ordered[*at] = row;
+        *at += 1;
+    }
+    ordered
 }
 
 /// Analyses of one person's records.
@@ -298,8 +306,8 @@ fn sweep(rows: &[Row], domain: &Domain, people: &People, counts: &mut Counts) {
             continue;
         }
         for month in of_concept.chunk_by(|a, b| a.1 == b.1) {
-            counts.add(Key(id(2), concept, calendar(month[0].1), 0, 0), 1);
-            counts.add(Key(id(20), calendar(month[0].1), 0, 0, 0), month.len() as u64);
+            counts.add(Key(id(2), concept, calendar(month[0].1.into()), 0, 0), 1);
+            counts.add(Key(id(20), calendar(month[0].1.into()), 0, 0, 0), month.len() as u64);
         }
         if !person.listed {
             continue;
@@ -320,12 +328,12 @@ fn sweep(rows: &[Row], domain: &Domain, people: &People, counts: &mut Counts) {
 }
 
 /// Deaths are counted whatever the cause: 502, 504, 506.
-fn deaths(rows: &[Row], person: &super::people::Person, counts: &mut Counts) {
+fn deaths(rows: &[Row], person: &Person, counts: &mut Counts) {
     let mut months: Vec<i32> = rows.iter().map(|r| r.1).collect();
     months.sort_unstable();
     months.dedup();
     for &month in &months {
-        counts.add(Key(502, calendar(month), 0, 0, 0), 1);
+        counts.add(Key(502, calendar(month.into()), 0, 0, 0), 1);
     }
     let mut years: Vec<i64> = months.iter().map(|m| i64::from(m.div_euclid(12))).collect();
     years.dedup();
@@ -338,6 +346,6 @@ fn deaths(rows: &[Row], person: &super::people::Person, counts: &mut Counts) {
 }
 
 /// `YYYYMM` of a month's ordinal.
-fn calendar(month: i32) -> i64 {
-    i64::from(month.div_euclid(12) * 100 + month.rem_euclid(12) + 1)
+pub(super) fn calendar(month: i64) -> i64 {
+    month.div_euclid(12) * 100 + month.rem_euclid(12) + 1
 }
