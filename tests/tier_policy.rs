@@ -226,6 +226,7 @@ fn packs_differ_in_these_rules_and_no_others() {
             "+state_of_sites",
             "+state",
             "+stream_edges",
+            "+open_ends",
             "+date_shift",
             "+cause_of_death",
             "+summary_of_people",

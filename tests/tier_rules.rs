@@ -395,39 +395,48 @@ fn streams_end_on_one_day_for_everybody() {
     }
 }
 
-/// A span that ends with the data is seen to end on one day too; one that had ended before is as long as it was.
+/// What ends with the data is seen to end on one day for everybody, or when it begins; what had ended before
+/// is as long as it was.
 #[test]
-fn spans_end_on_one_day_for_everybody() {
+fn open_ends_are_one_day_for_everybody() {
     let people = 1..=6_i64;
     let persons: String =
         people.clone().map(|p| format!("{p},8507,1990,1,1,,8527,38003564,,7,,a,,,,,,\n")).collect();
     // The data ends 40 days before the reference date; the last two people's spans ended long before.
     let last = day("2026-01-01") - 40;
     let end = |p: i64| if p > 4 { last - 900 } else { last };
-    let row = |p: i64| format!("{p}0,{p},2010-03-04,{},1\n", support::civil(end(p)));
+    // The fourth person's began a week before the end.
+    let start = |p: i64| if p == 4 { last - 7 } else { day("2010-03-04") };
+    let row =
+        |p: i64| format!("{p}0,{p},{},{},1\n", support::civil(start(p)), support::civil(end(p)));
     let periods = "observation_period_id,person_id,observation_period_start_date,\
                    observation_period_end_date,period_type_concept_id\n";
     let rows: String = people.clone().map(row).collect();
     let mut fixture =
         Fixture::new(&[("person", PERSON, &persons), ("observation_period", periods, &rows)]);
     fixture.roster(people.clone().map(|p| (p, takes_part())));
-    let edges = "[[rule]]\nid = \"edges\"\nkind = \"truncate_edges\"\ndescription = \"d\"\n\
-                 tables = []\nclip_tables = [\"observation_period\"]\n\
+    let ends = "[[rule]]\nid = \"ends\"\nkind = \"open_ends\"\ndescription = \"d\"\n\
+                 columns = [\"observation_period.observation_period_end_date\"]\n\
                  [[rule]]\nid = \"shift\"\nkind = \"shift_dates\"\ndescription = \"d\"\n";
-    let out = fixture.build(&policy("registered", edges)).unwrap();
+    let out = fixture.build(&policy("registered", ends)).unwrap();
     let table = "observation_period";
-    let ends = out.raw_rows(table, "observation_period_id", "observation_period_end_date");
+    let found = out.raw_rows(table, "observation_period_id", "observation_period_end_date");
     let starts = out.raw_rows(table, "observation_period_id", "observation_period_start_date");
     for p in people {
         let shift = i32::from(out.shift(p));
-        let wanted = if p > 4 { last - 900 - shift } else { last - 364 };
-        assert_eq!(ends[&(p * 10)].0, wanted, "{p}");
-        assert_eq!(starts[&(p * 10)].0, day("2010-03-04") - shift, "{p}");
+        let wanted = match p {
+            1..=3 => last - 364,
+            4 => (last - 364).max(last - 7 - shift),
+            _ => last - 900 - shift,
+        };
+        assert_eq!(found[&(p * 10)].0, wanted, "{p}");
+        assert_eq!(starts[&(p * 10)].0, start(p) - shift, "{p}");
     }
-    assert!(out.books(table).changed["edges"] >= 3);
-    let both = edges.replace("tables = []", "tables = [\"observation_period\"]");
-    let error = fixture.build(&policy("registered", &both)).unwrap_err().to_string();
-    assert!(error.contains("in tables and in clip_tables"), "{error}");
+    assert!(out.books(table).changed["ends"] >= 3);
+    for wrong in ["observation_period_start_date", "period_type_concept_id", "nothing"] {
+        let wrong = ends.replace("observation_period_end_date", wrong);
+        assert!(fixture.build(&policy("registered", &wrong)).is_err());
+    }
 }
 
 /// A list of small areas: 19,999 and 20,000 people are hidden, 20,001 are not, nor is what is not listed.

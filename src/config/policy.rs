@@ -164,6 +164,11 @@ pub enum Action {
     DropRecentConcepts(RecentConcepts),
     /// Removes rows near the ends of shifted streams, where the end would tell the shift.
     TruncateEdges(Edges),
+    /// Moves ends that lie on the last day of the data: shifted, they would tell the shift.
+    OpenEnds {
+        /// `table.column` of days and times on which something ends.
+        columns: Vec<String>,
+    },
 }
 
 /// What is left of a birth date.
@@ -197,6 +202,7 @@ impl Action {
             Self::DropNearBirth(_) => Kind::DropNearBirth,
             Self::DropRecentConcepts(_) => Kind::DropRecentConcepts,
             Self::TruncateEdges(_) => Kind::TruncateEdges,
+            Self::OpenEnds { .. } => Kind::OpenEnds,
         }
     }
 

@@ -13,11 +13,11 @@ use super::dates::is_of_a_person;
 use super::origin::{Originals, OwnTier};
 use super::people::Born;
 use super::scan::{Count, DAY, Rows, Tally, at, open, rows};
-use super::terms::{Tier, about_persons, day, is_day, must_be_null, new_year};
+use super::terms::{Tier, about_persons, day, is_day, must_be_null, named, new_year};
 use super::{Error, Request, path_of};
 use crate::config::policy::Action;
 use crate::engine::Job;
-use crate::omop::TableSpec;
+use crate::omop::{FieldSpec, TableSpec};
 
 /// People whose dates are compared.
 const SAMPLE: usize = 16;
@@ -84,6 +84,14 @@ fn is_clipped(tier: &Tier<'_>, spec: &TableSpec) -> bool {
     })
 }
 
+/// Whether a rule moves some days of a column otherwise.
+fn is_closed(tier: &Tier<'_>, spec: &TableSpec, field: &FieldSpec) -> bool {
+    tier.rules().iter().any(|rule| match &rule.action {
+        Action::OpenEnds { columns } => named(columns, spec, field),
+        _ => false,
+    })
+}
+
 struct Two<'a> {
     request: &'a Request<'a>,
     wide: &'a Tier<'a>,
@@ -100,6 +108,7 @@ impl Two<'_> {
         let fields = self.spec.fields.iter().filter(|f| is_day(f));
         let columns: Vec<&'static str> = fields
             .filter(|f| is_free(self.wide, f) && is_free(self.narrow, f))
+            .filter(|f| !is_closed(self.narrow, self.spec, f))
             .map(|f| f.name)
             .collect();
         if columns.is_empty() {

@@ -134,6 +134,7 @@ fn check_order(policy: &TierPolicy, problems: &mut Vec<Problem>) {
             | Action::DropNearBirth(_)
             | Action::DropRecentConcepts(_)
             | Action::TruncateEdges(_)
+            | Action::OpenEnds { .. }
                 if after =>
             {
                 problems.push(of(
@@ -216,6 +217,13 @@ fn check_action(rule: &Rule, problems: &mut Vec<Problem>) {
             problems.push(of(rule, "years must be 1 to 50"));
         }
         Action::TruncateEdges(edges) => parameters::edges(rule, edges, problems),
+        Action::OpenEnds { columns } => {
+            for pattern in columns {
+                let day =
+                    |f: &FieldSpec| super::rules::is_date(f) && !f.name.ends_with("start_date");
+                problems.extend(bad_pattern(pattern, day).map(|what| of(rule, what)));
+            }
+        }
         _ => {}
     }
 }

@@ -8,8 +8,8 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Date32Array, StringAr
 use arrow::array::{TimestampMicrosecondArray, new_null_array};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Date32Type, Int32Type, TimestampMicrosecondType};
-use datafusion::common::Result;
-use datafusion::prelude::Expr;
+use datafusion::common::{Result, ScalarValue};
+use datafusion::prelude::{Expr, lit};
 
 use super::functions::{Compute, DAY_MICROS, call, time_type};
 use crate::config::CivilDate;
@@ -121,61 +121,69 @@ pub(super) fn at_edge(name: &str, kind: &DataType, when: Expr, shift: Expr, ends
     )
 }
 
-/// A day moved to the nearest that is not at the edge of streams; null for people without a shift.
-pub(super) fn within_ends(
+/// A day on one of `days`, on which what goes on is said to end, moved: shifted, it is the last of them
+/// less 364 for everybody, or the start of the row if that is later. A time on such a day is null, and so is
+/// everything of people without a shift.
+pub(super) fn closed(
     name: &str,
     kind: &DataType,
     when: Expr,
+    start: Option<Expr>,
     shift: Expr,
-    ends: Ends,
+    days: Arc<[i32]>,
 ) -> Expr {
-    struct Within(Ends);
-    impl Compute for Within {
-        fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
-            let shifts = args[1].as_primitive::<Int32Type>().iter();
-            if *args[0].data_type() == DataType::Date32 {
-                let at = args[0].as_primitive::<Date32Type>().iter();
-                let kept = at
-                    .zip(shifts)
-                    .map(|(day, shift)| i32::try_from(self.0.kept(i64::from(day?), shift?)).ok());
-                return Ok(Arc::new(kept.collect::<Date32Array>()));
-            }
-            let at = args[0].as_primitive::<TimestampMicrosecondType>().iter();
-            let kept = at.zip(shifts).map(|(time, shift)| {
-                let day = time?.div_euclid(DAY_MICROS);
-                let moved = self.0.kept(day, shift?) - day;
-                time?.checked_add(moved.checked_mul(DAY_MICROS)?)
-            });
-            Ok(Arc::new(kept.collect::<TimestampMicrosecondArray>()))
+    struct Closed(Arc<[i32]>);
+    impl Closed {
+        fn is_open(&self, day: i64) -> bool {
+            i32::try_from(day).is_ok_and(|day| self.0.binary_search(&day).is_ok())
         }
     }
-    let name = format!("within_ends_{name}_{}", kind_word(kind));
-    let kinds = vec![kind.clone(), DataType::Int32];
+    impl Compute for Closed {
+        fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
+            let shifts = args[1].as_primitive::<Int32Type>().iter();
+            if *args[0].data_type() != DataType::Date32 {
+                let at = args[0].as_primitive::<TimestampMicrosecondType>().iter();
+                let is_open = |time: &i64| self.is_open(time.div_euclid(DAY_MICROS));
+                let kept = at
+                    .zip(shifts)
+                    .map(|(time, shift)| time.filter(|t| !is_open(t)).and(shift.and(time)));
+                return Ok(Arc::new(kept.collect::<TimestampMicrosecondArray>()));
+            }
+            let last = self.0.last().copied().unwrap_or(i32::MAX);
+            let at = args[0].as_primitive::<Date32Type>().iter();
+            let starts = args[2].as_primitive::<Date32Type>().iter();
+            let moved = at.zip(shifts).zip(starts).map(|((day, shift), start)| {
+                let (day, shift) = (day?, shift?);
+                if !self.is_open(day.into()) {
+                    return Some(day);
+                }
+                // How many days too late it is seen to end; by so many it goes back.
+                let late = (day - shift - (last - 364)).max(0);
+                Some(start.map_or(day - late, |start| (day - late).max(start)).min(day))
+            });
+            Ok(Arc::new(moved.collect::<Date32Array>()))
+        }
+    }
+    let name = format!("closed_{name}_{}", kind_word(kind));
+    let kinds = vec![kind.clone(), DataType::Int32, DataType::Date32];
     let out = if *kind == DataType::Date32 { DataType::Date32 } else { time_type() };
-    call(name, kinds, out, Within(ends), vec![when, shift])
+    let start = start.unwrap_or_else(|| lit(ScalarValue::Date32(None)));
+    call(name, kinds, out, Closed(days), vec![when, shift, start])
 }
 
 /// The last and the first day of streams, days since 1970-01-01.
 #[derive(Clone, Copy)]
 pub(super) struct Ends {
     pub last: i32,
-    pub first: Option<i32>,
+    pub first: i32,
 }
 
 impl Ends {
     /// Whether a shifted day is after `last - 364` or before `first - 1`. A stream of less than a year has no
     /// day that is neither.
     fn beyond(self, shifted: i64) -> bool {
-        let early = self.first.is_some_and(|first| shifted < i64::from(first) - 1);
+        let early = shifted < i64::from(self.first) - 1;
         shifted > i64::from(self.last) - 364 || early
-    }
-
-    /// The nearest true day to `day` that is within the bounds once it is shifted.
-    fn kept(self, day: i64, shift: i32) -> i64 {
-        let shifted = day - i64::from(shift);
-        let floor = self.first.map_or(i64::MIN, |first| i64::from(first) - 1);
-        let within = shifted.min(i64::from(self.last) - 364).max(floor);
-        day - (shifted - within)
     }
 }
 

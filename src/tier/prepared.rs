@@ -14,9 +14,8 @@ use super::limits::{self, Ends};
 use super::rules::{self, Touch};
 use super::used::{self, Used};
 use super::{Error, TierRequest, functions, id_map, places};
-use crate::config::CivilDate;
 use crate::config::policy::parts::{ConceptSet, Condition, Generalisation, KeepText, Zip3};
-use crate::config::policy::{Action, Edges, Rule};
+use crate::config::policy::{Action, Rule};
 use crate::omop::{FieldSpec, TableSpec};
 
 /// By rule id, the concepts a rule stands for and what it knows of answers.
@@ -26,6 +25,8 @@ pub(super) struct Prepared {
     pub facts: BTreeMap<String, Facts>,
     /// By rule id, between which days its streams lie.
     pub ends: BTreeMap<String, used::Ends>,
+    /// By rule id, the days on which open ends lie.
+    pub open: BTreeMap<String, used::OpenDays>,
 }
 
 impl Prepared {
@@ -79,6 +80,11 @@ impl Prepared {
                     prepared.ends.insert(id.clone(), ends);
                     continue;
                 }
+                Action::OpenEnds { .. } => {
+                    let open = Used { ctx, request, map }.open_days(action).await?;
+                    prepared.open.insert(id.clone(), open);
+                    continue;
+                }
                 _ => continue,
             };
             prepared.concepts.insert(id.clone(), concepts);
@@ -121,9 +127,9 @@ impl Prepared {
                 };
                 met.map(|met| except(&n.except, spec, met))
             }
-            (Action::TruncateEdges(edges), Touch::Rows(by)) => {
+            (Action::TruncateEdges(_), Touch::Rows(by)) => {
                 let cut = by.iter().filter_map(|c| spec.field(c)).filter_map(|f| {
-                    let ends = self.ends(rule, edges, spec, f)?;
+                    let ends = self.ends(rule, spec, f)?;
                     let name = format!("{}_{}_{}", rule.id, spec.name, f.name);
                     let shift = ident(id_map::SHIFT);
                     Some(limits::at_edge(&name, &f.kind.data_type(), ident(f.name), shift, ends))
@@ -135,36 +141,31 @@ impl Prepared {
     }
 
     /// The ends between which dates of a column stay; none for a column without dates.
-    fn ends(
-        &self,
-        rule: &Rule,
-        edges: &Edges,
-        spec: &TableSpec,
-        field: &FieldSpec,
-    ) -> Option<Ends> {
+    fn ends(&self, rule: &Rule, spec: &TableSpec, field: &FieldSpec) -> Option<Ends> {
         let of = self.ends.get(&rule.id)?;
-        if edges.clip_tables.iter().any(|table| table == spec.name) {
-            // The whole span ends with the data: a start is moved only where the span begins at its edge.
-            let last = of.iter().filter(|((table, _), _)| table == spec.name);
-            let last = last.map(|(_, (_, last))| *last).max()?;
-            let first = edges.first_day.as_deref().and_then(|d| d.parse().ok());
-            return Some(Ends { last, first: first.map(|d| CivilDate(d).epoch_days()) });
-        }
         let (first, last) = *of.get(&(spec.name.to_owned(), field.name))?;
-        Some(Ends { last, first: Some(first) })
+        Some(Ends { last, first })
     }
 
-    /// A date of a stream's span, moved to where streams end for everybody.
-    pub(super) fn within_ends(
+    /// A date that is moved where it lies on an open day.
+    pub(super) fn closed(
         &self,
         rule: &Rule,
-        edges: &Edges,
         (spec, field): (&TableSpec, &FieldSpec),
         now: Expr,
+        start: Option<Expr>,
     ) -> Expr {
-        let Some(ends) = self.ends(rule, edges, spec, field) else { return now };
+        let open = self.open.get(&rule.id).and_then(|o| o.get(&(spec.name.to_owned(), field.name)));
+        let Some(days) = open else { return now };
         let name = format!("{}_{}_{}", rule.id, spec.name, field.name);
-        limits::within_ends(&name, &field.kind.data_type(), now, ident(id_map::SHIFT), ends)
+        limits::closed(
+            &name,
+            &field.kind.data_type(),
+            now,
+            start,
+            ident(id_map::SHIFT),
+            days.clone(),
+        )
     }
 
     /// Where the dates of a row stay true by `rule`, of kind `leave_dates_true`.

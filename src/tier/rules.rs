@@ -118,9 +118,9 @@ pub(super) fn touch(action: &Action, spec: &TableSpec) -> Touch {
             if edges.tables.iter().any(|t| t == spec.name) {
                 return rows(pick(&is_date));
             }
-            let clipped = edges.clip_tables.iter().any(|t| t == spec.name);
-            if clipped { pick(&is_date) } else { Vec::new() }
+            return Touch::Nothing;
         }
+        Action::OpenEnds { columns } => pick(&|f| is_date(f) && named(columns, f)),
         Action::DropNearBirth(n) => {
             // The birth date itself is for reduce_birth_date.
             if spec.name == "person" || n.except_tables.iter().any(|t| t == spec.name) {

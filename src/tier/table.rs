@@ -15,6 +15,7 @@ use super::id_map;
 use super::limits;
 use super::prepared::{self, Prepared};
 use super::rules::{self, Touch, reason};
+use super::used;
 use super::years;
 use super::{Error, SiteExtract, TierRequest};
 use crate::config::CivilDate;
@@ -254,8 +255,9 @@ impl Columns {
                 let year = ident(id_map::BIRTH_YEAR);
                 Ok(limits::clipped(n.years, &field.kind.data_type(), self.value(field.name), year))
             }
-            Action::TruncateEdges(edges) => {
-                Ok(prepared.within_ends(rule, edges, (spec, field), self.value(field.name)))
+            Action::OpenEnds { .. } => {
+                let start = used::start_of(spec, field).map(|start| self.value(start));
+                Ok(prepared.closed(rule, (spec, field), self.value(field.name), start))
             }
             Action::NullFreeText { keep, .. } => {
                 let now = self.value(field.name);

@@ -120,8 +120,7 @@ pub(super) struct RuleEntry {
     /// `drop_near_birth`, `drop_recent_concepts`: number of years.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     years: Option<u16>,
-    /// `drop_near_birth`: tables whose early dates are raised. `truncate_edges`: tables whose dates beyond the
-    /// ends are moved to them.
+    /// `drop_near_birth`: tables whose early dates are raised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     clip_tables: Option<Vec<String>>,
     /// `drop_near_birth`: rows that stay.
@@ -231,9 +230,11 @@ impl RuleEntry {
             }),
             Kind::TruncateEdges => Action::TruncateEdges(Edges {
                 tables: e.tables.take().ok_or_else(|| needs("tables"))?,
-                clip_tables: e.clip_tables.take().unwrap_or_default(),
                 first_day: e.first_day.take(),
             }),
+            Kind::OpenEnds => {
+                Action::OpenEnds { columns: e.columns.take().ok_or_else(|| needs("columns"))? }
+            }
         })
     }
 
@@ -391,8 +392,8 @@ impl RuleEntry {
             }
             Action::TruncateEdges(x) => {
                 (e.tables, e.first_day) = (Some(x.tables), x.first_day);
-                e.clip_tables = given(x.clip_tables);
             }
+            Action::OpenEnds { columns } => e.columns = Some(columns),
         }
     }
 

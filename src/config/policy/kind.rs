@@ -40,6 +40,8 @@ pub(super) enum Kind {
     DropRecentConcepts,
     /// Removes the ends of shifted streams, which would tell the shift.
     TruncateEdges,
+    /// Moves ends on the last day of the data, which only say that something goes on.
+    OpenEnds,
 }
 
 impl Kind {
@@ -62,6 +64,7 @@ impl Kind {
             Self::DropNearBirth => "drop_near_birth",
             Self::DropRecentConcepts => "drop_recent_concepts",
             Self::TruncateEdges => "truncate_edges",
+            Self::OpenEnds => "open_ends",
         }
     }
 
@@ -93,6 +96,9 @@ impl Kind {
             Self::DropRecentConcepts => "Removes rows that hold concepts too new to be common.",
             Self::TruncateEdges => {
                 "Removes the ends of shifted streams, which would tell the shift."
+            }
+            Self::OpenEnds => {
+                "Moves ends on the last day of the data, which only say that something goes on."
             }
         }
     }

@@ -242,10 +242,8 @@ pub struct RecentConcepts {
 pub struct Edges {
     /// Tables whose rows beyond the ends are removed.
     pub tables: Vec<String>,
-    /// Tables whose dates beyond the ends are moved to them, where a row stands for a whole span.
-    pub clip_tables: Vec<String>,
     /// First day of collection, `yyyy-mm-dd`; without it the earliest day of each stream over all people
-    /// who take part, and the beginnings of spans are left.
+    /// who take part.
     pub first_day: Option<String>,
 }
 

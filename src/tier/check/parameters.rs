@@ -118,11 +118,8 @@ pub(super) fn near_birth(rule: &Rule, near: &NearBirth, problems: &mut Vec<Probl
 }
 
 pub(super) fn edges(rule: &Rule, edges: &Edges, problems: &mut Vec<Problem>) {
-    for table in edges.tables.iter().chain(&edges.clip_tables) {
+    for table in &edges.tables {
         problems.extend(unknown_table(table).map(|what| of(rule, what)));
-    }
-    if edges.tables.iter().any(|table| edges.clip_tables.contains(table)) {
-        problems.push(of(rule, "a table is in tables and in clip_tables"));
     }
     if edges.first_day.as_deref().is_some_and(|d| d.parse::<jiff::civil::Date>().is_err()) {
         problems.push(of(rule, "first_day is no day: write yyyy-mm-dd"));
