@@ -63,6 +63,9 @@ pub const NO_EHR_CONSENT: &str = "no_ehr_consent";
 /// Name of the curated extract.
 pub const SITE: &str = "curated";
 
+/// Times that a bucket is in memory while rules are applied to it: as read, as changed, in order, encoded.
+const COPIES: u64 = 4;
+
 /// Unites the extracts of `request`, applies its rules and writes `curated/<table>/part-<nnnn>.parquet`
 /// below the job's root for tables about persons, `curated/<table>.parquet` for others. The number of
 /// parts depends on the number of rows alone.
@@ -75,10 +78,13 @@ pub fn curate(request: &Request, job: &Job) -> Result<Extract, Error> {
     }
     let version = request.extracts.iter().map(|s| s.extract.cdm).max().unwrap_or(CdmVersion::V5_4);
     let tables = tables(request);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(job.threads).build();
-    let pool = pool.map_err(|e| Error::Internal { what: e.to_string() })?;
-    let spill = pool.install(|| spill::Spill::of(request, &tables, job))?;
-    let made: Vec<bucket::Made> = pool.install(|| {
+    let pool = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        pool.map_err(|e| Error::Internal { what: e.to_string() })
+    };
+    let spill = pool(job.threads)?.install(|| spill::Spill::of(request, &tables, job))?;
+    let workers = job.workers(spill.largest_bucket() * COPIES);
+    let made: Vec<bucket::Made> = pool(workers)?.install(|| {
         let early = early::find(request, &spill)?;
         let parts = (0..spill.buckets).into_par_iter();
         let make = |part| bucket::make(part, request, &early, &spill, job);

@@ -95,6 +95,12 @@ impl Spill {
         Ok(Self { buckets, sites, tables: about, several, rows })
     }
 
+    /// Bytes on disk of the largest bucket.
+    pub fn largest_bucket(&self) -> u64 {
+        let bytes = |bucket| self.rows.values().map(|rows| rows.blocks.bytes(bucket)).sum::<u64>();
+        (0..self.buckets).map(bytes).max().unwrap_or(0)
+    }
+
     /// The largest row id of each table, of all extracts.
     pub fn largest(&self) -> BTreeMap<&'static str, i64> {
         let mut largest: BTreeMap<&'static str, i64> = BTreeMap::new();

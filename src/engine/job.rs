@@ -58,6 +58,13 @@ impl Job {
         }
     }
 
+    /// How many pieces of work of so many bytes memory has room for at a time: at least one, at most one a
+    /// thread.
+    pub fn workers(&self, bytes: u64) -> usize {
+        let room = usize::try_from(self.memory / bytes.max(1)).unwrap_or(usize::MAX);
+        room.clamp(1, self.threads.max(1))
+    }
+
     /// Fails once the user has asked the run to stop. Call it per shard or batch.
     pub fn check(&self) -> Result<(), Cancelled> {
         if self.cancel.load(Ordering::Relaxed) { Err(Cancelled) } else { Ok(()) }

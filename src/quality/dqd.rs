@@ -29,6 +29,7 @@ mod output;
 mod overrides;
 mod people;
 mod plan;
+mod primary;
 mod probe;
 mod rows;
 mod run;
@@ -61,8 +62,8 @@ pub struct Request {
 /// Checks `request` and writes the results below `quality/dqd/` of `job.out`.
 ///
 /// Memory: keys of persons, visits and deaths and of the tables that foreign keys point into (4 to 16
-/// bytes a row each), the primary keys of one table at a time (8 bytes a row) and the distinct source
-/// values of one table (24 bytes each).
+/// bytes a row each), the primary keys of one table at a time (a bit to two bytes a row) and the distinct
+/// source values of one table (24 bytes each).
 ///
 /// # Errors
 /// When a table cannot be read, the results cannot be written, the overrides cannot be used or the user

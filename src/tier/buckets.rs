@@ -175,11 +175,10 @@ impl Sorted<'_> {
     }
 
     /// How many parts memory has room for at a time, at most one a thread.
-    fn workers(&self, buckets: u32) -> u64 {
+    fn workers(&self, buckets: u32) -> usize {
         let bytes = |slot| self.spilled.iter().map(|b| b.bytes(slot)).sum::<u64>();
         let largest = (0..buckets * self.parts).map(bytes).max().unwrap_or(0);
-        let room = self.job.memory / (largest * COPIES).max(1);
-        room.clamp(1, self.job.threads as u64)
+        self.job.workers(largest * COPIES)
     }
 
     /// Writes the file of a bucket.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lookup::IntMap;
+use super::primary::PrimaryKeys;
 
 /// Rows counted by one check.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub(super) struct Books {
     /// Whether nulls were among them, and whether one was mapped to 0.
     pub value_nulls: BTreeMap<usize, (bool, bool)>,
     /// Integer primary keys.
-    pub keys: Vec<i64>,
+    pub keys: PrimaryKeys,
     /// Text primary keys, with the number of their rows.
     pub names: BTreeMap<String, u64>,
     /// Persons with a row, by position.
@@ -76,7 +77,7 @@ impl Books {
             let mine = self.value_nulls.entry(check).or_default();
             *mine = (mine.0 | any, mine.1 | zero);
         }
-        self.keys.extend(other.keys);
+        self.keys.merge(other.keys);
         for (name, n) in other.names {
             *self.names.entry(name).or_default() += n;
         }
@@ -88,10 +89,9 @@ impl Books {
     }
 
     /// Rows whose primary key occurs more than once.
-    pub fn duplicates(&mut self) -> u64 {
-        self.keys.sort_unstable();
-        let ids = self.keys.chunk_by(|a, b| a == b).map(|same| same.len() as u64);
-        ids.chain(self.names.values().copied()).filter(|&n| n > 1).sum()
+    pub fn duplicates(&self) -> u64 {
+        let names: u64 = self.names.values().filter(|&&n| n > 1).sum();
+        self.keys.duplicates() + names
     }
 
     /// Persons with periods, and those of them with two that overlap or touch.

@@ -93,7 +93,7 @@ pub(super) fn start_before_end(
 
 pub(super) fn primary_key(column: &str, frame: &Frame<'_>, books: &mut Books) -> Result<(), Error> {
     if let Ok(ids) = frame.ints(column) {
-        books.keys.extend((0..frame.rows()).filter_map(|i| ids.get(i)));
+        books.keys.add((0..frame.rows()).filter_map(|i| ids.get(i)));
         return Ok(());
     }
     let names = columns::texts(frame.table, frame.batch, column)?;
