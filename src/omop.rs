@@ -6,6 +6,7 @@
 //! the order of the input. What cannot be used goes to `quality/rejects/ehr/<site>.parquet` by file,
 //! line and reason, never with a value.
 
+mod birth;
 pub mod cdm;
 mod columnar;
 mod delimited;
@@ -34,6 +35,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::StageOutput;
 use crate::error::IoError;
 
+pub use birth::birth_day;
 pub use cdm::{Cdm, CdmVersion, Family, FieldKind, FieldSpec, TableSpec, cdm, is_vocabulary};
 pub use error::Error;
 pub use ingest::ingest;

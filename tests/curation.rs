@@ -555,6 +555,25 @@ const CASES: &[Case] = &[
         stay: &["2", "3", "4", "6", "5", "7"],
     },
     Case {
+        rule: "survey_repeats",
+        what: "a response is named row by row, by questionnaire_response_id or else by observation_event_id: what one extract fills says nothing of another's rows",
+        tables: &[
+            (
+                "observation",
+                "observation_id,person_id,observation_concept_id,observation_date,observation_type_concept_id,value_as_concept_id,observation_source_concept_id,observation_event_id,questionnaire_response_id",
+                "1,1,0,2020-05-01,45905771,5,79,200,\n2,1,0,2020-06-01,45905771,5,79,201,\n3,2,0,2020-06-01,45905771,5,80,,300\n4,2,0,2020-07-01,45905771,5,80,200,301",
+            ),
+            (
+                "survey_conduct",
+                CONDUCT,
+                "200,1,2100000002,2020-05-01,2020-05-01\n201,1,2100000003,2020-06-01,2020-06-01\n300,2,1585855,2020-06-01,2020-06-01\n301,2,1585855,2020-07-01,2020-07-01",
+            ),
+        ],
+        table: "observation",
+        column: "observation_id",
+        stay: &["1", "2", "4"],
+    },
+    Case {
         rule: "survey_household_words",
         what: "words become the concept of an invalid value, numbers and pmi_skip stay, and so do other questions' words",
         tables: &[(

@@ -213,7 +213,7 @@ fn what_is_made_does_not_depend_on_threads() {
 #[test]
 fn days_of_wearables_count_each_minute_once() {
     let mut rates = String::from("person_id,datetime,heart_rate_value\n");
-    // 600 minutes of one day, one of them twice, one without a rate; 599 of the next.
+    // 600 minutes of one day, one of them three times, last without a rate; 599 of the next.
     for day in [1, 2] {
         for minute in 0..(601 - day) {
             rates += &format!(
@@ -224,9 +224,9 @@ fn days_of_wearables_count_each_minute_once() {
             );
         }
     }
-    rates += "1,2024-03-01 00:00:30,90\n1,2024-03-01 23:00:00,\n1,2024-03-01 23:01:00,0\n";
+    rates += "1,2024-03-01 00:00:30,90\n1,2024-03-01 00:00:45,\n1,2024-03-01 23:00:00,\n1,2024-03-01 23:01:00,0\n";
     let steps = "person_id,datetime,steps\n1,2024-03-01 08:00:00,60\n1,2024-03-01 08:01:00,40\n";
-    let activity = "person_id,date,steps\n1,2024-03-01,5000\n1,2024-03-03,45001\n";
+    let activity = "person_id,date,steps\n1,2024-03-01,5000\n1,2024-03-03,45001\n1,2024-03-03,\n";
     let sleep = "person_id,sleep_date,minute_asleep\n1,2024-03-03,100\n1,2024-03-03,20\n";
     let feed = feed(&[
         ("heart_rate_minute_level", &rates),
@@ -236,7 +236,7 @@ fn days_of_wearables_count_each_minute_once() {
     ]);
     let dir = tempfile::tempdir().unwrap();
     let records = ingest_of(Scope::Wearables, feed.path(), CdmVersion::V5_4, dir.path());
-    assert_eq!(records.extract.table("heart_rate_intraday").unwrap().rows, 1202);
+    assert_eq!(records.extract.table("heart_rate_intraday").unwrap().rows, 1203);
     let asked = Request { vocabulary: None, eras: false, periods: false, ..request(&records) };
     derived::build(&asked, &Job::quiet(dir.path(), 2)).unwrap();
     let days = rows(dir.path(), "wearable_day");

@@ -7,6 +7,7 @@ use arrow::datatypes::{Date32Type, Int64Type, TimestampMicrosecondType};
 
 use super::bucket::{KEPT, Table};
 use super::cells::Cells;
+use crate::omop::birth_day;
 
 /// Microseconds a day.
 pub const DAY: i64 = 86_400_000_000;
@@ -14,22 +15,12 @@ pub const DAY: i64 = 86_400_000_000;
 /// A person's birth and death, days since 1970-01-01.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// Birth: `birth_datetime`, else year, month and day with 1 for what is not known.
+    /// Birth, as [`birth_day`] has it.
     pub birth: Option<i32>,
     /// Year of birth.
     pub birth_year: Option<i64>,
     /// Death: the earliest date of the rows of `death` that are left.
     pub death: Option<i32>,
-}
-
-fn civil(year: i64, month: i64, day: i64) -> Option<i32> {
-    let date = jiff::civil::Date::new(
-        i16::try_from(year).ok()?,
-        i8::try_from(month).ok()?,
-        i8::try_from(day).ok()?,
-    );
-    let epoch = jiff::civil::date(1970, 1, 1);
-    date.ok()?.since(epoch).ok().map(|span| span.get_days())
 }
 
 /// Facts of the people of a bucket, from what is left of `person` and `death`.
@@ -44,13 +35,10 @@ pub fn of(tables: &BTreeMap<&'static str, Table>) -> BTreeMap<i64, Facts> {
         for i in (0..table.rows.num_rows()).filter(|&i| table.fate[i] == KEPT) {
             let Some(person) = ids.int(i) else { continue };
             let year = years.int(i);
-            let parts = year.and_then(|y| {
-                let (month, day) = (months.int(i), days.int(i));
-                civil(y, month.unwrap_or(1), day.filter(|_| month.is_some()).unwrap_or(1))
-            });
-            let time = times.filter(|t| t.is_valid(i)).map(|t| t.value(i).div_euclid(DAY) as i32);
+            let time = times.filter(|t| t.is_valid(i)).map(|t| t.value(i));
+            let birth = birth_day(time, year, months.int(i), days.int(i));
             let fact = facts.entry(person).or_default();
-            (fact.birth, fact.birth_year) = (time.or(parts), year);
+            (fact.birth, fact.birth_year) = (birth, year);
         }
     }
     if let Some(table) = tables.get("death") {

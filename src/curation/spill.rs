@@ -169,26 +169,48 @@ pub fn conform(
         let id =
             field.name != "person_id" && (spec.row_id_table(field).is_some() || field.any_table);
         columns.push(match site.filter(|_| id) {
-            Some(site) => raised(&column, site, spec.name, field.name)?,
+            Some(site) => {
+                let people = people_among(batch, spec.name, field.name);
+                raised(&column, site, (spec.name, field.name), people)?
+            }
             None => column,
         });
     }
     RecordBatch::try_new(schema.clone(), columns).map_err(Error::arrow(spec.name))
 }
 
-/// Ids of extract `site` raised by site * 10^15; 0 means "none" and stays.
+/// Domain of facts about persons.
+const PERSON: i64 = 56;
+
+/// Which ids of a column that may point into any table are of people, who are the same in all extracts:
+/// facts of the domain Person, and the subjects of cohorts.
+fn people_among(batch: &RecordBatch, table: &str, column: &str) -> Option<Vec<bool>> {
+    let domain = match (table, column) {
+        ("cohort", "subject_id") => return Some(vec![true; batch.num_rows()]),
+        ("fact_relationship", "fact_id_1") => "domain_concept_id_1",
+        ("fact_relationship", "fact_id_2") => "domain_concept_id_2",
+        _ => return None,
+    };
+    let domains = batch.column_by_name(domain)?.as_primitive_opt::<Int64Type>()?;
+    Some(domains.iter().map(|domain| domain == Some(PERSON)).collect())
+}
+
+/// Ids of extract `site` raised by site * 10^15, but for those of `people`; 0 means "none" and stays.
 fn raised(
     column: &ArrayRef,
     site: usize,
-    table: &'static str,
-    name: &'static str,
+    (table, name): (&'static str, &'static str),
+    people: Option<Vec<bool>>,
 ) -> Result<ArrayRef, Error> {
     let ids = column.as_primitive::<Int64Type>();
-    if ids.iter().flatten().any(|id| !(0..ROOM).contains(&id)) {
+    let of_person = |i: usize| people.as_ref().is_some_and(|people| people[i]);
+    let rows = || ids.iter().enumerate();
+    if rows().any(|(i, id)| id.is_some_and(|id| !of_person(i) && !(0..ROOM).contains(&id))) {
         return Err(Error::LargeId { table, column: name });
     }
     let by = ROOM * site as i64;
-    let raised = ids.iter().map(|id| id.map(|id| if id == 0 { 0 } else { id + by }));
+    let raised =
+        rows().map(|(i, id)| id.map(|id| if id == 0 || of_person(i) { id } else { id + by }));
     Ok(Arc::new(Int64Array::from_iter(raised)))
 }
 
@@ -210,10 +232,20 @@ mod tests {
     #[test]
     fn ids_of_extracts_are_kept_apart() {
         let ids: ArrayRef = Arc::new(Int64Array::from(vec![Some(0), None, Some(7)]));
-        let raised_ids = raised(&ids, 2, "visit_occurrence", "visit_occurrence_id").unwrap();
+        let visits = ("visit_occurrence", "visit_occurrence_id");
+        let raised_ids = raised(&ids, 2, visits, None).unwrap();
         let got: Vec<_> = raised_ids.as_primitive::<Int64Type>().iter().collect();
         assert_eq!(got, [Some(0), None, Some(2_000_000_000_000_007)]);
         let large: ArrayRef = Arc::new(Int64Array::from(vec![1_000_000_000_000_000]));
-        assert!(raised(&large, 1, "t", "c").is_err());
+        assert!(raised(&large, 1, ("t", "c"), None).is_err());
+        // People are the same everywhere.
+        let facts: Vec<(&str, ArrayRef)> = vec![
+            ("domain_concept_id_1", Arc::new(Int64Array::from(vec![56, 21]))),
+            ("fact_id_1", Arc::new(Int64Array::from(vec![7, 7]))),
+        ];
+        let facts = RecordBatch::try_from_iter(facts).unwrap();
+        let people = people_among(&facts, "fact_relationship", "fact_id_1");
+        let kept = raised(facts.column(1), 1, ("fact_relationship", "fact_id_1"), people).unwrap();
+        assert_eq!(kept.as_primitive::<Int64Type>().values(), &[7, 1_000_000_000_000_007]);
     }
 }

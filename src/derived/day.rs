@@ -52,7 +52,9 @@ fn minutes(person: i64, part: &Part, mut see: impl FnMut(i32, i64)) {
         if let Some((before, value)) = last.filter(|(before, _)| *before != minute) {
             give(before, value);
         }
-        last = Some((minute, part.rows.columns[2][row]));
+        // A row without a value says nothing against one with a value.
+        let before = last.filter(|(before, _)| *before == minute).and_then(|(_, value)| value);
+        last = Some((minute, part.rows.columns[2][row].or(before)));
     }
     if let Some((minute, value)) = last {
         give(minute, value);
@@ -91,7 +93,8 @@ impl Derivation for Days {
             if let (Some(day), steps) =
                 (sources[2].rows.day(1, row), sources[2].rows.columns[2][row])
             {
-                days.entry(day).or_default().steps = steps;
+                let day = days.entry(day).or_default();
+                day.steps = steps.or(day.steps);
             }
         }
         for row in sources[3].of(person) {

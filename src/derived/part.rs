@@ -47,6 +47,11 @@ fn open(path: &Path, names: &[&str]) -> Result<(ParquetRecordBatchReader, usize)
     Ok((builder.with_projection(mask).build().map_err(broken)?, total))
 }
 
+/// Rows of the Parquet file at `path`.
+pub fn length(path: &Path) -> Result<u64, Error> {
+    Ok(open(path, &[])?.1 as u64)
+}
+
 /// Reads `names` of the Parquet file at `path`; a column that it lacks is null throughout.
 pub fn read(path: &Path, names: &[&str]) -> Result<Rows, Error> {
     let (reader, total) = open(path, names)?;

@@ -9,6 +9,7 @@ use super::part::Part;
 use super::period::{EVENTS, extent};
 use super::physical::is_physical;
 use super::sweep::{Derivation, Made, Source, Value};
+use crate::omop::birth_day;
 
 /// Tables of a wearables feed: who has rows in one has data of a wearable.
 const WEARABLES: [&str; 7] = [
@@ -40,13 +41,11 @@ fn date(day: i32) -> Option<Date> {
     epoch.checked_add(jiff::Span::new().try_days(day).ok()?).ok()
 }
 
-/// Completed years from a birth, given as year, month and day (1 where it is not known), to `day`.
-fn age(birth: (Option<i64>, Option<i64>, Option<i64>), day: i32) -> Option<i64> {
-    let on = date(day)?;
-    let year = birth.0?;
-    let (month, of_month) = (birth.1.unwrap_or(1), birth.2.unwrap_or(1));
-    let reached = (i64::from(on.month()), i64::from(on.day())) >= (month, of_month);
-    let years = i64::from(on.year()) - year - i64::from(!reached);
+/// Completed years from a birth to `day`, both days since 1970-01-01.
+fn age(birth: i32, day: i32) -> Option<i64> {
+    let (born, on) = (date(birth)?, date(day)?);
+    let reached = (on.month(), on.day()) >= (born.month(), born.day());
+    let years = i64::from(on.year()) - i64::from(born.year()) - i64::from(!reached);
     (years >= 0).then_some(years)
 }
 
@@ -57,7 +56,7 @@ impl Derivation for Summaries<'_> {
 
     fn sources(&self) -> Vec<Source> {
         let mut sources = vec![
-            ("person", vec!["year_of_birth", "month_of_birth", "day_of_birth"]),
+            ("person", vec!["birth_datetime", "year_of_birth", "month_of_birth", "day_of_birth"]),
             ("death", vec!["death_date"]),
         ];
         for (table, start, end) in EVENTS {
@@ -99,10 +98,11 @@ impl Derivation for Summaries<'_> {
         .iter()
         .sum();
         let ehr = records + count("measurement") - physical + count("observation") - answers;
-        let birth = &people.rows;
-        let birth = (birth.columns[1][row], birth.columns[2][row], birth.columns[3][row]);
-        let years =
-            |day: Option<i32>| day.and_then(|d| age(birth, d)).map_or(Value::Null, Value::Int);
+        let [time, year, month, day] = [1, 2, 3, 4].map(|i: usize| people.rows.columns[i][row]);
+        let birth = birth_day(time, year, month, day);
+        let years = |day: Option<i32>| {
+            birth.zip(day).and_then(|(b, d)| age(b, d)).map_or(Value::Null, Value::Int)
+        };
         let flag = |has: bool| Value::Int(i64::from(has));
         let number = |n: usize| Value::Int(n as i64);
         let extent = extent(person, events, i32::MAX);
@@ -140,12 +140,10 @@ mod tests {
             let span = jiff::civil::date(y, m, d).since(jiff::civil::date(1970, 1, 1));
             span.unwrap().get_days()
         };
-        let born = (Some(1950), Some(3), Some(15));
+        let born = day(1950, 3, 15);
         assert_eq!(age(born, day(2026, 3, 14)), Some(75));
         assert_eq!(age(born, day(2026, 3, 15)), Some(76));
-        assert_eq!(age((Some(1950), None, None), day(2026, 1, 1)), Some(76));
-        assert_eq!(age((Some(2027), None, None), day(2026, 1, 1)), None);
-        assert_eq!(age((None, Some(3), Some(1)), day(2026, 1, 1)), None);
-        assert_eq!(age((Some(2000), Some(2), Some(29)), day(2001, 2, 28)), Some(0));
+        assert_eq!(age(day(2027, 1, 1), day(2026, 1, 1)), None);
+        assert_eq!(age(day(2000, 2, 29), day(2001, 2, 28)), Some(0));
     }
 }

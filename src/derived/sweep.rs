@@ -115,7 +115,8 @@ pub fn run(
     let name = derivation.table();
     let spec = spec(request, name)?;
     let sweep = Sweep { derivation, request, parts: parts(derivation, request)? };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(job.threads).build();
+    let workers = job.workers(sweep.largest()?);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(workers).build();
     let pool = pool.map_err(|e| Error::Internal { table: name, what: e.to_string() })?;
     // Row ids ascend by person whatever the parts are: counted first, given on the second pass.
     let keyed = spec.fields.first().is_some_and(|f| f.primary_key && f.name != "person_id");
@@ -172,14 +173,30 @@ impl Sweep<'_> {
         self.derivation.sources().into_iter().map(read).collect()
     }
 
+    /// Bytes in memory of the sources of the largest part.
+    fn largest(&self) -> Result<u64, Error> {
+        let mut parts = vec![0; self.parts];
+        for (table, columns) in self.derivation.sources() {
+            let width = (columns.len() + 1) * size_of::<Option<i64>>();
+            for (part, path) in parts.iter_mut().zip(self.request.records.files(table)) {
+                *part += part::length(&path)? * width as u64;
+            }
+        }
+        Ok(parts.into_iter().max().unwrap_or(0))
+    }
+
     /// Calls `see` for each person of a part, ascending, with the rows made.
-    fn each(&self, part: usize, mut see: impl FnMut(i64, Made)) -> Result<(), Error> {
+    fn each(
+        &self,
+        part: usize,
+        mut see: impl FnMut(i64, Made) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let sources = self.sources(part)?;
         let people: BTreeSet<i64> = sources.iter().flat_map(Part::people).collect();
         for person in people {
             let mut made = Made::default();
             self.derivation.person(person, &sources, &mut made);
-            see(person, made);
+            see(person, made)?;
         }
         Ok(())
     }
@@ -195,6 +212,7 @@ impl Sweep<'_> {
                     if made.rows > 0 {
                         counts.push((person, made.rows));
                     }
+                    Ok(())
                 })?;
                 Ok(counts)
             })
@@ -230,16 +248,12 @@ impl Sweep<'_> {
         let mut file = UnlistedTable::unlisted(&job.out, &path, spec.schema(), tags, properties)?;
         let mut columns = Columns::new(spec, self.derivation);
         let mut facts = Facts::default();
-        let mut failed = Ok(());
         self.each(part, |person, made| {
             add(&mut facts.notes, &made.notes);
             add(&mut facts.excluded, &made.excluded);
             columns.append(person, first.get(&person).copied(), &made);
-            if columns.rows >= 1 << 16 && failed.is_ok() {
-                failed = columns.flush(&mut file);
-            }
+            if columns.rows >= 1 << 16 { columns.flush(&mut file) } else { Ok(()) }
         })?;
-        failed?;
         columns.flush(&mut file)?;
         Ok((file.close()?, facts))
     }

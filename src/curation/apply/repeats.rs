@@ -58,14 +58,6 @@ impl Hand<'_> {
     }
 }
 
-/// What names the response of an answer: `questionnaire_response_id`, or where no row has one
-/// `observation_event_id`.
-fn response(table: &Table) -> Cells<'_> {
-    let named = Cells::of(table, "questionnaire_response_id");
-    let any = (0..table.rows.num_rows()).any(|i| named.int(i).is_some());
-    if any { named } else { Cells::of(table, "observation_event_id") }
-}
-
 /// The columns of answers.
 struct Answers<'a> {
     people: &'a [i64],
@@ -74,7 +66,8 @@ struct Answers<'a> {
     answer: Cells<'a>,
     number: Cells<'a>,
     text: Cells<'a>,
-    response: Cells<'a>,
+    /// `questionnaire_response_id`, and `observation_event_id` for rows without one.
+    named: [Cells<'a>; 2],
     time: Cells<'a>,
     date: Cells<'a>,
     id: Cells<'a>,
@@ -90,7 +83,7 @@ impl<'a> Answers<'a> {
             answer: cells("value_as_concept_id"),
             number: cells("value_as_number"),
             text: cells("value_as_string"),
-            response: response(table),
+            named: [cells("questionnaire_response_id"), cells("observation_event_id")],
             time: cells("observation_datetime"),
             date: cells("observation_date"),
             id: cells("observation_id"),
@@ -103,16 +96,17 @@ impl<'a> Answers<'a> {
         self.time.time(i).unwrap_or_else(day)
     }
 
+    fn named(&self, i: usize) -> Option<i64> {
+        self.named.iter().find_map(|ids| ids.int(i).filter(|id| *id != 0))
+    }
+
     fn response(&self, i: usize) -> Response {
-        match self.response.int(i) {
-            Some(id) if id != 0 => (id, 0),
-            _ => (0, self.at(i)),
-        }
+        self.named(i).map_or_else(|| (0, self.at(i)), |id| (id, 0))
     }
 
     fn asked(&self, i: usize, rule: &Repeats, recurring: &BTreeSet<i64>) -> Option<Asked> {
         let question = self.question.int(i).filter(|q| *q != 0)?;
-        let again = self.response.int(i).is_some_and(|r| recurring.contains(&r));
+        let again = self.named(i).is_some_and(|r| recurring.contains(&r));
         if again || !self.of_type.int(i).is_some_and(|t| rule.survey_types.contains(&t)) {
             return None;
         }

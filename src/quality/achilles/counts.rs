@@ -101,11 +101,12 @@ impl Counts {
             .collect();
         let kept = |n: u64| small_cell_count == 0 || n > small_cell_count;
         let mut rows: Vec<(Key, u64)> =
-            self.rows.into_iter().filter(|&(k, n)| kept(n) && width.contains_key(&k.0)).collect();
+            self.rows.into_iter().filter(|(k, _)| width.contains_key(&k.0)).collect();
         rows.sort_unstable();
         accumulate_at_least(&mut rows);
         let rows = rows
             .into_iter()
+            .filter(|&(_, n)| kept(n))
             .map(|(k, count)| CountRow { analysis: k.0, strata: strata(k, width[&k.0]), count })
             .collect();
         let mut values: Vec<(Key, u64)> =
@@ -226,6 +227,13 @@ mod tests {
         }
         let rows = counts.finish(0).rows;
         assert_eq!(rows.iter().map(|r| r.count).collect::<Vec<_>>(), [11, 4, 1]);
+        // Small cells are those of the sums.
+        let mut counts = Counts::default();
+        for (n, persons) in [(1, 7), (2, 3), (5, 1)] {
+            counts.add(Key(791, 8, n, 0, 0), persons);
+        }
+        let rows = counts.finish(5).rows;
+        assert_eq!(rows.iter().map(|r| r.count).collect::<Vec<_>>(), [11]);
         let mut counts = Counts::default();
         counts.add(Key(2, 8507, 0, 0, 0), 5);
         counts.add(Key(2, 8532, 0, 0, 0), 6);
