@@ -15,6 +15,7 @@ mod early;
 mod error;
 mod facts;
 mod ids;
+mod mapping;
 mod other;
 mod report;
 pub mod rule;
@@ -27,7 +28,9 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use crate::engine::{FileEntry, Job, Ledger, StageOutput, TableLedger};
-use crate::omop::{CdmVersion, Extract, ExtractTable, Family, SiteExtract, TableSpec, cdm};
+use crate::omop::{
+    CdmVersion, Extract, ExtractTable, Family, FieldSpec, SiteExtract, TableSpec, cdm, former_name,
+};
 
 use crate::vocabulary::Vocabulary;
 
@@ -53,6 +56,8 @@ pub struct Request {
     pub cutoff: i32,
     /// Whether removed rows are kept, and changed ones as they were.
     pub sandbox: bool,
+    /// Whether it is kept which row of which extract each row was.
+    pub mapping: bool,
     /// The vocabulary; rules that look concepts up ([`Rules::vocabulary`]) need it.
     pub vocabulary: Option<Vocabulary>,
 }
@@ -109,7 +114,7 @@ pub fn curate(request: &Request, job: &Job) -> Result<Extract, Error> {
     let (others, more) = other::copy(request, &tables, job)?;
     extract_tables.extend(others);
     let mut files: Vec<FileEntry> = vec![report::write(&books, request, job)?];
-    files.extend(made.into_iter().flat_map(|part| part.removed));
+    files.extend(made.into_iter().flat_map(|part| part.kept));
     files.sort_by(|a, b| a.path.cmp(&b.path));
     extract_tables.sort_by(|a, b| a.name.cmp(&b.name));
     let mut ledger: Vec<TableLedger> = books.ledger();
@@ -139,8 +144,11 @@ fn tables(request: &Request) -> BTreeMap<&'static str, TableSpec> {
                 continue;
             }
             let merged = specs.entry(spec.name).or_insert_with(|| spec.clone());
-            let missing: Vec<_> =
-                spec.fields.iter().filter(|f| merged.field(f.name).is_none()).cloned().collect();
+            let is_new = |f: &&FieldSpec| {
+                merged.field(f.name).is_none()
+                    && !merged.fields.iter().any(|now| former_name(now.name) == Some(f.name))
+            };
+            let missing: Vec<_> = spec.fields.iter().filter(is_new).cloned().collect();
             merged.fields.extend(missing);
         }
     }

@@ -2,6 +2,7 @@
 //! terms on which a stage runs. Knows nothing of genomes, records or tiers.
 
 pub mod job;
+pub mod keys;
 pub mod ledger;
 mod memory;
 pub mod output;
@@ -12,6 +13,7 @@ pub mod session;
 pub mod spill;
 
 pub use job::{Cancelled, Job, Progress};
+pub use keys::KeySet;
 pub use ledger::{Ledger, TableLedger};
 pub use output::StageOutput;
 pub use parquet::{FileEntry, FileTags, TableFile, UnlistedTable};

@@ -36,7 +36,9 @@ use crate::engine::StageOutput;
 use crate::error::IoError;
 
 pub use birth::birth_day;
-pub use cdm::{Cdm, CdmVersion, Family, FieldKind, FieldSpec, TableSpec, cdm, is_vocabulary};
+pub use cdm::{
+    Cdm, CdmVersion, Family, FieldKind, FieldSpec, TableSpec, cdm, former_name, is_vocabulary,
+};
 pub use error::Error;
 pub use ingest::ingest;
 pub use persons::PersonIds;

@@ -271,7 +271,11 @@ fn killed_runs_leave_nothing_but_their_intermediates() {
     assert!(run().wait().unwrap().success());
     let full = clock.elapsed();
     let (mut killed, mut intermediates, mut looked) = (0, 0, 0);
-    for i in 0..12 {
+    // How many runs are still there to be killed depends on what else the machine does.
+    for i in 0..36 {
+        if killed >= 8 && intermediates > 100 && looked > 500 {
+            break;
+        }
         fs::remove_dir_all(programme.store()).unwrap();
         let mut child = run();
         std::thread::sleep(full.mul_f64((f64::from(i) * 0.618_033_988_75 + 0.35).fract()));

@@ -50,6 +50,7 @@ fn request(extracts: Vec<SiteExtract>, rules: Rules) -> Request {
         deactivated: BTreeMap::from([(2, day(2020, 6, 1))]),
         cutoff: day(2026, 1, 1),
         sandbox: true,
+        mapping: true,
         vocabulary: None,
     }
 }
@@ -1205,6 +1206,89 @@ fn the_sandbox_keeps_rows_as_they_were() {
     request.sandbox = false;
     let made = curation::curate(&request, &Job::quiet(out.path().join("closed"), 1)).unwrap();
     assert!(!made.output.files.iter().any(|f| f.path.contains("/changed/")));
+}
+
+/// Extracts of two versions of the CDM are one of the newer: what it has renamed is where it belongs.
+#[test]
+fn extracts_of_two_versions_are_one_of_the_newer() {
+    let header = |from: &str, to: &str, text: &str| {
+        format!("{VISIT},{from}_concept_id,{to}_concept_id,{to}_{text}")
+    };
+    let new = header("admitted_from", "discharged_to", "source_value");
+    let old = header("admitting_source", "discharge_to", "source_value");
+    let one = feed(&[("visit_occurrence", &new, "1,1,9201,2020-01-01,2020-01-02,0,11,12,home")]);
+    let two = feed(&[("visit_occurrence", &old, "1,2,9201,2020-01-01,2020-01-02,0,21,22,ward")]);
+    let out = tempfile::tempdir().unwrap();
+    let site = |name, feed: &tempfile::TempDir, version| {
+        ingest(name, feed.path(), version, Scope::Both, out.path())
+    };
+    let extracts = vec![site("a", &one, CdmVersion::V5_4), site("b", &two, CdmVersion::V5_3)];
+    let request = request(extracts, Rules { list: Vec::new() });
+    let root = out.path().join("curated");
+    let made = curation::curate(&request, &Job::quiet(&root, 1)).unwrap();
+    let visits = rows(&root, &made, "visit_occurrence");
+    let schema = visits.schema();
+    let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+    let model = strata::omop::cdm(CdmVersion::V5_4).table("visit_occurrence").unwrap();
+    assert_eq!(names, model.fields.iter().map(|f| f.name).collect::<Vec<_>>());
+    let columns =
+        ["admitted_from_concept_id", "discharged_to_concept_id", "discharged_to_source_value"];
+    let mut found: Vec<[String; 3]> =
+        (0..visits.num_rows()).map(|i| columns.map(|name| cell(&visits, name, i))).collect();
+    found.sort();
+    assert_eq!(found, [["11", "12", "home"], ["21", "22", "ward"]]);
+}
+
+#[test]
+fn the_mapping_leads_back_to_the_rows_of_the_extracts() {
+    let one = feed(&[(
+        "measurement",
+        MEASUREMENT,
+        "7,1,3025315,2020-01-01,,0,70,\n8,1,3,2020-01-01,,0,9999999,",
+    )]);
+    let two = feed(&[(
+        "measurement",
+        MEASUREMENT,
+        "7,2,903133,2020-01-01,,5,170,\n9,2,903121,2020-01-01,,5,70,",
+    )]);
+    let out = tempfile::tempdir().unwrap();
+    let site = |name, feed: &tempfile::TempDir| {
+        ingest(name, feed.path(), CdmVersion::V5_4, Scope::Both, out.path())
+    };
+    let extracts = vec![site("north", &one), site("south", &two)];
+    let mut all = Rules::read(&[root("configs/curation/adults.toml"), root(RULES)]).unwrap();
+    all.list.retain(|rule| rule.id == "body_mass_index");
+    let mut request = request(extracts, all);
+    let root = out.path().join("curated");
+    let made = curation::curate(&request, &Job::quiet(&root, 1)).unwrap();
+    let path = "quality/curation/mapping/measurement/part-0000.parquet";
+    assert!(made.output.files.iter().any(|f| f.path == path));
+    let file = std::fs::File::open(root.join(path)).unwrap();
+    let mut reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+    let map = reader.next().unwrap().unwrap();
+    let columns = ["measurement_id", "src_measurement_id", "src_hpo_id", "rule_id"];
+    let mut found: Vec<[String; 4]> =
+        (0..map.num_rows()).map(|i| columns.map(|name| cell(&map, name, i))).collect();
+    found.sort();
+    let made_id = found.iter().find(|row| row[3] == "body_mass_index").unwrap()[0].clone();
+    let mut wanted = vec![
+        ["7", "7", "north", ""],
+        ["8", "8", "north", ""],
+        ["1000000000000007", "7", "south", ""],
+        ["1000000000000009", "9", "south", ""],
+        [&made_id, "", "south", "body_mass_index"],
+    ];
+    wanted.sort_unstable();
+    assert_eq!(found, wanted);
+    // Every row that is left, and no other.
+    let rows = rows(&root, &made, "measurement");
+    let mut ids: Vec<String> =
+        (0..rows.num_rows()).map(|i| cell(&rows, "measurement_id", i)).collect();
+    ids.sort();
+    assert_eq!(ids, found.iter().map(|row| row[0].clone()).collect::<Vec<_>>());
+    request.mapping = false;
+    let made = curation::curate(&request, &Job::quiet(out.path().join("closed"), 1)).unwrap();
+    assert!(!made.output.files.iter().any(|f| f.path.contains("/mapping/")));
 }
 
 #[test]

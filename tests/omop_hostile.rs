@@ -66,7 +66,8 @@ fn a_quote_out_of_place_is_text_or_an_error() {
     // A stray quote that a later one closes draws rows together, which is told and not believed.
     let case = note(b"1,1,,\"open\n2,1,,\"x\n3,1,,y\n");
     case.run().unwrap();
-    assert_eq!(case.rejects(), ["note.csv:2 note  torn_quote"]);
+    // Each of its lines may have been a row.
+    assert_eq!(case.rejects(), ["note.csv:2 note  torn_quote", "note.csv:3 note  torn_quote"]);
     assert_eq!(column(&case.table("note"), "note_id"), ["3"]);
 }
 

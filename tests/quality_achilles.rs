@@ -216,6 +216,7 @@ fn the_page_is_self_contained_and_shows_counts_checks_and_rules() {
         threshold: 0.0,
         failed,
         not_applicable: false,
+        is_error: false,
     };
     let rule = report::RuleCount {
         rule: "drop_<future>".into(),
@@ -224,17 +225,28 @@ fn the_page_is_self_contained_and_shows_counts_checks_and_rules() {
         changed: 0,
         made: 0,
     };
+    // A check that could not be run has neither passed nor failed.
+    let unrun = report::CheckSummary { is_error: true, ..check("fkDomain", false) };
     let request = report::Request {
         title: "A & B",
         results: &out,
         vocabulary: None,
-        checks: &[check("isRequired", true), check("isForeignKey", false)],
+        small_cell_count: 0,
+        checks: &[check("isRequired", true), check("isForeignKey", false), unrun],
         rules: &[rule],
     };
     let entry = report::write(&request, &job).unwrap();
     assert_eq!(entry.path, "quality/ehr_report.html");
     let html = std::fs::read_to_string(out.join(entry.path)).unwrap();
-    for text in ["A &amp; B", "1 of 2", "50.0 %", "drop_&lt;future&gt;", "12,345", "concept 77"] {
+    for text in [
+        "A &amp; B",
+        "1 of 2",
+        "could not be run",
+        "50.0 %",
+        "drop_&lt;future&gt;",
+        "12,345",
+        "concept 77",
+    ] {
         assert!(html.contains(text), "{text} is not on the page");
     }
     assert!(!html.contains("<script") && !html.contains("http://") && !html.contains("https://"));

@@ -373,7 +373,8 @@ fn circe_json_means_the_same() {
     let json = r#"{"id": 7, "expression": {"items": [
         {"concept": {"CONCEPT_ID": 1, "CONCEPT_NAME": "x"}, "includeDescendants": true, "includeMapped": true},
         {"concept": {"CONCEPT_ID": 3}, "isExcluded": true, "includeMapped": true}]}}"#;
-    std::fs::write(&path, json).unwrap();
+    // With the mark that some systems begin a file with.
+    std::fs::write(&path, format!("\u{feff}{json}")).unwrap();
     let vocabulary = Vocabulary::open(&small().write(folder.path(), 0), &job).unwrap();
     let resolution = vocabulary.resolve(&ConceptSets::read(&path).unwrap(), &job).unwrap();
     assert_eq!(resolution.set("pain").unwrap().ids(), [1, 2, 10]);
@@ -444,7 +445,8 @@ fn report(
 ) -> (Vec<String>, Vec<u8>) {
     let out = tempfile::tempdir().unwrap();
     let request = UnmappedRequest {
-        extract: site,
+        extracts: std::slice::from_ref(site),
+        people: None,
         vocabulary,
         min_persons: 20,
         folder: "quality/vocabulary".into(),
@@ -519,7 +521,8 @@ fn unmapped_rows_of_gibleed_are_those_duckdb_counts() {
     let job = Job::quiet(folder.path(), 2);
     let vocabulary = Vocabulary::open(&site, &job).unwrap();
     let request = UnmappedRequest {
-        extract: &site,
+        extracts: std::slice::from_ref(&site),
+        people: None,
         vocabulary: Some(&vocabulary),
         min_persons: 20,
         folder: "quality/vocabulary".into(),

@@ -19,6 +19,9 @@ pub struct Curation {
     /// before a rule changed them under `quality/curation/changed`. They have raw ids and true dates: for a
     /// store that nobody else reads.
     pub sandbox: bool,
+    /// Whether `quality/curation/mapping` says which row of which extract each row was. It has raw ids: for
+    /// a store that nobody else reads.
+    pub mapping: bool,
     /// Last day of the data; the reference date when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cutoff: Option<CivilDate>,
@@ -33,6 +36,7 @@ impl Default for Curation {
         Self {
             rules: Vec::new(),
             sandbox: false,
+            mapping: false,
             cutoff: None,
             observation_periods: Periods::Keep,
             eras: false,

@@ -60,6 +60,9 @@ pub fn apply(
         Kind::Numbers { .. } => return hand.numbers(&rule.kind),
         Kind::Words { table, column, words } => {
             hand.remove(std::slice::from_ref(table), |table, rows| {
+                if table.rows.column_by_name(column).is_none() {
+                    return Vec::new();
+                }
                 let said = Cells::of(table, column);
                 let known = |i: usize| {
                     let said = said.text(i).unwrap_or_default();
@@ -80,12 +83,16 @@ pub fn apply(
             hand.remove(std::slice::from_ref(table), |table, rows| {
                 let columns: Vec<(Cells<'_>, bool)> = columns
                     .iter()
+                    .filter(|name| table.rows.column_by_name(name).is_some())
                     .map(|name| (Cells::of(table, name), name.ends_with("_concept_id")))
                     .collect();
                 // A concept 0 is none.
                 let says = |(cells, concept): &(Cells<'_>, bool), i: usize| {
                     cells.is_there(i) && !(*concept && cells.int(i) == Some(0))
                 };
+                if columns.is_empty() {
+                    return Vec::new();
+                }
                 rows.into_iter().filter(|&i| !columns.iter().any(|c| says(c, i))).collect()
             });
         }
@@ -329,6 +336,10 @@ impl Hand<'_> {
         let arrays: Vec<ArrayRef> =
             columns.iter().filter_map(|c| table.rows.column_by_name(c).cloned()).collect();
         let fields = arrays.iter().map(|a| arrow::row::SortField::new(a.data_type().clone()));
+        // Columns of another version of the CDM say nothing here.
+        if arrays.is_empty() {
+            return Ok(());
+        }
         let arrow_error = Error::arrow(name);
         let converter = arrow::row::RowConverter::new(fields.collect()).map_err(&arrow_error)?;
         let keys = converter.convert_columns(&arrays).map_err(&arrow_error)?;

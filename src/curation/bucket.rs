@@ -13,7 +13,7 @@ use super::early::Early;
 use super::ids::Ids;
 use super::sandbox::{Before, Images, write_removed};
 use super::spill::Spill;
-use super::{Error, NO_EHR_CONSENT, Request, SITE, apply};
+use super::{Error, NO_EHR_CONSENT, Request, SITE, apply, mapping};
 use crate::engine::parquet::{FileTags, UnlistedTable, properties};
 use crate::engine::{FileEntry, Job};
 use crate::omop::{FieldKind, TableSpec};
@@ -79,8 +79,8 @@ pub struct Counts {
 pub struct Made {
     /// Counts by table and extract.
     pub counts: BTreeMap<(&'static str, usize), Counts>,
-    /// Files of rows removed and changed.
-    pub removed: Vec<FileEntry>,
+    /// Files of rows removed and changed, and of where rows come from.
+    pub kept: Vec<FileEntry>,
     /// What rules have to say.
     pub notes: Notes,
 }
@@ -122,12 +122,15 @@ pub fn make(
         }
     }
     let Bench { tables, changed, notes, .. } = bench;
-    let mut made = Made { counts: BTreeMap::new(), removed: images.write(part, job)?, notes };
+    let mut made = Made { counts: BTreeMap::new(), kept: images.write(part, job)?, notes };
     for (name, table) in &tables {
         count(name, table, &changed, request, &mut made.counts);
         write(part, table, job)?;
+        if request.mapping {
+            made.kept.extend(mapping::write(part, table, request, job)?);
+        }
         if request.sandbox {
-            made.removed.extend(write_removed(part, table, request, job)?);
+            made.kept.extend(write_removed(part, table, request, job)?);
         }
         job.progress.advance(table.read() as u64);
     }

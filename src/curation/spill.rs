@@ -16,7 +16,7 @@ use crate::engine::Job;
 use crate::engine::parquet::create_private_dir;
 use crate::engine::spill::Blocks;
 use crate::error::IoError;
-use crate::omop::{SiteExtract, TableSpec};
+use crate::omop::{SiteExtract, TableSpec, former_name};
 
 /// Rows a bucket has on average at most.
 const BUCKET_ROWS: u64 = 1 << 18;
@@ -162,7 +162,8 @@ pub fn conform(
 ) -> Result<RecordBatch, Error> {
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(spec.fields.len());
     for field in &spec.fields {
-        let column = match batch.column_by_name(field.name) {
+        let former = || former_name(field.name).and_then(|name| batch.column_by_name(name));
+        let column = match batch.column_by_name(field.name).or_else(former) {
             Some(column) => column.clone(),
             None => new_null_array(&field.kind.data_type(), batch.num_rows()),
         };
@@ -177,6 +178,11 @@ pub fn conform(
         });
     }
     RecordBatch::try_new(schema.clone(), columns).map_err(Error::arrow(spec.name))
+}
+
+/// The id that extract `site` of several gave to a row, or the only one if there is no such number.
+pub fn source_id(id: i64, site: Option<usize>) -> i64 {
+    id - site.filter(|_| id != 0).map_or(0, |site| ROOM * site as i64)
 }
 
 /// Domain of facts about persons.

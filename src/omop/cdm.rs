@@ -111,6 +111,19 @@ pub struct TableSpec {
     pub start_date: Option<&'static str>,
 }
 
+/// What CDM 5.3 called a column that 5.4 gave another name: admission, discharge and the parent of a detail of
+/// a visit (<https://ohdsi.github.io/CommonDataModel/cdm54Changes.html>).
+pub fn former_name(column: &str) -> Option<&'static str> {
+    Some(match column {
+        "admitted_from_concept_id" => "admitting_source_concept_id",
+        "admitted_from_source_value" => "admitting_source_value",
+        "discharged_to_concept_id" => "discharge_to_concept_id",
+        "discharged_to_source_value" => "discharge_to_source_value",
+        "parent_visit_detail_id" => "visit_detail_parent_id",
+        _ => return None,
+    })
+}
+
 impl TableSpec {
     /// The field called `name` (lower case).
     pub fn field(&self, name: &str) -> Option<&FieldSpec> {

@@ -173,20 +173,23 @@ fn row(
     faults: &mut Faults,
 ) -> Result<(), Error> {
     let (line, fields, bytes) = (text.reader.line(), text.reader.fields(), text.reader.bytes());
-    faults.rows += 1;
+    // A record that cannot be believed counts as the lines it is made of: each may have been a row.
+    let lines = line..line + text.reader.lines();
     if fields.len() != columns.width {
-        faults.ragged += 1;
+        faults.rows += text.reader.lines();
+        faults.ragged += text.reader.lines();
         if faults.ragged_lines.len() < LINES_TOLD {
             faults.ragged_lines.push(line);
         }
-        return loader.reject(line, None, Reason::Ragged);
+        return lines.into_iter().try_for_each(|line| loader.reject(line, None, Reason::Ragged));
     }
+    faults.rows += 1;
     if text.is_empty_row() {
         loader.skip_empty();
         return Ok(());
     }
     if text.reader.is_torn() {
-        return loader.reject(line, None, Reason::TornQuote);
+        return lines.into_iter().try_for_each(|line| loader.reject(line, None, Reason::TornQuote));
     }
     if memchr::memchr(0, bytes).is_some() {
         return loader.reject(line, None, Reason::NulByte);

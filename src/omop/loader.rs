@@ -11,9 +11,9 @@ use arrow::datatypes::SchemaRef;
 use parquet::basic::Encoding;
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
-use roaring::RoaringTreemap;
 
 use crate::config::TextEncoding;
+use crate::engine::KeySet;
 use crate::engine::parquet::properties;
 use crate::engine::{FileTags, Job, TableLedger, UnlistedTable};
 
@@ -33,7 +33,7 @@ pub struct Context<'a> {
     /// The terms of the stage.
     pub job: &'a Job,
     /// Persons of the extract; none while `person` itself is read, and for vocabularies.
-    pub persons: Option<&'a RoaringTreemap>,
+    pub persons: Option<&'a KeySet>,
     /// Days to add back, for a feed whose dates arrive shifted.
     pub shift: Option<&'a BTreeMap<i64, i32>>,
     /// Encoding of the text files.
@@ -49,7 +49,7 @@ pub struct Loaded {
     /// Its quarantined rows.
     pub rejects: TableRejects,
     /// Its integer keys; for `person` the persons of the extract.
-    pub keys: RoaringTreemap,
+    pub keys: KeySet,
 }
 
 enum Builder {
@@ -103,9 +103,9 @@ impl Builder {
 /// The primary keys of the rows used so far.
 #[derive(Default)]
 struct Keys {
-    seen: RoaringTreemap,
+    seen: KeySet,
     /// Keys that came again.
-    twice: RoaringTreemap,
+    twice: KeySet,
     /// The same for text keys (`domain_id`), with whether they came again.
     texts: HashMap<Box<str>, bool>,
 }
@@ -115,9 +115,9 @@ impl Keys {
     fn insert(&mut self, key: Cell, text: &str) -> bool {
         match key {
             Cell::Integer(key) => {
-                let new = self.seen.insert(key as u64);
+                let new = self.seen.insert(key);
                 if !new {
-                    self.twice.insert(key as u64);
+                    self.twice.insert(key);
                 }
                 new
             }
@@ -283,7 +283,7 @@ impl<'a> Loader<'a> {
         }
         if let (Some(persons), Some(ordinal)) = (self.context.persons, self.person)
             && let Cell::Integer(person) = cells[ordinal]
-            && !persons.contains(person as u64)
+            && !persons.contains(person)
         {
             return Err((ordinal, Reason::OrphanPerson));
         }

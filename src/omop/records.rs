@@ -41,6 +41,9 @@ pub struct RecordReader<R> {
     eof: bool,
     next_line: u64,
     line: u64,
+    lines: u64,
+    /// Fields of the first record, which is the header.
+    width: usize,
     delimiter: u8,
     quoting: bool,
     /// Field ranges, in `scratch` when the record has quotes, else in `buffer` from `start`.
@@ -70,6 +73,8 @@ impl<R: Read> RecordReader<R> {
             eof: false,
             next_line: 1,
             line: 0,
+            lines: 0,
+            width: 0,
             delimiter: b',',
             quoting: true,
             fields: Vec::new(),
@@ -121,7 +126,11 @@ impl<R: Read> RecordReader<R> {
             match self.scan()? {
                 Scan::Record { consumed, lines } => {
                     self.line = self.next_line;
+                    self.lines = lines;
                     self.next_line += lines;
+                    if self.width == 0 {
+                        self.width = self.fields.len();
+                    }
                     self.pos += consumed;
                     return Ok(true);
                 }
@@ -140,6 +149,11 @@ impl<R: Read> RecordReader<R> {
         self.line
     }
 
+    /// Physical lines of the current record.
+    pub fn lines(&self) -> u64 {
+        self.lines
+    }
+
     /// Bytes that the field ranges of the current record refer to.
     pub fn bytes(&self) -> &[u8] {
         if self.in_scratch {
@@ -150,7 +164,8 @@ impl<R: Read> RecordReader<R> {
     }
 
     /// Whether a quoted field of the current record runs over a line end and goes on after its closing
-    /// quote, as a stray quote makes it that draws rows together.
+    /// quote, or holds what looks like whole rows of the file, as stray quotes make it that draw rows
+    /// together.
     pub fn is_torn(&self) -> bool {
         self.torn
     }
@@ -219,9 +234,9 @@ impl<R: Read> RecordReader<R> {
             let rest = &data[at..];
             let stop = memchr::memchr3(self.delimiter, b'\n', b'\r', rest);
             let quoted = &self.scratch[field as usize..];
-            self.torn |= stop != Some(0)
-                && !rest.is_empty()
-                && memchr::memchr2(b'\n', b'\r', quoted).is_some();
+            self.torn |= memchr::memchr2(b'\n', b'\r', quoted).is_some()
+                && ((stop != Some(0) && !rest.is_empty())
+                    || holds_rows(quoted, self.delimiter, self.width, self.fields.len()));
             self.scratch.extend_from_slice(&rest[..stop.unwrap_or(rest.len())]);
             let field_end = self.scratch.len() as u32;
             let Some(stop) = stop else {
@@ -292,6 +307,30 @@ fn unquote(data: &[u8], mut at: usize, out: &mut Vec<u8>) -> Option<usize> {
     }
 }
 
+/// Whether a quoted field in `column` of `width` holds the rest of a row, rows, and the beginning of one: as
+/// many delimiters a line as rows have, and a number at the start of each. Two stray quotes make such a field
+/// of all that is between them.
+fn holds_rows(text: &[u8], delimiter: u8, width: usize, column: usize) -> bool {
+    let Some(delimiters) = width.checked_sub(1).filter(|n| *n > 0 && column <= *n) else {
+        return false;
+    };
+    let lines: Vec<&[u8]> =
+        text.split(|b| matches!(b, b'\n' | b'\r')).filter(|line| !line.is_empty()).collect();
+    let last = lines.len().saturating_sub(1);
+    let is_row = |(at, line): (usize, &&[u8])| {
+        let found = memchr::memchr_iter(delimiter, line).count();
+        let first = line.split(|b| *b == delimiter).next().unwrap_or_default();
+        let number = !first.is_empty()
+            && first.iter().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'"'));
+        match at {
+            0 => found == delimiters - column,
+            at if at == last => found == column && number,
+            _ => found == delimiters && number,
+        }
+    };
+    last > 0 && lines.iter().enumerate().all(is_row)
+}
+
 /// Lines in a record's raw bytes; a last line without an end counts.
 fn line_count(raw: &[u8]) -> u64 {
     let mut lines = 0;
@@ -351,6 +390,31 @@ mod tests {
             (7, "4|"),
         ]);
         assert_eq!(lines(text), rows);
+    }
+
+    #[test]
+    fn quotes_that_draw_rows_together_are_told() {
+        let torn = |text: &str| {
+            let mut reader = RecordReader::with_buffer(text.as_bytes(), 3).unwrap();
+            let mut torn = Vec::new();
+            while reader.advance().unwrap() {
+                torn.push((reader.line(), reader.lines(), reader.is_torn()));
+            }
+            torn
+        };
+        let header = "id,date,text,type\n";
+        let of = |rows: &str| torn(&format!("{header}{rows}"))[1..].to_vec();
+        // The second stray quote ends its field too.
+        assert_eq!(
+            of("1,d,\"A,5\n2,d,x,5\n3,d,tube 5\",5\n4,d,y,5\n"),
+            [(2, 3, true), (5, 1, false)]
+        );
+        assert_eq!(of("1,d,\"A,5\n2,d,5\",5\n"), [(2, 2, true)]);
+        // It goes on after it.
+        assert_eq!(of("1,d,\"A,5\n2,d,x,5\n3,d,tube 5\" long,5\n"), [(2, 3, true)]);
+        // Text of several lines is text.
+        assert_eq!(of("1,d,\"a\nb, c, d\ne\",5\n"), [(2, 3, false)]);
+        assert_eq!(of("1,d,\"seen, twice\nnot, 3, times\",5\n"), [(2, 2, false)]);
     }
 
     #[test]

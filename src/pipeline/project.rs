@@ -153,6 +153,7 @@ impl Project {
             "wearables": workflow.wearables.keys().collect::<Vec<_>>(),
             "curation": {
                 "sandbox": workflow.curation.sandbox,
+                "mapping": workflow.curation.mapping,
                 "cutoff": workflow.curation.cutoff,
                 "observation_periods": workflow.curation.observation_periods,
                 "eras": workflow.curation.eras,

@@ -189,6 +189,7 @@ fn check_summary(result: dqd::CheckResult) -> CheckSummary {
         threshold: result.threshold_value.unwrap_or_default(),
         failed: result.failed == 1,
         not_applicable: result.not_applicable == 1,
+        is_error: result.is_error == 1,
     }
 }
 
@@ -555,9 +556,10 @@ impl<'a> Bench<'a> {
         Some(SiteExtract { extract: curated.extract.clone(), root: curated.root.clone() })
     }
 
-    /// The vocabulary tables: those of its own folder, or the first site's.
+    /// The vocabulary tables: those of its own folder, or of the first site that has concepts.
     fn vocabulary_tables(&self) -> Option<SiteExtract> {
-        let first = || self.extracts.values().next();
+        let first =
+            || self.extracts.values().find(|typed| typed.extract.table("concept").is_some());
         let typed = self.vocabulary.as_ref().or_else(first)?;
         let mut extract = typed.extract.clone();
         extract.tables.retain(|table| omop::is_vocabulary(&table.name));
@@ -593,6 +595,7 @@ impl<'a> Bench<'a> {
                 .collect(),
             cutoff: cutoff.epoch_days(),
             sandbox: settings.sandbox,
+            mapping: settings.mapping,
         };
         let extract = curation::curate(&request, job)?;
         let mut records = SiteExtract { extract, root: job.out.clone() };
@@ -708,13 +711,16 @@ impl<'a> Bench<'a> {
             checks = results.into_iter().map(check_summary).collect();
             add(made);
         }
+        // What codes map to and are called; it goes before the analyses need the memory.
+        let load = vocabulary::Load { ancestors: false, relations: true };
         let index = match &vocabulary {
-            Some(tables) => Some(Vocabulary::open_parts(tables, vocabulary::Load::ALL, job)?),
+            Some(tables) => Some(Vocabulary::open_parts(tables, load, job)?),
             None => None,
         };
         let unmapped = vocabulary::unmapped(
             &UnmappedRequest {
-                extract: &tables,
+                extracts: &self.records(&self.project.workflow.curation).0,
+                people: Some(&tables),
                 vocabulary: index.as_ref(),
                 min_persons: settings.min_persons,
                 folder: "quality/vocabulary".into(),
@@ -722,6 +728,7 @@ impl<'a> Bench<'a> {
             job,
         )?;
         add(unmapped.output);
+        drop(index);
         if settings.analyses {
             let request = achilles::Request {
                 tables,
@@ -734,6 +741,7 @@ impl<'a> Bench<'a> {
                 title: &self.project.workflow.workflow.name,
                 results: &job.out,
                 vocabulary: vocabulary.as_ref(),
+                small_cell_count: settings.small_cell_count.into(),
                 checks: &checks,
                 rules: &rule_counts(&curated.extract),
             };

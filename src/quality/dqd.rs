@@ -7,10 +7,11 @@
 //! judged from the rows per concept.
 //!
 //! # What a pass means here
-//! Typed tables have all columns of the specification, and rows without a required value, with an
+//! Typed tables have all columns of the specification, and rows without a key or a person, with an
 //! unreadable number or date, a duplicate key or an unknown person were quarantined when the feed was
-//! read. So `cdmField`, `cdmDatatype` and most of `isRequired` and `isPrimaryKey` pass by construction
-//! for what is left; what was quarantined is in `quality/rejects/`.
+//! read. So `cdmField`, `cdmDatatype` and most of `isPrimaryKey` pass by construction for what is left;
+//! what was quarantined is in `quality/rejects/`. Rows without another required value stay: `isRequired`
+//! tells of them.
 //!
 //! # Definitions that differ from OHDSI's SQL
 //! - A table the extract lacks fails `cdmTable`; as the target of a foreign key it counts as empty. A
@@ -62,7 +63,8 @@ pub struct Request {
 /// Checks `request` and writes the results below `quality/dqd/` of `job.out`.
 ///
 /// Memory: keys of persons, visits and deaths and of the tables that foreign keys point into (4 to 16
-/// bytes a row each), the primary keys of one table at a time (a bit to two bytes a row) and the distinct
+/// bytes a row each), the primary keys of one table at a time (a bit to two bytes a row where
+/// they are dense, else some 20) and the distinct
 /// source values of one table (24 bytes each).
 ///
 /// # Errors

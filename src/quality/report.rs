@@ -34,6 +34,8 @@ pub struct CheckSummary {
     pub failed: bool,
     /// Whether the check does not apply to these data.
     pub not_applicable: bool,
+    /// Whether it could not be run, for want of a table.
+    pub is_error: bool,
 }
 
 /// What a curation rule did to a table.
@@ -59,6 +61,8 @@ pub struct Request<'a> {
     pub results: &'a Path,
     /// Where concept names come from; without it the page shows concept ids.
     pub vocabulary: Option<&'a SiteExtract>,
+    /// Counts of at most this many are not in the results; 0 when all are.
+    pub small_cell_count: u64,
     /// Quality checks, in any order.
     pub checks: &'a [CheckSummary],
     /// Curation rules, in any order.

@@ -32,8 +32,9 @@ struct CirceConcept {
 /// Reads an expression, bare or as the `expression` of a stored concept set.
 pub(super) fn read(path: &Path) -> Result<ConceptSets, Error> {
     let bytes = std::fs::read(path).map_err(IoError::at("reading", path))?;
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
     let wrong = |e: serde_json::Error| Error::Circe { file: path.to_owned(), message: place(&e) };
-    let mut json: serde_json::Value = serde_json::from_slice(&bytes).map_err(wrong)?;
+    let mut json: serde_json::Value = serde_json::from_slice(bytes).map_err(wrong)?;
     if let Some(inner) = json.get_mut("expression") {
         json = inner.take();
     }

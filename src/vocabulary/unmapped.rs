@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
+use datafusion::prelude::{DataFrame, SessionContext};
 use futures::StreamExt;
 use serde::Serialize;
 
@@ -31,8 +32,11 @@ pub const MAX_TEXT: i32 = 50;
 
 /// What to report on.
 pub struct UnmappedRequest<'a> {
-    /// The records; rows in any order, one extract of any number of sites.
-    pub extract: &'a SiteExtract,
+    /// The records as the sites sent them; rows in any order. Rules of curation remove rows without a
+    /// concept, so that it is too late to look when they have been applied.
+    pub extracts: &'a [SiteExtract],
+    /// Whose rows count: those with a row in its `person`. Everybody's without it.
+    pub people: Option<&'a SiteExtract>,
     /// Says which codes source concepts stand for and what they map to by now.
     pub vocabulary: Option<&'a Vocabulary>,
     /// Persons that a source value must occur for to be written; 20 is the sensible number.
@@ -48,7 +52,7 @@ pub struct FieldCoverage {
     pub table: &'static str,
     /// Concept field.
     pub field: &'static str,
-    /// Rows of the table.
+    /// Rows of the table, whosever they are.
     pub rows: u64,
     /// Rows where the field is 0.
     pub rows_zero: u64,
@@ -78,7 +82,7 @@ pub(super) struct Source {
     persons: Option<u64>,
 }
 
-/// Counts the unmapped rows of every field of `request.extract` that has a source and writes
+/// Counts the unmapped rows of every field of `request.extracts` that has a source and writes
 /// `<folder>/unmapped.parquet`: `table, field, kind (concept, value, none, other), source_vocabulary,
 /// source_concept_id, source_code, values, rows, rows_null, persons, suggested_concept_ids`, by table and
 /// field, the most frequent first. Tables without `person_id` are not looked at.
@@ -120,25 +124,34 @@ pub(super) struct FieldSources {
 async fn all_fields(request: &UnmappedRequest<'_>, job: &Job) -> Result<Vec<FieldSources>, Error> {
     let ctx = session(job).map_err(Error::query("unmapped"))?;
     let mut found = Vec::new();
-    let names: BTreeSet<&str> =
-        request.extract.extract.tables.iter().map(|t| t.name.as_str()).collect();
+    let people = match request.people {
+        Some(site) => {
+            Some(plan::people(&ctx, plan::urls(std::slice::from_ref(site), "person")?).await?)
+        }
+        None => None,
+    };
+    let tables = request.extracts.iter().flat_map(|site| &site.extract.tables);
+    let names: BTreeSet<&str> = tables.map(|table| table.name.as_str()).collect();
+    let newest = request.extracts.iter().map(|site| site.extract.cdm).max();
     for name in names.into_iter().filter(|name| !is_vocabulary(name)) {
-        let Some(spec) = cdm(request.extract.extract.cdm).table(name) else { continue };
-        let rows = request.extract.extract.table(name).map_or(0, |t| t.rows);
-        if !spec.person_field || rows == 0 {
+        let Some(spec) = newest.and_then(|version| cdm(version).table(name)) else { continue };
+        let of = |site: &SiteExtract| site.extract.table(name).map_or(0, |table| table.rows);
+        let rows = request.extracts.iter().map(of).sum();
+        let pairs = plan::pairs(spec);
+        if !spec.person_field || rows == 0 || pairs.is_empty() {
             continue;
         }
-        for pair in plan::pairs(spec) {
+        let urls = plan::urls(request.extracts, name)?;
+        let counts = plan::unmapped(&ctx, urls, people.as_ref(), &pairs).await;
+        let counts = counts.map_err(Error::query(spec.name))?;
+        for (pair, (rows_zero, rows_null)) in pairs.iter().zip(counts) {
             job.check()?;
-            let coverage = FieldCoverage {
-                table: spec.name,
-                field: pair.field,
-                rows,
-                rows_zero: 0,
-                rows_null: 0,
-            };
+            let coverage =
+                FieldCoverage { table: spec.name, field: pair.field, rows, rows_zero, rows_null };
             let mut field = FieldSources { coverage, sources: Vec::new() };
-            field.count(&ctx, request, &pair, job).await?;
+            if rows_zero + rows_null > 0 {
+                field.find(&ctx, (request, people.as_ref()), pair, job).await?;
+            }
             found.push(field);
         }
     }
@@ -146,16 +159,17 @@ async fn all_fields(request: &UnmappedRequest<'_>, job: &Job) -> Result<Vec<Fiel
 }
 
 impl FieldSources {
-    async fn count(
+    async fn find(
         &mut self,
-        ctx: &datafusion::prelude::SessionContext,
-        request: &UnmappedRequest<'_>,
+        ctx: &SessionContext,
+        (request, people): (&UnmappedRequest<'_>, Option<&DataFrame>),
         pair: &Pair,
         job: &Job,
     ) -> Result<(), Error> {
         let failed = Error::query(pair.table);
-        let urls = plan::urls(request.extract, pair.table)?;
-        let sources = plan::sources(ctx, urls, pair, request.min_persons).await.map_err(failed)?;
+        let urls = plan::urls(request.extracts, pair.table)?;
+        let sources = plan::sources(ctx, urls, people, pair, request.min_persons).await;
+        let sources = sources.map_err(failed)?;
         let mut batches = sources.execute_stream().await.map_err(failed)?;
         let mut rare = BTreeMap::new();
         while let Some(batch) = batches.next().await {
@@ -163,10 +177,6 @@ impl FieldSources {
             self.add(&batch.map_err(failed)?, request, &mut rare);
         }
         self.sources.extend(rare.into_values());
-        for source in &self.sources {
-            self.coverage.rows_zero += source.rows - source.rows_null;
-            self.coverage.rows_null += source.rows_null;
-        }
         self.sources.sort_by(|a, b| {
             let key = |s: &Source| (s.kind, s.concept, s.text.clone());
             b.rows.cmp(&a.rows).then_with(|| key(a).cmp(&key(b)))

@@ -466,6 +466,7 @@ fn curated(root: &Path) -> SiteExtract {
         excluded: BTreeMap::new(),
         cutoff: i32::MAX,
         sandbox: false,
+        mapping: false,
     };
     let extract: Extract = curation::curate(&request, &Job::quiet(&root, 2)).unwrap();
     SiteExtract { extract, root }

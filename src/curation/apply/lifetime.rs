@@ -17,7 +17,10 @@ impl Hand<'_> {
                 let facts = facts.get(&people[i]).copied().unwrap_or_default();
                 let Some(start) = start.day(i) else { return false };
                 let early = facts.birth.is_some_and(|birth| start < birth);
-                early || facts.birth_year.is_some_and(|born| year(start) - born > max_years)
+                early
+                    || facts
+                        .birth_year
+                        .is_some_and(|born| year(start).saturating_sub(born) > max_years)
             };
             rows.into_iter().filter(wrong).collect()
         });

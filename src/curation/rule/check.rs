@@ -1,8 +1,8 @@
 //! What must hold of rules before any is applied.
 
 use super::super::Error;
-use super::Rule;
 use super::file::unknown;
+use super::{Kind, Rule};
 use crate::config::nearest;
 use crate::omop::{CdmVersion, Family, TableSpec, cdm};
 
@@ -34,6 +34,11 @@ pub(super) fn check(rules: &[Rule]) -> Result<(), Error> {
                     "it must come after `{after}`, which does not come before it"
                 )));
             }
+        }
+        if let Kind::Unique { columns, .. } | Kind::WithValue { columns, .. } = &rule.kind
+            && columns.is_empty()
+        {
+            return Err(wrong("columns is empty".into()));
         }
         for table in rule.kind.tables() {
             let specs = specs(table);

@@ -48,7 +48,7 @@ impl Coded for Error {
     fn code(&self) -> &'static str {
         match self {
             Self::Io(e) => e.code(),
-            Self::Cancelled(_) => "run::cancelled",
+            Self::Cancelled(_) => "run::stopped",
             Self::Write(e) => e.code(),
             Self::Read { .. } => "quality::unreadable_table",
             Self::Column { .. } => "quality::column_type",

@@ -264,7 +264,7 @@ fn observation(person: &Person, periods: &[(i32, i32)], counts: &mut Counts) {
 
 /// Age decile at a year, rounded down; NULL without a year of birth.
 pub(super) fn decile(year: i64, born: i64) -> i64 {
-    if born == NULL { NULL } else { (year - born).div_euclid(10) }
+    if born == NULL { NULL } else { year.saturating_sub(born).div_euclid(10) }
 }
 
 fn demographics(p: &Person, counts: &mut Counts) {
@@ -287,7 +287,7 @@ fn first_period(person: &Person, start: i32, end: i32, counts: &mut Counts) {
     let months = (i64::from(end) - i64::from(start)).div_euclid(30);
     counts.add(Key(108, months, 0, 0, 0), 1);
     let year = year_month(start).0;
-    let age = if person.born == NULL { NULL } else { year - person.born };
+    let age = if person.born == NULL { NULL } else { year.saturating_sub(person.born) };
     counts.add(Key(101, age, 0, 0, 0), 1);
     counts.add(Key(102, person.gender, age, 0, 0), 1);
     if age != NULL {

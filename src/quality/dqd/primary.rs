@@ -1,13 +1,12 @@
-//! Which primary keys occur more than once, in a bit a key where keys are dense.
-
-use roaring::RoaringTreemap;
+//! Which primary keys occur more than once.
 
 use super::lookup::IntMap;
+use crate::engine::KeySet;
 
 /// Integer primary keys of the rows seen.
 #[derive(Debug, Default)]
 pub(super) struct PrimaryKeys {
-    seen: RoaringTreemap,
+    seen: KeySet,
     /// Rows beyond the first of keys that occur again.
     again: IntMap<i64, u64>,
 }
@@ -19,7 +18,7 @@ impl PrimaryKeys {
         let mut keys: Vec<i64> = keys.collect();
         keys.sort_unstable();
         for key in keys {
-            if !self.seen.insert(key.cast_unsigned()) {
+            if !self.seen.insert(key) {
                 *self.again.entry(key).or_default() += 1;
             }
         }
@@ -27,10 +26,8 @@ impl PrimaryKeys {
 
     /// Adds the rows that another worker saw.
     pub fn merge(&mut self, other: Self) {
-        for key in &self.seen & &other.seen {
-            *self.again.entry(key.cast_signed()).or_default() += 1;
-        }
-        self.seen |= other.seen;
+        let again = &mut self.again;
+        self.seen.merge(other.seen, |key| *again.entry(key).or_default() += 1);
         for (key, n) in other.again {
             *self.again.entry(key).or_default() += n;
         }

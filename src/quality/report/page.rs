@@ -15,7 +15,12 @@ pub(super) fn render(request: &Request<'_>, f: &Figures) -> String {
     let title = escape(request.title);
     let records: u64 = f.tables.iter().map(|t| t.records).sum();
     let failed = request.checks.iter().filter(|c| c.failed).count() as u64;
-    let judged = request.checks.iter().filter(|c| !c.not_applicable).count() as u64;
+    let unrun = request.checks.iter().filter(|c| c.is_error).count() as u64;
+    let judged = request.checks.iter().filter(|c| !c.not_applicable && !c.is_error).count() as u64;
+    let counts = match request.small_cell_count {
+        0 => "exact counts".to_owned(),
+        small => format!("counts of at most {small} are left out, and so of the sums"),
+    };
     let mut tiles = vec![
         ("Persons", count(f.persons)),
         ("Records in observation", count(records)),
@@ -23,6 +28,9 @@ pub(super) fn render(request: &Request<'_>, f: &Figures) -> String {
     ];
     if judged > 0 {
         tiles.push(("Checks passed", format!("{} of {}", count(judged - failed), count(judged))));
+    }
+    if unrun > 0 {
+        tiles.push(("Checks that could not be run", count(unrun)));
     }
     let tiles: String =
         tiles.iter().map(|(t, d)| format!("<div><dt>{t}</dt><dd>{d}</dd></div>")).collect();
@@ -32,7 +40,7 @@ pub(super) fn render(request: &Request<'_>, f: &Figures) -> String {
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; \
          style-src 'unsafe-inline'\"><title>{title} · health record quality</title>\
          <style>{style}</style></head><body><main class=\"wrap\"><h1>{title}</h1>\
-         <p>Health records as curated: exact counts, internal. Records count once for every observation \
+         <p>Health records as curated: {counts}; internal. Records count once for every observation \
          period that holds their start.</p><dl class=\"tiles\">{tiles}</dl>\
          {density}{people}{unmapped}{concepts}{checks}{rules}</main></body></html>\n",
         style = include_str!("report.css"),
@@ -118,13 +126,17 @@ fn checks(checks: &[CheckSummary]) -> String {
     if checks.is_empty() {
         return String::new();
     }
-    // Passed, failed, not applicable.
-    let mut tables: BTreeMap<(&str, &str), [u64; 3]> = BTreeMap::new();
+    // Passed, failed, not applicable, not run.
+    let mut tables: BTreeMap<(&str, &str), [u64; 4]> = BTreeMap::new();
     for c in checks {
-        let at = if c.not_applicable { 2 } else { usize::from(c.failed) };
+        let at = match (c.is_error, c.not_applicable) {
+            (true, _) => 3,
+            (_, true) => 2,
+            _ => usize::from(c.failed),
+        };
         tables.entry((&c.category, &c.cdm_table_name)).or_default()[at] += 1;
     }
-    let rows = tables.into_iter().map(|((category, table), [passed, failed, not])| {
+    let rows = tables.into_iter().map(|((category, table), [passed, failed, not, unrun])| {
         let bad = format!("<span class=\"bad\">{}</span>", count(failed));
         vec![
             escape(category),
@@ -133,9 +145,10 @@ fn checks(checks: &[CheckSummary]) -> String {
             count(passed),
             if failed > 0 { bad } else { count(0) },
             count(not),
+            count(unrun),
         ]
     });
-    let head = ["Category", "Table", "Pass rate", "Passed", "Failed", "Not applicable"];
+    let head = ["Category", "Table", "Pass rate", "Passed", "Failed", "Not applicable", "Not run"];
     let overview = scroll(&head, 2, rows);
     let mut failing: Vec<&CheckSummary> = checks.iter().filter(|c| c.failed).collect();
     failing.sort_by_key(|c| {

@@ -45,7 +45,6 @@ pub(super) struct Table {
 #[derive(Default)]
 pub(super) struct Figures {
     pub persons: u64,
-    pub genders: u64,
     /// Persons by age decile at first observation: female, male, other.
     pub ages: BTreeMap<i64, [u64; 3]>,
     pub observed: BTreeMap<i64, u64>,
@@ -69,7 +68,6 @@ pub(super) fn figures(request: &Request<'_>) -> Result<Figures, Error> {
         let first = row.first.unwrap_or_default();
         match row.analysis {
             1 => figures.persons = row.count,
-            2 => figures.genders += 1,
             102 => {
                 let sex = match first {
                     8532 => 0,

@@ -1,6 +1,6 @@
 //! The fields that have a source, and the plan that counts their unmapped sources.
 
-use datafusion::common::ScalarValue;
+use datafusion::common::{JoinType, ScalarValue};
 use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::{count, sum};
 use datafusion::logical_expr::{Expr, ExprSchemable, lit, when};
@@ -8,7 +8,8 @@ use datafusion::prelude::{
     DataFrame, ParquetReadOptions, SessionContext, btrim, character_length, ident, nullif,
 };
 
-use arrow::datatypes::DataType;
+use arrow::array::AsArray;
+use arrow::datatypes::{DataType, Int64Type};
 
 use super::{Error, MAX_TEXT};
 use crate::engine::session;
@@ -77,13 +78,80 @@ pub(super) fn pairs(spec: &'static TableSpec) -> Vec<Pair> {
 }
 
 /// URLs of a table's files.
-pub(super) fn urls(site: &SiteExtract, table: &str) -> std::result::Result<Vec<String>, Error> {
+pub(super) fn urls(sites: &[SiteExtract], table: &str) -> std::result::Result<Vec<String>, Error> {
     let mut urls = Vec::new();
-    for path in site.files(table) {
+    for path in sites.iter().flat_map(|site| site.files(table)) {
         let path = path.canonicalize().map_err(IoError::at("opening", &path))?;
         urls.push(session::file_url(&path));
     }
     Ok(urls)
+}
+
+/// The ids of the people in some files of `person`, as `__person`.
+pub(super) async fn people(
+    ctx: &SessionContext,
+    urls: Vec<String>,
+) -> std::result::Result<DataFrame, Error> {
+    let rows = ctx.read_parquet(urls, ParquetReadOptions::default()).await;
+    let people = rows.and_then(|rows| rows.select([ident("person_id").alias("__person")]));
+    people.map_err(Error::query("person"))
+}
+
+/// Rows of those people; everybody's without them.
+fn of_people(rows: DataFrame, people: Option<&DataFrame>) -> Result<DataFrame> {
+    match people {
+        Some(people) => {
+            rows.join(people.clone(), JoinType::LeftSemi, &["person_id"], &["__person"], None)
+        }
+        None => Ok(rows),
+    }
+}
+
+/// For each of a table's pairs: rows whose field is 0, and rows whose field is null beside a source.
+pub(super) async fn unmapped(
+    ctx: &SessionContext,
+    urls: Vec<String>,
+    people: Option<&DataFrame>,
+    pairs: &[Pair],
+) -> Result<Vec<(u64, u64)>> {
+    let rows = ctx.read_parquet(urls, ParquetReadOptions::default()).await?;
+    let rows = of_people(rows, people)?;
+    let mut counts = Vec::with_capacity(pairs.len() * 2);
+    for (i, pair) in pairs.iter().enumerate() {
+        let [zero, null] = wanted(pair);
+        for (name, which) in [("zero", zero), ("null", null)] {
+            let one = when(which, lit(1_i64)).otherwise(lit(0_i64))?;
+            counts.push(sum(one).alias(format!("{name}{i}")));
+        }
+    }
+    let batches = rows.aggregate(Vec::new(), counts)?.collect().await?;
+    let count = |column: usize| -> u64 {
+        let counts = batches.iter().map(|batch| batch.column(column).as_primitive::<Int64Type>());
+        // The sum of no rows is null.
+        counts.filter_map(|c| c.iter().next().flatten()).map(i64::cast_unsigned).sum()
+    };
+    Ok((0..pairs.len()).map(|i| (count(2 * i), count(2 * i + 1))).collect())
+}
+
+/// Source concept and source value of a field.
+fn source(pair: &Pair) -> [Expr; 2] {
+    let concept = match pair.source_concept {
+        Some(name) => nullif(ident(name), lit(0_i64)),
+        None => lit(ScalarValue::Int64(None)),
+    };
+    let value = match pair.source_value {
+        Some(name) => nullif(btrim(vec![ident(name)]), lit("")),
+        None => lit(ScalarValue::Utf8(None)),
+    };
+    [concept, value]
+}
+
+/// The two ways for a row to be unmapped: the field is 0, or it is null beside a source.
+fn wanted(pair: &Pair) -> [Expr; 2] {
+    let [concept, value] = source(pair);
+    let field = ident(pair.field);
+    let has_source = concept.is_not_null().or(value.is_not_null());
+    [field.clone().eq(lit(0_i64)), field.is_null().and(has_source)]
 }
 
 /// One row a source: `kind, concept, value, values, n, nulls, persons`. Values that occur for fewer than
@@ -91,11 +159,12 @@ pub(super) fn urls(site: &SiteExtract, table: &str) -> std::result::Result<Vec<S
 pub(super) async fn sources(
     ctx: &SessionContext,
     urls: Vec<String>,
+    people: Option<&DataFrame>,
     pair: &Pair,
     min_persons: u32,
 ) -> Result<DataFrame> {
     let rows = ctx.read_parquet(urls, ParquetReadOptions::default()).await?;
-    let rows = unmapped_rows(rows, pair)?;
+    let rows = of_people(unmapped_rows(rows, pair)?, people)?;
     // Persons are counted by a group of their own: a distinct count could not spill.
     let by_person = rows.aggregate(
         ["kind", "concept", "value", "person_id"].map(ident).to_vec(),
@@ -138,22 +207,11 @@ pub(super) async fn sources(
 
 /// `person_id, is_null, kind, concept, value` of the unmapped rows of a field.
 fn unmapped_rows(rows: DataFrame, pair: &Pair) -> Result<DataFrame> {
-    let no_concept = lit(ScalarValue::Int64(None));
-    let no_text = lit(ScalarValue::Utf8(None));
-    let concept = match pair.source_concept {
-        Some(name) => nullif(ident(name), lit(0_i64)),
-        None => no_concept.clone(),
-    };
-    let value = match pair.source_value {
-        Some(name) => nullif(btrim(vec![ident(name)]), lit("")),
-        None => no_text.clone(),
-    };
-    let has_source = concept.clone().is_not_null().or(value.clone().is_not_null());
-    let field = ident(pair.field);
-    let wanted = field.clone().eq(lit(0_i64)).or(field.clone().is_null().and(has_source));
-    let rows = rows.filter(wanted)?.select(vec![
+    let [zero, null] = wanted(pair);
+    let [concept, value] = source(pair);
+    let rows = rows.filter(zero.or(null))?.select(vec![
         ident("person_id"),
-        when(field.is_null(), lit(1_i64)).otherwise(lit(0_i64))?.alias("is_null"),
+        when(ident(pair.field).is_null(), lit(1_i64)).otherwise(lit(0_i64))?.alias("is_null"),
         concept.alias("concept"),
         value.alias("value"),
     ])?;
@@ -164,7 +222,7 @@ fn unmapped_rows(rows: DataFrame, pair: &Pair) -> Result<DataFrame> {
         .when(length.clone().gt(lit(i64::from(MAX_TEXT))), lit(3_i64))
         .otherwise(lit(1_i64))?;
     // Long texts stay apart from each other until they are counted.
-    let value = when(is_concept, no_text).otherwise(ident("value"))?;
+    let value = when(is_concept, lit(ScalarValue::Utf8(None))).otherwise(ident("value"))?;
     rows.select(vec![
         ident("person_id"),
         ident("is_null"),
