@@ -27,6 +27,7 @@ mod places;
 mod prepared;
 pub mod rules;
 mod sink;
+mod spans;
 mod stage;
 mod table;
 mod tally;

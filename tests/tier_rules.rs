@@ -395,6 +395,44 @@ fn streams_end_on_one_day_for_everybody() {
     }
 }
 
+/// Five people whose streams begin on one day, years after the first of all: they are seen to begin on one day
+/// as well. Four are too few to be more than chance, and nothing is cut of theirs.
+#[test]
+fn streams_that_begin_together_are_seen_to_begin_on_one_day() {
+    for together in [4, 5] {
+        let people = 1..=9_i64;
+        let person = |p: i64| format!("{p},8507,1990,1,1,,8527,38003564,,7,,a,,,,,,\n");
+        let persons: String = people.clone().map(person).collect();
+        let last = day("2026-01-01");
+        // The streams of the others begin each on a day of its own, and go on for two years.
+        let begins = |p: i64| if p <= together { last - 1200 } else { last - 2000 - p as i32 };
+        let line = |p: i64, at: i32| {
+            format!("{},{p},0,{},,1,,1,5\n", p * 10_000 + i64::from(last - at), support::civil(at))
+        };
+        let rows: String = people
+            .clone()
+            .flat_map(|p| (begins(p)..begins(p) + 730).map(move |at| line(p, at)))
+            .collect();
+        let mut fixture =
+            Fixture::new(&[("person", PERSON, &persons), ("observation", OBSERVATION, &rows)]);
+        fixture.roster(people.clone().map(|p| (p, takes_part())));
+        let edges = "[[rule]]\nid = \"edges\"\nkind = \"truncate_edges\"\ndescription = \"d\"\n\
+                     tables = [\"observation\"]\n\
+                     [[rule]]\nid = \"shift\"\nkind = \"shift_dates\"\ndescription = \"d\"\n";
+        let out = fixture.build(&policy("registered", edges)).unwrap();
+        let rows = out.raw_rows("observation", "observation_id", "observation_date");
+        for p in people {
+            let dates = rows.iter().filter(|(id, _)| *id / 10_000 == p).map(|(_, row)| row.0);
+            let first = dates.min().unwrap();
+            let shifted = begins(p) - i32::from(out.shift(p));
+            // The first of all begins, shifted, by the day before it began.
+            let own = shifted.max(begins(9) - 1);
+            let wanted = if together == 5 && p <= 5 { last - 1201 } else { own };
+            assert_eq!(first, wanted, "{together} together, person {p}");
+        }
+    }
+}
+
 /// What ends with the data is seen to end on one day for everybody, or when it begins; what had ended before
 /// is as long as it was.
 #[test]

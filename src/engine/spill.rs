@@ -1,17 +1,19 @@
 //! Rows of a table parted into slots, on disk.
 //!
 //! One file a table. Batches are put in the order of slots and written as blocks, each an Arrow stream of
-//! its own without the columns that are null throughout; where a slot's blocks are is kept in memory.
+//! its own without the columns that say one thing throughout: what is null is left out, of what is the same in
+//! all rows one is kept in memory, as is where a slot's blocks are. Of the columns of the CDM many are such.
 
 use std::fs::File;
 use std::io::Write;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch, UInt32Array, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, new_null_array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
@@ -24,8 +26,19 @@ pub struct Blocks {
     table: String,
     path: PathBuf,
     file: File,
-    at: Vec<Vec<Range<u64>>>,
+    at: Vec<Vec<Block>>,
     end: u64,
+    /// Of each batch that was scattered, one row of the columns that are the same in all.
+    same: Vec<RecordBatch>,
+}
+
+/// The rows of one batch in one slot.
+#[derive(Clone)]
+struct Block {
+    bytes: Range<u64>,
+    rows: u64,
+    /// Index of the batch in [`Blocks::same`].
+    batch: usize,
 }
 
 impl Blocks {
@@ -37,7 +50,8 @@ impl Blocks {
         let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(path);
         let file = file.map_err(IoError::at("creating", path))?;
         let at = vec![Vec::new(); slots as usize];
-        Ok(Self { table: table.to_owned(), path: path.to_owned(), file, at, end: 0 })
+        let (table, path) = (table.to_owned(), path.to_owned());
+        Ok(Self { table, path, file, at, end: 0, same: Vec::new() })
     }
 
     /// Number of slots.
@@ -45,9 +59,13 @@ impl Blocks {
         self.at.len() as u32
     }
 
-    /// Bytes on disk of a slot's rows.
+    /// Bytes of a slot's rows when they are read: those on disk, and some eight for each value that is not.
     pub fn bytes(&self, slot: u32) -> u64 {
-        self.at[slot as usize].iter().map(|at| at.end - at.start).sum()
+        let bytes = |block: &Block| {
+            let same = self.same[block.batch].num_columns() as u64;
+            block.bytes.end - block.bytes.start + block.rows * same * 8
+        };
+        self.at[slot as usize].iter().map(bytes).sum()
     }
 
     /// Appends rows, each to its slot; within a slot they stay as they come.
@@ -59,9 +77,15 @@ impl Blocks {
             return Ok(());
         }
         let (order, ends) = by_slot(slots, self.slots());
-        let held: Vec<usize> = (0..rows.num_columns())
-            .filter(|&c| rows.column(c).null_count() < rows.num_rows())
-            .collect();
+        let said =
+            (0..rows.num_columns()).filter(|&c| rows.column(c).null_count() < rows.num_rows());
+        let (mut same, mut held): (Vec<usize>, Vec<usize>) =
+            said.partition(|&c| is_same(rows.column(c)));
+        if held.is_empty() {
+            // Something must say how many rows a block has.
+            held.extend(same.pop());
+        }
+        self.same.push(first_of(rows, &same).map_err(|e| self.arrow(e))?);
         let rows = rows.project(&held).and_then(|held| take_record_batch(&held, &order));
         let rows = rows.map_err(|e| self.arrow(e))?;
         let mut bytes: Vec<u8> = Vec::new();
@@ -70,7 +94,9 @@ impl Blocks {
             if end > start {
                 let from = self.end + bytes.len() as u64;
                 write(&rows.slice(start, end - start), &mut bytes).map_err(|e| self.arrow(e))?;
-                self.at[slot].push(from..self.end + bytes.len() as u64);
+                let bytes = from..self.end + bytes.len() as u64;
+                let (rows, batch) = ((end - start) as u64, self.same.len() - 1);
+                self.at[slot].push(Block { bytes, rows, batch });
                 start = end;
             }
         }
@@ -86,13 +112,14 @@ impl Blocks {
     pub fn read(&self, slot: u32) -> Result<Vec<RecordBatch>, Error> {
         let mut batches = Vec::new();
         let mut bytes: Vec<u8> = Vec::new();
-        for at in &self.at[slot as usize] {
+        for Block { bytes: at, batch, .. } in &self.at[slot as usize] {
             bytes.resize((at.end - at.start) as usize, 0);
             let read = self.file.read_exact_at(&mut bytes, at.start);
             read.map_err(IoError::at("reading", &self.path))?;
             let stream = StreamReader::try_new(&bytes[..], None).map_err(|e| self.arrow(e))?;
-            for batch in stream {
-                batches.push(batch.map_err(|e| self.arrow(e))?);
+            for rows in stream {
+                let rows = rows.and_then(|rows| completed(&rows, &self.same[*batch]));
+                batches.push(rows.map_err(|e| self.arrow(e))?);
             }
         }
         Ok(batches)
@@ -115,6 +142,43 @@ fn write(rows: &RecordBatch, to: &mut Vec<u8>) -> Result<(), ArrowError> {
     let mut stream = StreamWriter::try_new(to, &rows.schema())?;
     stream.write(rows)?;
     stream.finish()
+}
+
+/// Whether all values of a column, none of which is null, are the same to the bit.
+fn is_same(column: &ArrayRef) -> bool {
+    if column.null_count() > 0 {
+        return false;
+    }
+    if let Some(width) = column.data_type().primitive_width() {
+        let data = column.to_data();
+        let values = &data.buffers()[0][data.offset() * width..][..data.len() * width];
+        return values[width..] == values[..values.len() - width];
+    }
+    let Some(texts) = column.as_string_opt::<i32>() else { return false };
+    let mut texts = texts.iter();
+    let first = texts.next();
+    texts.all(|text| Some(text) == first)
+}
+
+/// The first row of some columns, apart from the others.
+fn first_of(rows: &RecordBatch, columns: &[usize]) -> Result<RecordBatch, ArrowError> {
+    if columns.is_empty() {
+        return Ok(RecordBatch::new_empty(Arc::new(Schema::empty())));
+    }
+    take_record_batch(&rows.project(columns)?, &UInt32Array::from(vec![0]))
+}
+
+/// The rows with the columns that are the same in all.
+fn completed(rows: &RecordBatch, same: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    if same.num_columns() == 0 {
+        return Ok(rows.clone());
+    }
+    let first = UInt32Array::from(vec![0; rows.num_rows()]);
+    let repeated = take_record_batch(same, &first)?;
+    let (schema, more) = (rows.schema(), same.schema());
+    let fields: Vec<FieldRef> = schema.fields().iter().chain(more.fields()).cloned().collect();
+    let columns = rows.columns().iter().chain(repeated.columns()).cloned().collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
 }
 
 /// The rows with all columns of `schema`, null where they lack one.
@@ -147,13 +211,29 @@ fn by_slot(slot: &[u32], slots: u32) -> (UInt32Array, Vec<usize>) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::{ArrayRef, AsArray, Int64Array, StringArray};
+    use arrow::array::{BooleanArray, Float64Array, Int64Array, StringArray};
     use arrow::compute::concat_batches;
-    use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+    use arrow::datatypes::{DataType, Field, Int64Type};
 
     use super::*;
+
+    #[test]
+    fn columns_that_say_one_thing_are_found() {
+        let arrays: [(ArrayRef, bool); 9] = [
+            (Arc::new(Int64Array::from(vec![7, 7, 7])), true),
+            (Arc::new(Int64Array::from(vec![7, 7, 8])), false),
+            (Arc::new(Int64Array::from(vec![8, 7, 7]).slice(1, 2)), true),
+            (Arc::new(Int64Array::from(vec![Some(7), None])), false),
+            (Arc::new(Float64Array::from(vec![f64::NAN, f64::NAN])), true),
+            (Arc::new(Float64Array::from(vec![0.0, -0.0])), false),
+            (Arc::new(StringArray::from(vec!["a", "a"])), true),
+            (Arc::new(StringArray::from(vec!["a", ""])), false),
+            (Arc::new(BooleanArray::from(vec![true, true])), false),
+        ];
+        for (array, same) in arrays {
+            assert_eq!(is_same(&array), same, "{array:?}");
+        }
+    }
 
     #[test]
     fn rows_come_in_the_order_of_slots() {
@@ -175,11 +255,13 @@ mod tests {
         let schema = Arc::new(Schema::new(vec![
             Field::new("n", DataType::Int64, false),
             Field::new("text", DataType::Utf8, true),
+            Field::new("kind", DataType::Int64, true),
         ]));
         let batch = |from: i64, text: Option<&str>| {
             let n: ArrayRef = Arc::new(Int64Array::from_iter_values(from..from + 100));
             let texts: ArrayRef = Arc::new(StringArray::from(vec![text; 100]));
-            RecordBatch::try_new(schema.clone(), vec![n, texts]).unwrap()
+            let kind: ArrayRef = Arc::new(Int64Array::from(vec![from + 1; 100]));
+            RecordBatch::try_new(schema.clone(), vec![n, texts, kind]).unwrap()
         };
         let mut blocks = Blocks::create(&dir.path().join("t"), "t", 3).unwrap();
         for (from, text) in [(0, Some("a")), (100, None)] {
@@ -200,5 +282,12 @@ mod tests {
         let expected: Vec<i64> = (0..200).filter(|i| i % 100 >= 50 && i % 2 == 0).collect();
         assert_eq!(n.values().to_vec(), expected);
         assert_eq!(even.column(1).null_count(), 25);
+        let kinds = even.column(2).as_primitive::<Int64Type>();
+        assert!((0..50).all(|i| kinds.value(i) == n.value(i) / 100 * 100 + 1));
+        // A batch whose every column is the same in all rows has rows all the same.
+        let mut blocks = Blocks::create(&dir.path().join("u"), "u", 2).unwrap();
+        blocks.scatter(&batch(0, None).slice(0, 1), &[1]).unwrap();
+        let one = widened(&blocks.read(1).unwrap()[0], &schema).unwrap();
+        assert_eq!(one, batch(0, None).slice(0, 1));
     }
 }

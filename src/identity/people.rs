@@ -1,6 +1,6 @@
 //! The people of a tier: raw id, research id, shift and consents, and who is left out and why.
 
-use std::collections::BTreeSet;
+use rayon::prelude::*;
 
 use super::{ControlledKeys, Error, PersonId, RegisteredKeys, ResearchId, Roster, Standing};
 use crate::config::Tier;
@@ -113,16 +113,18 @@ impl RegisteredKeys {
 fn people(
     tier: Tier,
     roster: &Roster,
-    identity: impl Fn(PersonId) -> Option<(ResearchId, Option<u16>)>,
+    identity: impl Fn(PersonId) -> Option<(ResearchId, Option<u16>)> + Sync,
 ) -> Result<TierPeople, Error> {
     let mut out = TierPeople { tier, people: Vec::new(), excluded: Vec::new() };
-    let mut ids = BTreeSet::new();
+    let roster: Vec<(PersonId, Standing)> = roster.iter().collect();
+    let found: Vec<_> = roster.par_iter().map(|(person_id, _)| identity(*person_id)).collect();
+    let mut ids: Vec<ResearchId> = found.iter().flatten().map(|(id, _)| *id).collect();
+    ids.par_sort_unstable();
+    if ids.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(Error::ResearchIdCollision { tier: tier.name() });
+    }
     let mut missing = 0;
-    for (person_id, standing) in roster.iter() {
-        let found = identity(person_id);
-        if found.is_some_and(|(id, _)| !ids.insert(id)) {
-            return Err(Error::ResearchIdCollision { tier: tier.name() });
-        }
+    for ((person_id, standing), found) in roster.into_iter().zip(found) {
         let takes_part = matches!(standing, Standing::Participating { .. });
         missing += u64::from(found.is_none() && takes_part);
         // Whoever does not take part needs no id; whoever does and has none ends the list below.

@@ -6,7 +6,7 @@
 //! ids is needed, two rows never meet, and the same id under another tier or table gives an unrelated
 //! number.
 //!
-//! The rounds of one id wait for each other, those of several do not: ids are taken eight at a time.
+//! The rounds of one id wait for each other, those of several do not: ids are taken many at a time.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,8 +19,8 @@ use crate::engine::parquet::hex;
 
 const ROUNDS: u64 = 8;
 
-/// Ids that go through the rounds side by side.
-const LANES: usize = 8;
+/// Ids that go through the rounds side by side: two to four vectors of them, by the width the machine has.
+const LANES: usize = 16;
 
 const SIGN: u64 = 1 << 63;
 const UPPER: u64 = (1 << 31) - 1;
@@ -57,6 +57,22 @@ impl RowKey {
 
     /// The tier's ids for rows, in place, each as [`RowKey::permute`] gives it.
     pub fn permute_all(&self, ids: &mut [i64]) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512f") {
+                // SAFETY: the machine has the instructions the function is compiled for.
+                return unsafe { permute_avx512(self, ids) };
+            }
+            if is_x86_feature_detected!("avx2") {
+                // SAFETY: as above.
+                return unsafe { permute_avx2(self, ids) };
+            }
+        }
+        self.permute_groups(ids);
+    }
+
+    #[inline(always)]
+    fn permute_groups(&self, ids: &mut [i64]) {
         let (groups, rest) = ids.as_chunks_mut::<LANES>();
         for group in groups {
             *group = self.lanes(group.map(i64::cast_unsigned), 0..ROUNDS).map(u64::cast_signed);
@@ -70,6 +86,7 @@ impl RowKey {
     }
 
     /// The rounds, each of which is its own inverse: it changes one half by what the other says.
+    #[inline(always)]
     fn lanes<const N: usize>(&self, ids: [u64; N], rounds: impl Iterator<Item = u64>) -> [u64; N] {
         let word = |at: usize| {
             let mut bytes = [0; 8];
@@ -94,8 +111,23 @@ impl RowKey {
     }
 }
 
+/// [`RowKey::permute_groups`] with vectors of four ids: twice as fast as with the two that every machine has.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn permute_avx2(key: &RowKey, ids: &mut [i64]) {
+    key.permute_groups(ids);
+}
+
+/// [`RowKey::permute_groups`] with vectors of eight ids, which rotate in one instruction.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn permute_avx512(key: &RowKey, ids: &mut [i64]) {
+    key.permute_groups(ids);
+}
+
 /// SipHash-2-4 of messages of one block each: their bytes, little-endian, and their length in the highest
 /// (Aumasson and Bernstein 2012). Lanes do not wait for each other.
+#[inline(always)]
 fn siphash_2_4<const N: usize>([k0, k1]: [u64; 2], block: [u64; N]) -> [u64; N] {
     let mut v = [
         [k0 ^ 0x736f_6d65_7073_6575; N],
@@ -237,6 +269,9 @@ mod tests {
             let k = RowKey::from_bytes(key);
             let mut all = ids.clone();
             k.permute_all(&mut all);
+            let mut portable = ids.clone();
+            k.permute_groups(&mut portable);
+            prop_assert_eq!(&all, &portable);
             prop_assert_eq!(all, ids.into_iter().map(|id| k.permute(id)).collect::<Vec<_>>());
         }
 

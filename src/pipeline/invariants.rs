@@ -44,10 +44,10 @@ pub(super) fn look(
         // Each tier with its own keys: those of the Controlled one have no way to a shift.
         keys.push(if terms.policy.policy.tier == Tier::Controlled {
             let keys = bench.naming.controlled();
-            (keys.people(&roster)?, keys.rows().clone())
+            (keys.people(roster)?, keys.rows().clone())
         } else {
             let keys = bench.naming.registered();
-            (keys.people(&roster)?, keys.rows().clone())
+            (keys.people(roster)?, keys.rows().clone())
         });
     }
     let samples = match &workflow.participants.samples {

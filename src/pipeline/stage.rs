@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::epoch::Naming;
@@ -92,8 +94,11 @@ impl Done {
     /// When a typed table cannot be read back.
     pub fn of(stage: &Stage, made: Made, work: &Path) -> Result<Self, Error> {
         let tables = made.extract.iter().flat_map(|extract| &extract.tables);
-        let typed = tables
+        let files: Vec<_> = tables
             .flat_map(|table| table.files().into_iter().map(move |path| (table, path)))
+            .collect();
+        let typed = files
+            .into_par_iter()
             .map(|(table, path)| {
                 let (bytes, sha256) = digest_of(&work.join(&path))?;
                 Ok(FileEntry {
@@ -226,6 +231,7 @@ pub struct Bench<'a> {
     extracts: BTreeMap<String, Typed>,
     wearables: BTreeMap<String, Typed>,
     curated: Option<Typed>,
+    roster: OnceLock<Roster>,
 }
 
 impl<'a> Bench<'a> {
@@ -239,6 +245,7 @@ impl<'a> Bench<'a> {
             extracts: BTreeMap::new(),
             wearables: BTreeMap::new(),
             curated: None,
+            roster: OnceLock::new(),
         }
     }
 
@@ -382,8 +389,14 @@ impl<'a> Bench<'a> {
         tables
     }
 
-    pub(super) fn roster(&self) -> Result<Roster, Error> {
-        Ok(Roster::read(&self.project.path(&self.project.workflow.participants.roster))?)
+    /// The roster, read once.
+    pub(super) fn roster(&self) -> Result<&Roster, Error> {
+        if let Some(roster) = self.roster.get() {
+            return Ok(roster);
+        }
+        let path = self.project.path(&self.project.workflow.participants.roster);
+        let roster = Roster::read(&path)?;
+        Ok(self.roster.get_or_init(|| roster))
     }
 
     /// Everybody in a person table is on the roster; the books say who takes part.
@@ -394,7 +407,7 @@ impl<'a> Bench<'a> {
             let found = typed.extract.persons(&typed.root)?;
             let file = self.project.path(&self.project.workflow.ehr[site].path);
             persons.extend(found.into_iter().map(PersonId));
-            identity::link::check_persons(&roster, &file, persons.iter().copied())?;
+            identity::link::check_persons(roster, &file, persons.iter().copied())?;
         }
         let mut books = TableLedger::new("participants");
         for (_, standing) in roster.iter() {
@@ -410,7 +423,7 @@ impl<'a> Bench<'a> {
             }
         }
         if !self.extracts.is_empty() {
-            books.note("no_ehr_record", identity::link::count_without_ehr(&roster, &persons));
+            books.note("no_ehr_record", identity::link::count_without_ehr(roster, &persons));
         }
         Ok(StageOutput { ledger: Ledger(vec![books]), files: Vec::new() })
     }
@@ -482,9 +495,9 @@ impl<'a> Bench<'a> {
             Unmapped::Error => identity::Unmapped::Error,
             Unmapped::Exclude => identity::Unmapped::Exclude,
         };
-        let links = identity::link::callset(name, &names, &map, &map_file, &roster, unmapped)?;
+        let links = identity::link::callset(name, &names, &map, &map_file, roster, unmapped)?;
         // Of everybody who takes part, as the Controlled tier names them: whoever is linked is among them.
-        let people = self.naming.controlled().people(&roster)?.people;
+        let people = self.naming.controlled().people(roster)?.people;
         let ids: BTreeMap<PersonId, i64> =
             people.iter().map(|person| (person.person_id, person.research_id.0)).collect();
         let included = links.included.into_iter().filter_map(|linked| {
@@ -523,10 +536,10 @@ impl<'a> Bench<'a> {
             policy.ok_or_else(|| Error::Internal { what: "a tier without a policy".into() })?;
         let (people, rows) = if tier == Tier::Controlled {
             let keys = self.naming.controlled();
-            (keys.people(&roster)?, keys.rows().clone())
+            (keys.people(roster)?, keys.rows().clone())
         } else {
             let keys = self.naming.registered();
-            (keys.people(&roster)?, keys.rows().clone())
+            (keys.people(roster)?, keys.rows().clone())
         };
         let curated = self.curated.iter();
         let extracts = curated
@@ -588,7 +601,7 @@ impl<'a> Bench<'a> {
             ehr,
             rules,
             vocabulary,
-            excluded: left_out(&roster),
+            excluded: left_out(roster),
             deactivated: roster
                 .deactivation_dates()
                 .map(|(person, day)| (person.0, CivilDate(day).epoch_days()))
@@ -610,7 +623,7 @@ impl<'a> Bench<'a> {
                 summaries: !records.files("person").is_empty(),
                 cutoff: cutoff.epoch_days(),
                 reference_date: self.project.workflow.workflow.reference_date.epoch_days(),
-                known: self.known(&roster)?,
+                known: self.known(roster)?,
             },
             job,
         )?;
@@ -755,10 +768,10 @@ impl<'a> Bench<'a> {
     fn privacy(&self, job: &Job, tree: &Path, files: Vec<FileEntry>) -> Result<StageOutput, Error> {
         let workflow = &self.project.workflow;
         let roster = self.roster()?;
-        let controlled = self.naming.controlled().people(&roster)?.people;
+        let controlled = self.naming.controlled().people(roster)?.people;
         let ids: BTreeMap<PersonId, i64> =
             controlled.iter().map(|person| (person.person_id, person.research_id.0)).collect();
-        let registered = self.naming.registered().people(&roster)?.people;
+        let registered = self.naming.registered().people(roster)?.people;
         let truth = registered.iter().filter_map(|person| {
             let truth = Truth { controlled: *ids.get(&person.person_id)?, shift: person.shift? };
             Some((person.research_id.0, truth))

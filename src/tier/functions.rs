@@ -218,9 +218,15 @@ pub(super) fn in_concepts(rule: &str, concepts: &Arc<[i64]>, column: Expr) -> Ex
             else {
                 return Ok(Arc::new(BooleanArray::from(vec![false; ids.len()])));
             };
+            // Many columns hold one concept for long.
+            let mut run = (0, self.0.binary_search(&0).is_ok());
             let held = |i: usize| {
                 let id = ids.value(i);
-                (first..=last).contains(&id) && ids.is_valid(i) && self.0.binary_search(&id).is_ok()
+                if id != run.0 {
+                    let within = (first..=last).contains(&id);
+                    run = (id, within && self.0.binary_search(&id).is_ok());
+                }
+                run.1 && ids.is_valid(i)
             };
             Ok(Arc::new(BooleanArray::new(BooleanBuffer::collect_bool(ids.len(), held), None)))
         }

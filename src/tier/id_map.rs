@@ -1,6 +1,6 @@
 //! The tier's id map: one row a person of the roster, joined with every table about persons.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -11,6 +11,7 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::{DataFrame, SessionContext, ident};
 use futures::StreamExt;
 use jiff::civil::Date;
+use rayon::prelude::*;
 
 use super::rules::reason;
 use super::{Error, TierRequest, birth, table};
@@ -70,8 +71,8 @@ fn arrow_error(source: arrow::error::ArrowError) -> Error {
 async fn person_rows(
     ctx: &SessionContext,
     request: &TierRequest,
-) -> Result<BTreeMap<i64, PersonRow>, Error> {
-    let mut people: BTreeMap<i64, PersonRow> = BTreeMap::new();
+) -> Result<HashMap<i64, PersonRow>, Error> {
+    let mut people: HashMap<i64, PersonRow> = HashMap::new();
     for (site, extract) in request.extracts.iter().enumerate() {
         if extract.extract.table("person").is_none() {
             continue;
@@ -88,7 +89,7 @@ async fn person_rows(
     Ok(people)
 }
 
-fn add_rows(people: &mut BTreeMap<i64, PersonRow>, site: usize, batch: &RecordBatch) {
+fn add_rows(people: &mut HashMap<i64, PersonRow>, site: usize, batch: &RecordBatch) {
     let [ids, y, m, d] = [0, 1, 2, 3].map(|i| batch.column(i).as_primitive::<Int64Type>());
     let times = batch.column(4).as_primitive::<TimestampMicrosecondType>();
     for i in (0..batch.num_rows()).filter(|i| ids.is_valid(*i)) {
@@ -108,6 +109,7 @@ fn add_rows(people: &mut BTreeMap<i64, PersonRow>, site: usize, batch: &RecordBa
 /// One row of the map, before it becomes columns.
 struct Entry<'a> {
     person: i64,
+    row: Option<PersonRow>,
     research: Option<i64>,
     shift: Option<i32>,
     gone: Option<&'a str>,
@@ -115,32 +117,32 @@ struct Entry<'a> {
 
 fn batch(
     request: &TierRequest,
-    rows: &BTreeMap<i64, PersonRow>,
+    rows: &HashMap<i64, PersonRow>,
 ) -> Result<RecordBatch, arrow::error::ArrowError> {
     let mut entries: Vec<Entry<'_>> = Vec::new();
     for p in &request.people.people {
-        let birth = rows.get(&p.person_id.0).and_then(|r| r.birth);
+        let (person, row) = (p.person_id.0, rows.get(&p.person_id.0).copied());
+        let birth = row.and_then(|r| r.birth);
         let consented = p.ehr || request.consents_applied;
         let gone = if consented { too_old(request, birth) } else { Some(reason::NO_EHR_CONSENT) };
         let shift = p.shift.map(i32::from);
-        entries.push(Entry { person: p.person_id.0, research: Some(p.research_id.0), shift, gone });
+        entries.push(Entry { person, row, research: Some(p.research_id.0), shift, gone });
     }
     for p in &request.people.excluded {
+        let (person, row) = (p.person_id.0, rows.get(&p.person_id.0).copied());
         let gone = Some(p.reason.reason());
-        entries.push(Entry { person: p.person_id.0, research: None, shift: None, gone });
+        entries.push(Entry { person, row, research: None, shift: None, gone });
     }
     entries.sort_unstable_by_key(|e| e.person);
-    let slots = slots(request.buckets, entries.iter().filter_map(|e| e.research));
-    let owner =
-        |e: &Entry<'_>| rows.get(&e.person).map(|r| i32::try_from(r.site).unwrap_or(i32::MAX));
+    let research: Vec<Option<i64>> = entries.iter().map(|e| e.research).collect();
+    let slot: Int32Array = slots(request.buckets, &research).into();
+    let owner = |e: &Entry<'_>| e.row.map(|r| i32::try_from(r.site).unwrap_or(i32::MAX));
     let person: Int64Array = entries.iter().map(|e| Some(e.person)).collect();
-    let research: Int64Array = entries.iter().map(|e| e.research).collect();
+    let research: Int64Array = research.into();
     let shift: Int32Array = entries.iter().map(|e| e.shift).collect();
-    let slot: Int32Array =
-        entries.iter().map(|e| e.research.and_then(|id| slots.get(&id).copied())).collect();
     let gone: StringArray = entries.iter().map(|e| e.gone).collect();
     let owner: Int32Array = entries.iter().map(owner).collect();
-    let year = |e: &Entry<'_>| rows.get(&e.person).and_then(|r| r.year);
+    let year = |e: &Entry<'_>| e.row.and_then(|r| r.year);
     let birth_year: Int32Array = entries.iter().map(year).collect();
     let known: BooleanArray = entries.iter().map(|_| Some(true)).collect();
     let field = |name: &str, kind: DataType| Field::new(name, kind, true);
@@ -170,15 +172,16 @@ fn batch(
 }
 
 /// The slot of each research id.
-fn slots(buckets: u32, ids: impl Iterator<Item = i64>) -> HashMap<i64, i32> {
+fn slots(buckets: u32, ids: &[Option<i64>]) -> Vec<Option<i32>> {
     let bucket = |id: i64| id % i64::from(buckets);
-    let mut ids: Vec<i64> = ids.collect();
-    ids.sort_unstable_by_key(|&id| (bucket(id), id));
-    let mut slots = HashMap::with_capacity(ids.len());
-    for people in ids.chunk_by(|a, b| bucket(*a) == bucket(*b)) {
-        for (rank, &id) in people.iter().enumerate() {
+    let known = ids.iter().enumerate().filter_map(|(at, id)| Some((bucket((*id)?), (*id)?, at)));
+    let mut known: Vec<(i64, i64, usize)> = known.collect();
+    known.par_sort_unstable();
+    let mut slots = vec![None; ids.len()];
+    for people in known.chunk_by(|a, b| a.0 == b.0) {
+        for (rank, &(bucket, _, at)) in people.iter().enumerate() {
             let part = rank as u64 * u64::from(PARTS) / people.len() as u64;
-            slots.insert(id, (bucket(id) * i64::from(PARTS)) as i32 + part as i32);
+            slots[at] = Some((bucket * i64::from(PARTS)) as i32 + part as i32);
         }
     }
     slots

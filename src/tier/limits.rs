@@ -1,17 +1,18 @@
 //! Scalar functions of rules that go by day of birth, by the edge of a stream or by zip code. Like those
 //! of [`super::functions`] they are known by their names, which hold no value of a person.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Date32Array, StringArray};
 use arrow::array::{TimestampMicrosecondArray, new_null_array};
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{DataType, Date32Type, Int32Type, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Date32Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use datafusion::common::{Result, ScalarValue};
-use datafusion::prelude::{Expr, lit};
+use datafusion::prelude::{Expr, ident, lit};
 
 use super::functions::{Compute, DAY_MICROS, call, time_type};
+use super::id_map;
 use crate::config::CivilDate;
 use crate::config::policy::{Unlisted, Zip3};
 
@@ -96,29 +97,30 @@ pub(super) fn clipped(years: u16, kind: &DataType, when: Expr, birth_year: Expr)
     )
 }
 
-/// Whether a shifted day lies where the streams of some people have ended, or not begun: after
-/// `last - 364`, or before `first - 1`. Every shift is 1 to 364 days, so within these bounds a stream that
-/// runs from `first` to `last` is whole for everybody and its ends are the same.
+/// Whether a shifted day lies where the streams of some people have ended, or not begun: see [`Ends`].
 /// `name` says rule and column, not the days: they may be one person's.
-pub(super) fn at_edge(name: &str, kind: &DataType, when: Expr, shift: Expr, ends: Ends) -> Expr {
+pub(super) fn at_edge(name: &str, kind: &DataType, when: Expr, ends: Ends) -> Expr {
     struct AtEdge(Ends);
     impl Compute for AtEdge {
         fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
             let shifts = args[1].as_primitive::<Int32Type>();
+            let persons = args[2].as_primitive::<Int64Type>();
+            // Rows of a person follow each other.
+            let (mut person, mut first) = (None, self.0.first);
             let out = where_day(&args[0], |i, day| {
-                shifts.is_null(i) || self.0.beyond(day - i64::from(shifts.value(i)))
+                let this = persons.is_valid(i).then(|| persons.value(i));
+                if this != person {
+                    (person, first) = (this, self.0.first_of(this));
+                }
+                shifts.is_null(i) || self.0.beyond(first, day - i64::from(shifts.value(i)))
             });
             Ok(Arc::new(BooleanArray::new(out, None)))
         }
     }
     let name = format!("at_edge_{name}_{}", kind_word(kind));
-    call(
-        name,
-        vec![kind.clone(), DataType::Int32],
-        DataType::Boolean,
-        AtEdge(ends),
-        vec![when, shift],
-    )
+    let takes = vec![kind.clone(), DataType::Int32, DataType::Int64];
+    let args = vec![when, ident(id_map::SHIFT), ident("person_id")];
+    call(name, takes, DataType::Boolean, AtEdge(ends), args)
 }
 
 /// A day on one of `days`, on which what goes on is said to end, moved: shifted, it is the last of them
@@ -171,19 +173,28 @@ pub(super) fn closed(
     call(name, kinds, out, Closed(days), vec![when, shift, start])
 }
 
-/// The last and the first day of streams, days since 1970-01-01.
-#[derive(Clone, Copy)]
+/// The last and the first day of streams, days since 1970-01-01. Every shift is 1 to 364 days: a stream that runs
+/// from `first` to `last`, cut to the shifted days from `first - 1` to `last - 364`, is whole for everybody and its
+/// ends are the same.
+#[derive(Clone)]
 pub(super) struct Ends {
     pub last: i32,
     pub first: i32,
+    /// By person, the first day of a stream that begins when many others do: it is cut as if all did.
+    pub starts: Arc<HashMap<i64, i32>>,
 }
 
 impl Ends {
+    /// The day on which a person's stream begins as others do.
+    fn first_of(&self, person: Option<i64>) -> i32 {
+        let own = person.and_then(|person| self.starts.get(&person).copied());
+        own.map_or(self.first, |own| own.max(self.first))
+    }
+
     /// Whether a shifted day is after `last - 364` or before `first - 1`. A stream of less than a year has no
     /// day that is neither.
-    fn beyond(self, shifted: i64) -> bool {
-        let early = shifted < i64::from(self.first) - 1;
-        shifted > i64::from(self.last) - 364 || early
+    fn beyond(&self, first: i32, shifted: i64) -> bool {
+        shifted > i64::from(self.last) - 364 || shifted < i64::from(first) - 1
     }
 }
 

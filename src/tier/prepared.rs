@@ -10,9 +10,10 @@ use datafusion::prelude::{DataFrame, Expr, SessionContext, ident, lit, when};
 
 use super::answers::{self, Facts, Reader};
 use super::concepts::Lookup;
-use super::limits::{self, Ends};
+use super::limits;
 use super::rules::{self, Touch};
-use super::used::{self, Used};
+use super::spans::{OpenDays, Streams};
+use super::used::Used;
 use super::{Error, TierRequest, functions, id_map, places};
 use crate::config::policy::parts::{ConceptSet, Condition, Generalisation, KeepText, Zip3};
 use crate::config::policy::{Action, Rule};
@@ -24,9 +25,9 @@ pub(super) struct Prepared {
     pub concepts: BTreeMap<String, Arc<[i64]>>,
     pub facts: BTreeMap<String, Facts>,
     /// By rule id, between which days its streams lie.
-    pub ends: BTreeMap<String, used::Ends>,
+    pub streams: BTreeMap<String, Streams>,
     /// By rule id, the days on which open ends lie.
-    pub open: BTreeMap<String, used::OpenDays>,
+    pub open: BTreeMap<String, OpenDays>,
 }
 
 impl Prepared {
@@ -76,8 +77,8 @@ impl Prepared {
                     concepts.into_iter().collect()
                 }
                 Action::TruncateEdges(edges) => {
-                    let ends = Used { ctx, request, map }.ends(edges).await?;
-                    prepared.ends.insert(id.clone(), ends);
+                    let streams = Used { ctx, request, map }.streams(edges).await?;
+                    prepared.streams.insert(id.clone(), streams);
                     continue;
                 }
                 Action::OpenEnds { .. } => {
@@ -129,22 +130,15 @@ impl Prepared {
             }
             (Action::TruncateEdges(_), Touch::Rows(by)) => {
                 let cut = by.iter().filter_map(|c| spec.field(c)).filter_map(|f| {
-                    let ends = self.ends(rule, spec, f)?;
+                    let streams = self.streams.get(&rule.id)?;
+                    let ends = streams.get(&(spec.name.to_owned(), f.name))?.clone();
                     let name = format!("{}_{}_{}", rule.id, spec.name, f.name);
-                    let shift = ident(id_map::SHIFT);
-                    Some(limits::at_edge(&name, &f.kind.data_type(), ident(f.name), shift, ends))
+                    Some(limits::at_edge(&name, &f.kind.data_type(), ident(f.name), ends))
                 });
                 cut.reduce(Expr::or)
             }
             _ => None,
         })
-    }
-
-    /// The ends between which dates of a column stay; none for a column without dates.
-    fn ends(&self, rule: &Rule, spec: &TableSpec, field: &FieldSpec) -> Option<Ends> {
-        let of = self.ends.get(&rule.id)?;
-        let (first, last) = *of.get(&(spec.name.to_owned(), field.name))?;
-        Some(Ends { last, first })
     }
 
     /// A date that is moved where it lies on an open day.

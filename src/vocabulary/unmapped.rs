@@ -16,15 +16,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
-use datafusion::prelude::{DataFrame, SessionContext};
-use futures::StreamExt;
+use datafusion::prelude::{Expr, SessionContext};
+use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
 use super::{Error, IdSet, Standard, Validity, Vocabulary};
 use crate::engine::session::{runtime, session};
 use crate::engine::{Job, Ledger, StageOutput, TableLedger};
 use crate::error::IoError;
-use crate::omop::{SiteExtract, cdm, is_vocabulary};
+use crate::omop::{SiteExtract, TableSpec, cdm, is_vocabulary};
 use plan::{Kind, Pair};
 
 /// Longest source value written, in characters: the width that the CDM gives `*_source_value`.
@@ -123,67 +123,81 @@ pub(super) struct FieldSources {
 
 async fn all_fields(request: &UnmappedRequest<'_>, job: &Job) -> Result<Vec<FieldSources>, Error> {
     let ctx = session(job).map_err(Error::query("unmapped"))?;
-    let mut found = Vec::new();
     let people = match request.people {
         Some(site) => {
             Some(plan::people(&ctx, plan::urls(std::slice::from_ref(site), "person")?).await?)
         }
         None => None,
     };
+    let look = Look { ctx, request, people, job };
     let tables = request.extracts.iter().flat_map(|site| &site.extract.tables);
     let names: BTreeSet<&str> = tables.map(|table| table.name.as_str()).collect();
     let newest = request.extracts.iter().map(|site| site.extract.cdm).max();
-    for name in names.into_iter().filter(|name| !is_vocabulary(name)) {
-        let Some(spec) = newest.and_then(|version| cdm(version).table(name)) else { continue };
-        let of = |site: &SiteExtract| site.extract.table(name).map_or(0, |table| table.rows);
-        let rows = request.extracts.iter().map(of).sum();
-        let pairs = plan::pairs(spec);
-        if !spec.person_field || rows == 0 || pairs.is_empty() {
-            continue;
-        }
-        let urls = plan::urls(request.extracts, name)?;
-        let counts = plan::unmapped(&ctx, urls, people.as_ref(), &pairs).await;
-        let counts = counts.map_err(Error::query(spec.name))?;
-        for (pair, (rows_zero, rows_null)) in pairs.iter().zip(counts) {
-            job.check()?;
-            let coverage =
-                FieldCoverage { table: spec.name, field: pair.field, rows, rows_zero, rows_null };
-            let mut field = FieldSources { coverage, sources: Vec::new() };
-            if rows_zero + rows_null > 0 {
-                field.find(&ctx, (request, people.as_ref()), pair, job).await?;
-            }
-            found.push(field);
-        }
-    }
-    Ok(found)
+    let specs = names.into_iter().filter(|name| !is_vocabulary(name));
+    let specs = specs.filter_map(|name| newest.and_then(|version| cdm(version).table(name)));
+    // Each question is small: several at a time.
+    let fields = stream::iter(specs.filter(|spec| spec.person_field));
+    let fields = fields.map(|spec| look.fields(spec)).buffered(job.threads);
+    let fields: Vec<(FieldCoverage, Pair)> = fields.try_concat().await?;
+    let found = stream::iter(fields).map(|(coverage, pair)| look.sources(coverage, pair));
+    found.buffered(job.threads).try_collect().await
 }
 
-impl FieldSources {
-    async fn find(
-        &mut self,
-        ctx: &SessionContext,
-        (request, people): (&UnmappedRequest<'_>, Option<&DataFrame>),
-        pair: &Pair,
-        job: &Job,
-    ) -> Result<(), Error> {
-        let failed = Error::query(pair.table);
+/// A look at the rows of people.
+struct Look<'a> {
+    ctx: SessionContext,
+    request: &'a UnmappedRequest<'a>,
+    /// Whether a row is one of the people that count.
+    people: Option<Expr>,
+    job: &'a Job,
+}
+
+impl Look<'_> {
+    /// The fields of a table that have a source, and how many of its rows are unmapped.
+    async fn fields(&self, spec: &'static TableSpec) -> Result<Vec<(FieldCoverage, Pair)>, Error> {
+        let of = |site: &SiteExtract| site.extract.table(spec.name).map_or(0, |table| table.rows);
+        let rows = self.request.extracts.iter().map(of).sum();
+        let pairs = plan::pairs(spec);
+        if rows == 0 || pairs.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.job.check()?;
+        let urls = plan::urls(self.request.extracts, spec.name)?;
+        let counts = plan::unmapped(&self.ctx, urls, self.people.as_ref(), &pairs).await;
+        let counts = counts.map_err(Error::query(spec.name))?;
+        let coverage = |pair: Pair, (rows_zero, rows_null)| {
+            let (table, field) = (spec.name, pair.field);
+            (FieldCoverage { table, field, rows, rows_zero, rows_null }, pair)
+        };
+        Ok(pairs.into_iter().zip(counts).map(|(pair, n)| coverage(pair, n)).collect())
+    }
+
+    /// The sources of the unmapped rows of a field.
+    async fn sources(&self, coverage: FieldCoverage, pair: Pair) -> Result<FieldSources, Error> {
+        let mut found = FieldSources { coverage, sources: Vec::new() };
+        if found.coverage.rows_zero + found.coverage.rows_null == 0 {
+            return Ok(found);
+        }
+        let (request, failed) = (self.request, Error::query(pair.table));
         let urls = plan::urls(request.extracts, pair.table)?;
-        let sources = plan::sources(ctx, urls, people, pair, request.min_persons).await;
-        let sources = sources.map_err(failed)?;
-        let mut batches = sources.execute_stream().await.map_err(failed)?;
+        let people = self.people.as_ref();
+        let sources = plan::sources(&self.ctx, urls, people, &pair, request.min_persons).await;
+        let mut batches = sources.map_err(failed)?.execute_stream().await.map_err(failed)?;
         let mut rare = BTreeMap::new();
         while let Some(batch) = batches.next().await {
-            job.check()?;
-            self.add(&batch.map_err(failed)?, request, &mut rare);
+            self.job.check()?;
+            found.add(&batch.map_err(failed)?, request, &mut rare);
         }
-        self.sources.extend(rare.into_values());
-        self.sources.sort_by(|a, b| {
+        found.sources.extend(rare.into_values());
+        found.sources.sort_by(|a, b| {
             let key = |s: &Source| (s.kind, s.concept, s.text.clone());
             b.rows.cmp(&a.rows).then_with(|| key(a).cmp(&key(b)))
         });
-        Ok(())
+        Ok(found)
     }
+}
 
+impl FieldSources {
     /// Takes a batch of [`plan::sources`]; what is rare and not a known code goes to `rare`.
     fn add(
         &mut self,

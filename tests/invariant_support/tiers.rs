@@ -240,8 +240,9 @@ fn wearables() -> Vec<(&'static str, String)> {
     let mut devices = String::from("person_id,device_id,device_date,last_sync_time,src_id\n");
     for p in (OLD..OLD + 8).filter(|p| *p != PLAIN) {
         days += &format!("{p},2024-01-01,100,ptsc\n{p},2024-01-02,200,ptsc\n");
-        // The first is in the middle of the stream, the second at its end.
-        devices += &format!("{p},dev{p},2021-06-01,2021-07-01 00:00:00,ptsc\n");
+        // The first is in the middle of the stream and on a day of its own, the second at the stream's end.
+        let day = 1 + p - OLD;
+        devices += &format!("{p},dev{p},2021-06-0{day},2021-07-0{day} 00:00:00,ptsc\n");
         devices += &format!("{p},dev{p},2023-01-01,2023-02-01 00:00:00,ptsc\n");
     }
     vec![("activity_summary", days), ("device", devices)]

@@ -1,14 +1,19 @@
 //! The fields that have a source, and the plan that counts their unmapped sources.
 
-use datafusion::common::{JoinType, ScalarValue};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::{count, sum};
-use datafusion::logical_expr::{Expr, ExprSchemable, lit, when};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ExprSchemable, Volatility, create_udf, lit, when,
+};
 use datafusion::prelude::{
     DataFrame, ParquetReadOptions, SessionContext, btrim, character_length, ident, nullif,
 };
 
-use arrow::array::AsArray;
+use arrow::array::{AsArray, BooleanArray};
 use arrow::datatypes::{DataType, Int64Type};
 
 use super::{Error, MAX_TEXT};
@@ -87,22 +92,40 @@ pub(super) fn urls(sites: &[SiteExtract], table: &str) -> std::result::Result<Ve
     Ok(urls)
 }
 
-/// The ids of the people in some files of `person`, as `__person`.
+/// Whether a row is of one of the people in some files of `person`.
 pub(super) async fn people(
     ctx: &SessionContext,
     urls: Vec<String>,
-) -> std::result::Result<DataFrame, Error> {
+) -> std::result::Result<Expr, Error> {
+    let failed = Error::query("person");
     let rows = ctx.read_parquet(urls, ParquetReadOptions::default()).await;
-    let people = rows.and_then(|rows| rows.select([ident("person_id").alias("__person")]));
-    people.map_err(Error::query("person"))
+    let rows = rows.and_then(|rows| rows.select([ident("person_id")])).map_err(failed)?;
+    let batches = rows.collect().await.map_err(failed)?;
+    let ids = batches.iter().flat_map(|rows| rows.column(0).as_primitive::<Int64Type>());
+    let people: HashSet<i64> = ids.flatten().collect();
+    let of_people = move |args: &[ColumnarValue]| {
+        let arrays = ColumnarValue::values_to_arrays(args)?;
+        let ids = arrays[0].as_primitive::<Int64Type>();
+        // Rows of a person mostly follow each other.
+        let mut last = (None, false);
+        let of_people = ids.iter().map(|id| {
+            if id != last.0 {
+                last = (id, id.is_some_and(|id| people.contains(&id)));
+            }
+            Some(last.1)
+        });
+        Ok(ColumnarValue::Array(Arc::new(of_people.collect::<BooleanArray>())))
+    };
+    let (takes, gives) = (vec![DataType::Int64], DataType::Boolean);
+    let function =
+        create_udf("of_people", takes, gives, Volatility::Immutable, Arc::new(of_people));
+    Ok(function.call(vec![ident("person_id")]))
 }
 
 /// Rows of those people; everybody's without them.
-fn of_people(rows: DataFrame, people: Option<&DataFrame>) -> Result<DataFrame> {
+fn of_people(rows: DataFrame, people: Option<&Expr>) -> Result<DataFrame> {
     match people {
-        Some(people) => {
-            rows.join(people.clone(), JoinType::LeftSemi, &["person_id"], &["__person"], None)
-        }
+        Some(people) => rows.filter(people.clone()),
         None => Ok(rows),
     }
 }
@@ -111,11 +134,13 @@ fn of_people(rows: DataFrame, people: Option<&DataFrame>) -> Result<DataFrame> {
 pub(super) async fn unmapped(
     ctx: &SessionContext,
     urls: Vec<String>,
-    people: Option<&DataFrame>,
+    people: Option<&Expr>,
     pairs: &[Pair],
 ) -> Result<Vec<(u64, u64)>> {
     let rows = ctx.read_parquet(urls, ParquetReadOptions::default()).await?;
-    let rows = of_people(rows, people)?;
+    // Few rows are left to be joined.
+    let any = pairs.iter().flat_map(wanted).reduce(Expr::or).unwrap_or_else(|| lit(false));
+    let rows = of_people(rows.filter(any)?, people)?;
     let mut counts = Vec::with_capacity(pairs.len() * 2);
     for (i, pair) in pairs.iter().enumerate() {
         let [zero, null] = wanted(pair);
@@ -159,7 +184,7 @@ fn wanted(pair: &Pair) -> [Expr; 2] {
 pub(super) async fn sources(
     ctx: &SessionContext,
     urls: Vec<String>,
-    people: Option<&DataFrame>,
+    people: Option<&Expr>,
     pair: &Pair,
     min_persons: u32,
 ) -> Result<DataFrame> {
