@@ -6,8 +6,10 @@
 
 mod callset;
 mod curation;
+mod diagnostic;
 pub mod disclosure;
 mod document;
+mod paths;
 pub mod policy;
 mod workflow;
 
@@ -18,8 +20,10 @@ pub use callset::{
     Selection, Stratum,
 };
 pub use curation::{Curation, Periods, Privacy, Quality, WearableFeed};
+pub use diagnostic::{Diagnostic, Error, nearest};
 pub use disclosure::PublicPolicy;
-pub use document::{Diagnostic, Document, Error, expand, nearest};
+pub use document::Document;
+pub use paths::expand;
 pub use policy::TierPolicy;
 pub use workflow::{
     CdmVersion, CivilDate, DateBasis, EhrFeed, Engine, FeedSource, IdScope, Identity,

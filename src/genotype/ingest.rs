@@ -1,14 +1,12 @@
 //! The genotype stage: shards out to the workers, results back in order, row groups out to the
 //! workers, chunks back in order and to disk. What is in flight is bounded.
 
-use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::assemble::{Assembler, Group, Rejected};
+use super::assemble::Assembler;
 use super::cohort::Cohort;
-use super::encode::{self, Encoded, Plan, Worker};
+use super::encode::{Plan, Worker};
 use super::fasta::Reference;
 use super::fields::Rules;
 use super::freq::Strata;
@@ -16,19 +14,21 @@ use super::gt::Kernel;
 use super::inputs::{self, Contexts, Files, Inputs};
 use super::merge::{self, Books, Reading};
 use super::selection::{Selections, Variants};
-use super::shard::{Context, ShardRows};
+use super::shard::Context;
 use super::source::Source;
-use super::summary::SampleSums;
 use super::tables::Tables;
 use super::tally::Tally;
-use super::work::{Feed, Scratch, Shard, Tuning, scan};
+use super::work::{Feed, Scratch, Tuning, scan};
 use super::{CallsetRequest, Error, align, annotate, report, samples};
 use crate::engine::{FileEntry, Job, Ledger, StageOutput, TableLedger};
 
 mod rejects;
+mod run;
 mod writer;
 
 use rejects::Rejects;
+pub(super) use run::guarded;
+use run::{Run, Shared};
 use writer::Writer;
 
 /// Variants a row group, unless rows are so long that it would hold more than [`GROUP_BYTES`].
@@ -87,15 +87,7 @@ pub(super) fn ingest_tuned(
     if !super::is_name(&request.name) {
         return Err(Error::BadName { what: "a callset" });
     }
-    let sorted;
-    let request = if request.files.is_sorted_by_key(|f| inputs::order(f)) {
-        request
-    } else {
-        let mut copy = request.clone();
-        copy.files.sort_by(|a, b| inputs::order(a).cmp(&inputs::order(b)));
-        sorted = copy;
-        &sorted
-    };
+    let request = &*in_order(request);
     let Inputs { files, samples, info: mut fields, consequences: format, path } =
         inputs::open(request)?;
     let cohort = Cohort::new(&samples, &request.samples, &path)?;
@@ -103,12 +95,7 @@ pub(super) fn ingest_tuned(
     // Whom the sheet leaves out may have been in when INFO was computed, though the files have them no more.
     let leaves_out = cohort.leaves_out() || !request.samples.excluded.is_empty();
     fields.iter_mut().for_each(|f| f.withhold(leaves_out, merge));
-    let mut ledger = TableLedger::new(format!("genomics/{}", request.name));
-    for (reason, count) in &cohort.excluded {
-        ledger.note(&format!("sample_excluded:{reason}"), *count);
-    }
-    ledger.note("sheet_sample_not_in_files", cohort.absent);
-    ledger.note("exclude_samples_unmatched", request.samples.unmatched);
+    let mut ledger = ledger_of(request, &cohort);
     let stride = cohort.stride();
     let rules = Rules::new(request, &cohort);
     let selections = Selections::load(request)?;
@@ -176,7 +163,7 @@ pub(super) fn ingest_tuned(
         }
     };
     books.add_to(&mut ledger);
-    let mut annotation_files = books.names.len();
+    let own_files = books.names.len();
     books.names.extend(annotations.iter().flat_map(annotate::Opened::file_names));
     let contexts = Contexts::new(context, if merge { &[] } else { &samples }, &sources);
     let context = contexts.first();
@@ -185,14 +172,12 @@ pub(super) fn ingest_tuned(
     let workers: Vec<Mutex<Worker>> =
         (0..job.threads).map(|_| Mutex::new(Worker::default())).collect();
     let shared = Shared { sources: &sources, contexts: &contexts, plan: &plan, workers: &workers };
-    let (sender, receiver) = channel();
     let mut assembler =
         Assembler::new(&sources, &context.info, ledger, group_rows(2 * stride + quality), hold);
     let writer = Writer::new(&plan, &job.out, &request.name);
     assembler.exclude = exclude.unwrap_or_default();
     let done = pool.in_place_scope(|scope| {
-        let run = Run { shared: &shared, job, sender, receiver, assembler, rejects, writer };
-        run.drive(scope, tuning)
+        Run::new((&shared, job), assembler, rejects, writer).drive(scope, tuning)
     })?;
     let mut ledger = done.ledger;
     plan.selections.note(&mut ledger);
@@ -207,18 +192,9 @@ pub(super) fn ingest_tuned(
         tally.merge(&worker.lock().unwrap_or_else(PoisonError::into_inner).tally);
     }
     let (mut files, mut rejects) = (done.files, done.rejects);
-    let mut accounts = Vec::new();
     let run = annotate::Run { job, callset: &request.name, files: &files, pool: &pool, tuning };
-    let mut tables = Vec::new();
-    for annotation in &annotations {
-        let (table, account) = annotation.write(&run, &mut ledger, |mut rejected| {
-            rejected.iter_mut().for_each(|r| r.file += annotation_files);
-            rejects.write(rejected)
-        })?;
-        annotation_files += annotation.file_names().count();
-        tables.extend(table);
-        accounts.push(account);
-    }
+    let (tables, mut accounts) =
+        annotated(&run, &annotations, (&mut ledger, &mut rejects, own_files))?;
     files.extend(tables);
     files.push(rejects.finish()?);
     let mads = request.options.outlier_mads;
@@ -229,6 +205,47 @@ pub(super) fn ingest_tuned(
     files.sort_by(|a, b| a.path.cmp(&b.path));
     accounts.insert(0, ledger);
     Ok(StageOutput { ledger: Ledger(accounts), files })
+}
+
+/// The request with its files in the order in which they are taken.
+fn in_order(request: &CallsetRequest) -> Cow<'_, CallsetRequest> {
+    if request.files.is_sorted_by_key(|f| inputs::order(f)) {
+        return Cow::Borrowed(request);
+    }
+    let mut copy = request.clone();
+    copy.files.sort_by(|a, b| inputs::order(a).cmp(&inputs::order(b)));
+    Cow::Owned(copy)
+}
+
+/// The books of a callset: who stays out, and what of the sheet is not in the files.
+fn ledger_of(request: &CallsetRequest, cohort: &Cohort) -> TableLedger {
+    let mut ledger = TableLedger::new(format!("genomics/{}", request.name));
+    for (reason, count) in &cohort.excluded {
+        ledger.note(&format!("sample_excluded:{reason}"), *count);
+    }
+    ledger.note("sheet_sample_not_in_files", cohort.absent);
+    ledger.note("exclude_samples_unmatched", request.samples.unmatched);
+    ledger
+}
+
+/// Writes the tables of annotations, and the books of each; their files are numbered after the callset's own.
+fn annotated(
+    run: &annotate::Run<'_>,
+    annotations: &[annotate::Opened],
+    (ledger, rejects, own_files): (&mut TableLedger, &mut Rejects, usize),
+) -> Result<(Vec<FileEntry>, Vec<TableLedger>), Error> {
+    let (mut tables, mut accounts) = (Vec::new(), Vec::new());
+    let mut before = own_files;
+    for annotation in annotations {
+        let (table, account) = annotation.write(run, ledger, |mut rejected| {
+            rejected.iter_mut().for_each(|r| r.file += before);
+            rejects.write(rejected)
+        })?;
+        before += annotation.file_names().count();
+        tables.extend(table);
+        accounts.push(account);
+    }
+    Ok((tables, accounts))
 }
 
 /// The job with as many workers as its memory allows: what is in flight grows with them alone.
@@ -304,207 +321,10 @@ fn group_rows(bytes: usize) -> usize {
     usize::clamp(power, 64, GROUP_ROWS)
 }
 
-struct Shared<'a> {
-    sources: &'a [Source],
-    contexts: &'a Contexts,
-    plan: &'a Plan,
-    workers: &'a [Mutex<Worker>],
-}
-
-impl Shared<'_> {
-    /// What the worker that runs this keeps; never contended, as a worker does one thing at a time.
-    fn worker(&self) -> MutexGuard<'_, Worker> {
-        let index = rayon::current_thread_index().unwrap_or(0);
-        self.workers[index].lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-enum Message {
-    Scanned(u64, usize, u64, Box<Result<ShardRows, Error>>),
-    Encoded(u64, Result<Encoded, Error>),
-}
-
-struct Run<'a> {
-    shared: &'a Shared<'a>,
-    job: &'a Job,
-    sender: Sender<Message>,
-    receiver: Receiver<Message>,
-    assembler: Assembler<'a>,
-    rejects: Rejects,
-    writer: Writer<'a>,
-}
-
-struct Done {
-    files: Vec<FileEntry>,
-    rejects: Rejects,
-    ledger: TableLedger,
-    samples: SampleSums,
-}
-
-/// Runs `work`; a panic becomes an error, so that the coordinator never waits for a dead worker.
-pub(super) fn guarded<T>(
-    what: &'static str,
-    work: impl FnOnce() -> Result<T, Error>,
-) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err(Error::Internal { what, detail: "a worker panicked".to_owned() }))
-}
-
-impl<'a> Run<'a> {
-    fn drive<'s>(mut self, scope: &rayon::Scope<'s>, tuning: Tuning) -> Result<Done, Error>
-    where
-        'a: 's,
-    {
-        let total = self.shared.sources.iter().map(|s| s.bytes().len() as u64).sum();
-        self.job.progress.expect(total);
-        let ahead = 2 * self.job.threads as u64 + 2;
-        let encoders = self.job.threads as u64 + 1;
-        let mut feeds = self.shared.sources.iter().enumerate();
-        let mut feed: Option<(usize, Feed<'a>)> = None;
-        let (mut started, mut assembled) = (0u64, 0u64);
-        let (mut encoding, mut written) = (0u64, 0u64);
-        let mut scanned = BTreeMap::new();
-        let mut encoded = BTreeMap::new();
-        let mut exhausted = false;
-        loop {
-            self.job.check()?;
-            while !exhausted && started - assembled < ahead && encoding - written < encoders {
-                match Self::next_shard(&mut feeds, &mut feed, tuning)? {
-                    Some((file, shard, weight)) => {
-                        self.spawn_scan(scope, started, file, shard, weight);
-                        started += 1;
-                    }
-                    None => exhausted = true,
-                }
-            }
-            if exhausted && started == assembled {
-                break;
-            }
-            self.receive(&mut scanned, &mut encoded)?;
-            while let Some((file, weight, rows)) = scanned.remove(&assembled) {
-                self.assembler.add(file, rows?)?;
-                self.job.progress.advance(weight);
-                assembled += 1;
-                for group in self.assembler.take_groups() {
-                    self.spawn_encode(scope, encoding, group);
-                    encoding += 1;
-                }
-                self.rejects.write(placed(self.shared.sources, self.assembler.take_rejected()))?;
-            }
-            self.write_ready(&mut encoded, &mut written)?;
-        }
-        self.assembler.finish()?;
-        for group in self.assembler.take_groups() {
-            self.spawn_encode(scope, encoding, group);
-            encoding += 1;
-        }
-        self.rejects.write(placed(self.shared.sources, self.assembler.take_rejected()))?;
-        while written < encoding {
-            self.write_ready(&mut encoded, &mut written)?;
-            if written < encoding {
-                self.receive(&mut scanned, &mut encoded)?;
-            }
-        }
-        let (files, rejects) = (self.writer.finish()?, self.rejects);
-        Ok(Done { files, rejects, ledger: self.assembler.ledger, samples: self.assembler.samples })
-    }
-
-    fn next_shard(
-        feeds: &mut impl Iterator<Item = (usize, &'a Source)>,
-        feed: &mut Option<(usize, Feed<'a>)>,
-        tuning: Tuning,
-    ) -> Result<Option<(usize, Shard, u64)>, Error> {
-        loop {
-            if let Some((file, current)) = feed {
-                let before = current.consumed();
-                if let Some(shard) = current.next()? {
-                    return Ok(Some((*file, shard, current.consumed().saturating_sub(before))));
-                }
-            }
-            match feeds.next() {
-                Some((file, source)) => *feed = Some((file, Feed::new(source, tuning))),
-                None => return Ok(None),
-            }
-        }
-    }
-
-    fn spawn_scan<'s>(
-        &self,
-        scope: &rayon::Scope<'s>,
-        number: u64,
-        file: usize,
-        shard: Shard,
-        weight: u64,
-    ) where
-        'a: 's,
-    {
-        let (sender, shared) = (self.sender.clone(), self.shared);
-        scope.spawn(move |_| {
-            let rows = guarded("scanning a shard", || {
-                let scratch = &mut shared.worker().scratch;
-                scan(shared.contexts.of(file), &shared.sources[file], &shard, scratch)
-            });
-            // The receiver is gone only when the run has already failed.
-            let _ = sender.send(Message::Scanned(number, file, weight, Box::new(rows)));
-        });
-    }
-
-    fn spawn_encode<'s>(&self, scope: &rayon::Scope<'s>, number: u64, group: Group)
-    where
-        'a: 's,
-    {
-        let (sender, shared) = (self.sender.clone(), self.shared);
-        scope.spawn(move |_| {
-            let encoded = guarded("encoding a row group", || {
-                encode::encode(shared.plan, &mut shared.worker(), &group)
-            });
-            drop(group);
-            let _ = sender.send(Message::Encoded(number, encoded));
-        });
-    }
-
-    fn receive(
-        &self,
-        scanned: &mut BTreeMap<u64, (usize, u64, Result<ShardRows, Error>)>,
-        encoded: &mut BTreeMap<u64, Result<Encoded, Error>>,
-    ) -> Result<(), Error> {
-        match self.receiver.recv().map_err(Error::internal("waiting for workers"))? {
-            Message::Scanned(number, file, weight, rows) => {
-                let rows = *rows;
-                scanned.insert(number, (file, weight, rows));
-            }
-            Message::Encoded(number, result) => {
-                encoded.insert(number, result);
-            }
-        }
-        Ok(())
-    }
-
-    fn write_ready(
-        &mut self,
-        encoded: &mut BTreeMap<u64, Result<Encoded, Error>>,
-        written: &mut u64,
-    ) -> Result<(), Error> {
-        while let Some(result) = encoded.remove(written) {
-            self.writer.write(result?)?;
-            *written += 1;
-        }
-        Ok(())
-    }
-}
-
-/// Rejects of PLINK files by the line of the variant in .bim or .pvar.
-fn placed(sources: &[Source], mut rejected: Vec<Rejected>) -> Vec<Rejected> {
-    for reject in &mut rejected {
-        if let Some(plink) = &sources[reject.file].plink {
-            reject.line = plink.line(reject.line);
-        }
-    }
-    rejected
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::genotype::{Annotation, Genome, SampleEntry, SampleSheet};
 

@@ -1,5 +1,6 @@
-//! Looks at the data before tables are built: when a concept was first used. Only rows of people who take part count, by true dates: who has left leaves no trace, and a
-//! concept that only they used early is as new as it looks without them.
+//! Looks at the data before tables are built: when a concept was first used. Only rows of people who take part
+//! count, by true dates: who has left leaves no trace, and a concept that only they used early is as new as it
+//! looks without them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
