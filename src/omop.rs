@@ -41,6 +41,7 @@ pub use cdm::{
 };
 pub use error::Error;
 pub use ingest::ingest;
+pub(crate) use loader::encodings;
 pub use persons::PersonIds;
 
 pub use crate::config::{RejectLimit, TextEncoding};

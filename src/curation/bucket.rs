@@ -5,9 +5,6 @@ use std::collections::BTreeMap;
 use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Date32Type, Int64Type, TimestampMicrosecondType};
-use parquet::basic::Encoding;
-use parquet::file::properties::WriterPropertiesBuilder;
-use parquet::schema::types::ColumnPath;
 
 use super::early::Early;
 use super::ids::Ids;
@@ -16,7 +13,7 @@ use super::spill::Spill;
 use super::{Error, NO_EHR_CONSENT, Request, SITE, apply, mapping};
 use crate::engine::parquet::{FileTags, UnlistedTable, properties};
 use crate::engine::{FileEntry, Job};
-use crate::omop::{FieldKind, TableSpec};
+use crate::omop::{self, TableSpec};
 
 /// [`Table::fate`] of a row that stays.
 pub const KEPT: u16 = 0;
@@ -250,21 +247,6 @@ fn order(table: &Table) -> UInt32Array {
     UInt32Array::from_iter_values(rows.into_iter().map(|r| r.3))
 }
 
-/// Ids and dates as differences: they rarely repeat enough for a dictionary to pay.
-fn encodings(spec: &TableSpec, properties: WriterPropertiesBuilder) -> WriterPropertiesBuilder {
-    let mut properties = properties;
-    for field in &spec.fields {
-        let id = field.name == "person_id" || spec.row_id_table(field).is_some();
-        if id || matches!(field.kind, FieldKind::Date | FieldKind::Timestamp) {
-            let column = ColumnPath::from(field.name);
-            properties = properties
-                .set_column_dictionary_enabled(column.clone(), false)
-                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
-        }
-    }
-    properties
-}
-
 /// Tags of a file of curation.
 pub fn tags(table: &str) -> FileTags {
     FileTags {
@@ -280,7 +262,8 @@ fn write(part: u32, table: &Table, job: &Job) -> Result<(), Error> {
     let name = table.spec.name;
     let rows = take_record_batch(&table.rows, &order(table)).map_err(Error::arrow(name))?;
     let path = format!("{SITE}/{name}/part-{part:04}.parquet");
-    let properties = encodings(&table.spec, properties(&tags(name), &[])).build();
+    let properties = omop::encodings(&table.spec, properties(&tags(name), &[]));
+    let properties = job.keyring.sealed(properties)?;
     let mut file = UnlistedTable::unlisted(&job.out, &path, rows.schema(), tags(name), properties)?;
     file.write(&rows)?;
     file.close()?;

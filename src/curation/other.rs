@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-
 use super::{Error, Request, SITE, spill};
 use crate::engine::parquet::{FileTags, UnlistedTable, properties};
 use crate::engine::{Job, TableLedger};
@@ -29,15 +27,14 @@ pub fn copy(
             vocabulary: None,
         };
         let (path, schema) = (format!("{SITE}/{name}.parquet"), spec.schema());
-        let properties = properties(&tags, &[]).build();
+        let properties = job.keyring.sealed(properties(&tags, &[]))?;
         let mut file = UnlistedTable::unlisted(&job.out, &path, schema.clone(), tags, properties)?;
         for (site, extract) in request.extracts.iter().enumerate() {
             for source in extract.files(name) {
                 let broken = |error| Error::Parquet { file: source.clone(), source: error };
                 let open = File::open(&source).map_err(IoError::at("opening", &source))?;
-                let reader = ParquetRecordBatchReaderBuilder::try_new(open)
-                    .and_then(|builder| builder.build())
-                    .map_err(broken)?;
+                let reader =
+                    job.keyring.open(open).and_then(|builder| builder.build()).map_err(broken)?;
                 for batch in reader {
                     job.check()?;
                     let batch = batch.map_err(|e| broken(e.into()))?;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, new_null_array};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Int64Type, SchemaRef};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rayon::prelude::*;
 
 use super::{Error, Request};
@@ -133,7 +132,7 @@ impl Spill {
 fn scatter(path: &Path, name: &'static str, to: &mut Scattered, job: &Job) -> Result<(), Error> {
     let broken = |source| Error::Parquet { file: path.to_owned(), source };
     let file = File::open(path).map_err(IoError::at("opening", path))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
+    let builder = job.keyring.open(file).map_err(broken)?;
     for batch in builder.with_batch_size(BATCH_ROWS).build().map_err(broken)? {
         job.check()?;
         let batch = batch.map_err(|e| broken(e.into()))?;

@@ -10,6 +10,7 @@ use super::condition::GAP;
 use super::era::{Span, merge};
 use super::part::{self, Part};
 use super::sweep::{Derivation, Made, Source, Value};
+use crate::engine::Keyring;
 use crate::omop::SiteExtract;
 
 /// What drugs are made of.
@@ -28,10 +29,11 @@ impl Ingredients {
     /// # Errors
     /// When a table of the vocabulary cannot be read.
     pub fn read(vocabulary: &SiteExtract) -> Result<Self, Error> {
+        let plain = Keyring::default();
         let mut ingredients: Vec<i64> = Vec::new();
         let names = ["concept_id", "vocabulary_id", "concept_class_id"];
         for path in vocabulary.files("concept") {
-            part::each_batch(&path, &names, |batch| {
+            part::each_batch(&path, &names, &plain, |batch| {
                 let [Some(ids), Some(vocabularies), Some(classes)] =
                     names.map(|n| batch.column_by_name(n))
                 else {
@@ -50,7 +52,7 @@ impl Ingredients {
         let mut above: Vec<(i64, i64)> = Vec::new();
         let names = ["descendant_concept_id", "ancestor_concept_id"];
         for path in vocabulary.files("concept_ancestor") {
-            part::each_batch(&path, &names, |batch| {
+            part::each_batch(&path, &names, &plain, |batch| {
                 let [Some(drugs), Some(ancestors)] = names.map(|n| batch.column_by_name(n)) else {
                     return;
                 };
@@ -70,7 +72,7 @@ impl Ingredients {
                 "amount_value",
                 "amount_unit_concept_id",
             ];
-            let rows = part::read(&path, &names)?;
+            let rows = part::read(&path, &names, &plain)?;
             for i in 0..rows.len {
                 if let (Some(drug), Some(ingredient), Some(unit)) =
                     (rows.columns[0][i], rows.columns[1][i], rows.columns[3][i])

@@ -8,6 +8,7 @@ use arrow::datatypes::Int64Type;
 use super::Error;
 use super::part::each_batch;
 use super::physical::MEASURES;
+use crate::engine::Keyring;
 use crate::omop::SiteExtract;
 
 /// Surveys of the All of Us programme and their versions: concept, concept of the module, name. The
@@ -78,7 +79,7 @@ impl Modules {
     fn concepts(&mut self, vocabulary: &SiteExtract, ppi: &mut Ppi) -> Result<(), Error> {
         let names = ["concept_id", "concept_name", "vocabulary_id", "concept_class_id"];
         for path in vocabulary.files("concept") {
-            each_batch(&path, &names, |batch| {
+            each_batch(&path, &names, &Keyring::default(), |batch| {
                 let [Some(ids), Some(words), Some(vocabularies), Some(classes)] =
                     names.map(|n| batch.column_by_name(n))
                 else {
@@ -108,7 +109,7 @@ impl Modules {
     fn relations(&self, vocabulary: &SiteExtract, ppi: &mut Ppi) -> Result<(), Error> {
         let names = ["concept_id_1", "concept_id_2", "relationship_id"];
         for path in vocabulary.files("concept_relationship") {
-            each_batch(&path, &names, |batch| {
+            each_batch(&path, &names, &Keyring::default(), |batch| {
                 let [Some(from), Some(to), Some(relations)] =
                     names.map(|n| batch.column_by_name(n))
                 else {
@@ -135,7 +136,7 @@ impl Modules {
     fn ancestors(&self, vocabulary: &SiteExtract, ppi: &mut Ppi) -> Result<(), Error> {
         let names = ["ancestor_concept_id", "descendant_concept_id"];
         for path in vocabulary.files("concept_ancestor") {
-            each_batch(&path, &names, |batch| {
+            each_batch(&path, &names, &Keyring::default(), |batch| {
                 let [Some(above), Some(below)] = names.map(|n| batch.column_by_name(n)) else {
                     return;
                 };
@@ -174,7 +175,7 @@ impl Modules {
     fn standard_names(&mut self, vocabulary: &SiteExtract, ppi: &Ppi) -> Result<(), Error> {
         let names = ["concept_id", "concept_name"];
         for path in vocabulary.files("concept") {
-            each_batch(&path, &names, |batch| {
+            each_batch(&path, &names, &Keyring::default(), |batch| {
                 let [Some(ids), Some(words)] = names.map(|n| batch.column_by_name(n)) else {
                     return;
                 };

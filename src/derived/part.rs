@@ -10,9 +10,10 @@ use arrow::datatypes::{
     DataType, Date32Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
 };
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
 use super::Error;
+use crate::engine::Keyring;
 use crate::error::IoError;
 
 /// Some columns of some rows. A date is its day since 1970-01-01, a time its microseconds since then, a
@@ -38,23 +39,27 @@ impl Rows {
 }
 
 /// A reader of `names` of the Parquet file at `path`, as far as it has them, and its number of rows.
-fn open(path: &Path, names: &[&str]) -> Result<(ParquetRecordBatchReader, usize), Error> {
+fn open(
+    path: &Path,
+    names: &[&str],
+    keyring: &Keyring,
+) -> Result<(ParquetRecordBatchReader, usize), Error> {
     let broken = |source| broken(path, source);
     let file = File::open(path).map_err(IoError::at("opening", path))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
+    let builder = keyring.open(file).map_err(broken)?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
     let total = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
     Ok((builder.with_projection(mask).build().map_err(broken)?, total))
 }
 
 /// Rows of the Parquet file at `path`.
-pub fn length(path: &Path) -> Result<u64, Error> {
-    Ok(open(path, &[])?.1 as u64)
+pub fn length(path: &Path, keyring: &Keyring) -> Result<u64, Error> {
+    Ok(open(path, &[], keyring)?.1 as u64)
 }
 
 /// Reads `names` of the Parquet file at `path`; a column that it lacks is null throughout.
-pub fn read(path: &Path, names: &[&str]) -> Result<Rows, Error> {
-    let (reader, total) = open(path, names)?;
+pub fn read(path: &Path, names: &[&str], keyring: &Keyring) -> Result<Rows, Error> {
+    let (reader, total) = open(path, names, keyring)?;
     let mut rows =
         Rows { columns: names.iter().map(|_| Vec::with_capacity(total)).collect(), len: 0 };
     for batch in reader {
@@ -74,9 +79,10 @@ pub fn read(path: &Path, names: &[&str]) -> Result<Rows, Error> {
 pub fn each_batch(
     path: &Path,
     names: &[&str],
+    keyring: &Keyring,
     mut see: impl FnMut(&RecordBatch),
 ) -> Result<(), Error> {
-    for batch in open(path, names)?.0 {
+    for batch in open(path, names, keyring)?.0 {
         see(&batch.map_err(|e| broken(path, e.into()))?);
     }
     Ok(())
@@ -87,9 +93,9 @@ fn broken(path: &Path, source: parquet::errors::ParquetError) -> Error {
 }
 
 /// The people of the Parquet file at `path`, a row each: what a table of any length says of who has rows.
-pub fn people(path: &Path) -> Result<Rows, Error> {
+pub fn people(path: &Path, keyring: &Keyring) -> Result<Rows, Error> {
     let mut people: BTreeSet<i64> = BTreeSet::new();
-    each_batch(path, &["person_id"], |batch| {
+    each_batch(path, &["person_id"], keyring, |batch| {
         if let Some(column) = batch.column_by_name("person_id") {
             let mut last = None;
             for person in column.as_primitive::<Int64Type>().iter().flatten() {

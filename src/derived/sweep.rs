@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::part::{self, Part};
 use super::{Error, Request};
 use crate::engine::parquet::{FileTags, UnlistedTable, properties};
-use crate::engine::{Job, TableLedger};
+use crate::engine::{Job, Keyring, TableLedger};
 use crate::omop::{ExtractTable, FieldKind, TableSpec};
 
 /// Facts for the books, by name.
@@ -114,7 +114,8 @@ pub fn run(
 ) -> Result<(ExtractTable, TableLedger), Error> {
     let name = derivation.table();
     let spec = spec(request, name)?;
-    let sweep = Sweep { derivation, request, parts: parts(derivation, request)? };
+    let sweep =
+        Sweep { derivation, request, keyring: &job.keyring, parts: parts(derivation, request)? };
     let workers = job.workers(sweep.largest()?);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(workers).build();
     let pool = pool.map_err(|e| Error::Internal { table: name, what: e.to_string() })?;
@@ -155,6 +156,7 @@ fn parts(derivation: &dyn Derivation, request: &Request<'_>) -> Result<usize, Er
 struct Sweep<'a> {
     derivation: &'a dyn Derivation,
     request: &'a Request<'a>,
+    keyring: &'a Keyring,
     parts: usize,
 }
 
@@ -163,8 +165,8 @@ impl Sweep<'_> {
         let read = |(table, columns): Source| {
             let names: Vec<&str> = std::iter::once("person_id").chain(columns).collect();
             match self.request.records.files(table).get(part) {
-                Some(path) if names.len() == 1 => Ok(Part::new(part::people(path)?)),
-                Some(path) => Ok(Part::new(part::read(path, &names)?)),
+                Some(path) if names.len() == 1 => Ok(Part::new(part::people(path, self.keyring)?)),
+                Some(path) => Ok(Part::new(part::read(path, &names, self.keyring)?)),
                 None => {
                     Ok(Part::new(part::Rows { columns: vec![Vec::new(); names.len()], len: 0 }))
                 }
@@ -179,7 +181,7 @@ impl Sweep<'_> {
         for (table, columns) in self.derivation.sources() {
             let width = (columns.len() + 1) * size_of::<Option<i64>>();
             for (part, path) in parts.iter_mut().zip(self.request.records.files(table)) {
-                *part += part::length(&path)? * width as u64;
+                *part += part::length(&path, self.keyring)? * width as u64;
             }
         }
         Ok(parts.into_iter().max().unwrap_or(0))
@@ -244,7 +246,7 @@ impl Sweep<'_> {
             vocabulary: None,
         };
         let path = format!("{}/{table}/part-{part:04}.parquet", self.request.folder);
-        let properties = properties(&tags, &[]).build();
+        let properties = job.keyring.sealed(properties(&tags, &[]))?;
         let mut file = UnlistedTable::unlisted(&job.out, &path, spec.schema(), tags, properties)?;
         let mut columns = Columns::new(spec, self.derivation);
         let mut facts = Facts::default();

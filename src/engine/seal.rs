@@ -13,6 +13,10 @@
 //! has another key, so that no key serves two files and an older file in the place of a newer one is
 //! noticed; the id tells nothing of the digest to whoever has no key.
 //!
+//! What stages leave for each other while a run goes on, with raw ids and true dates, is sealed likewise, but
+//! under keys whose id is drawn for each file: a run that was killed leaves nothing that can be read without the
+//! root key.
+//!
 //! The ciphertext differs from run to run, because nonces are random. What is promised to be identical is
 //! the plaintext, whose digest stands beside that of the ciphertext in the manifest.
 
@@ -130,6 +134,7 @@ impl FileKey {
 pub struct Keyring {
     keys: Arc<Keys>,
     decryption: Option<Arc<FileDecryptionProperties>>,
+    work: Option<Arc<RestKey>>,
 }
 
 impl Keyring {
@@ -141,7 +146,29 @@ impl Keyring {
         let keys = Arc::new(Keys(keys));
         let properties = FileDecryptionProperties::with_key_retriever(keys.clone()).build();
         let fault = |source| Error::Parquet { path: "keys of tiers".into(), source };
-        Ok(Self { keys, decryption: Some(properties.map_err(fault)?) })
+        Ok(Self { keys, decryption: Some(properties.map_err(fault)?), work: None })
+    }
+
+    /// The ring of a run: it also opens and seals, under `work`, what stages leave for each other.
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub fn of_run(mut keys: Vec<RestKey>, work: RestKey) -> Result<Self, Error> {
+        keys.push(work.clone());
+        Ok(Self { work: Some(Arc::new(work)), ..Self::of(keys)? })
+    }
+
+    /// The settings of a table that stages leave for each other: sealed under a key of its own in a run.
+    ///
+    /// # Errors
+    /// When the operating system has no randomness.
+    pub fn sealed(&self, properties: WriterPropertiesBuilder) -> Result<WriterProperties, Error> {
+        let Some(work) = &self.work else { return Ok(properties.build()) };
+        let fault = |source| Error::Parquet { path: "keys of work".into(), source };
+        let mut id = [0; 16];
+        getrandom::fill(&mut id).map_err(|e| fault(ParquetError::External(Box::new(e))))?;
+        let key = work.file_of(&hex(&id)).encryption().map_err(fault)?;
+        Ok(properties.with_file_encryption_properties(key).build())
     }
 
     /// Whether it has any key.

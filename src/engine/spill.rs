@@ -3,6 +3,9 @@
 //! One file a table. Batches are put in the order of slots and written as blocks, each an Arrow stream of
 //! its own without the columns that say one thing throughout: what is null is left out, of what is the same in
 //! all rows one is kept in memory, as is where a slot's blocks are. Of the columns of the CDM many are such.
+//!
+//! Blocks are sealed (AES-256-GCM) under a key that is drawn for the file and kept in memory alone: of a run that
+//! was killed nobody can read them.
 
 use std::fs::File;
 use std::io::Write;
@@ -17,6 +20,8 @@ use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use zeroize::Zeroizing;
 
 use super::parquet::Error;
 use crate::error::IoError;
@@ -26,6 +31,7 @@ pub struct Blocks {
     table: String,
     path: PathBuf,
     file: File,
+    cipher: Cipher,
     at: Vec<Vec<Block>>,
     end: u64,
     /// Of each batch that was scattered, one row of the columns that are the same in all.
@@ -51,7 +57,8 @@ impl Blocks {
         let file = file.map_err(IoError::at("creating", path))?;
         let at = vec![Vec::new(); slots as usize];
         let (table, path) = (table.to_owned(), path.to_owned());
-        Ok(Self { table, path, file, at, end: 0, same: Vec::new() })
+        let cipher = Cipher::new().map_err(|e| Error::Arrow { path: table.clone(), source: e })?;
+        Ok(Self { table, path, file, cipher, at, end: 0, same: Vec::new() })
     }
 
     /// Number of slots.
@@ -93,7 +100,10 @@ impl Blocks {
         for (slot, &end) in ends.iter().enumerate() {
             if end > start {
                 let from = self.end + bytes.len() as u64;
-                write(&rows.slice(start, end - start), &mut bytes).map_err(|e| self.arrow(e))?;
+                let block = bytes.len();
+                write(&rows.slice(start, end - start), &mut bytes)
+                    .and_then(|()| self.cipher.seal(from, &mut bytes, block))
+                    .map_err(|e| self.arrow(e))?;
                 let bytes = from..self.end + bytes.len() as u64;
                 let (rows, batch) = ((end - start) as u64, self.same.len() - 1);
                 self.at[slot].push(Block { bytes, rows, batch });
@@ -116,7 +126,8 @@ impl Blocks {
             bytes.resize((at.end - at.start) as usize, 0);
             let read = self.file.read_exact_at(&mut bytes, at.start);
             read.map_err(IoError::at("reading", &self.path))?;
-            let stream = StreamReader::try_new(&bytes[..], None).map_err(|e| self.arrow(e))?;
+            let plain = self.cipher.open(at.start, &mut bytes).map_err(|e| self.arrow(e))?;
+            let stream = StreamReader::try_new(plain, None).map_err(|e| self.arrow(e))?;
             for rows in stream {
                 let rows = rows.and_then(|rows| completed(&rows, &self.same[*batch]));
                 batches.push(rows.map_err(|e| self.arrow(e))?);
@@ -135,6 +146,42 @@ impl Blocks {
 
     fn arrow(&self, source: ArrowError) -> Error {
         Error::Arrow { path: self.table.clone(), source }
+    }
+}
+
+/// Seals the blocks of one file, each by where it begins, which no other block of the file does.
+struct Cipher(LessSafeKey);
+
+impl Cipher {
+    fn new() -> Result<Self, ArrowError> {
+        let mut key = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *key).map_err(|e| ArrowError::ExternalError(Box::new(e)))?;
+        let key = UnboundKey::new(&AES_256_GCM, &*key).map_err(|_| Self::refused())?;
+        Ok(Self(LessSafeKey::new(key)))
+    }
+
+    /// Seals what `bytes` has from `from` on as the block at `start`, and appends the tag.
+    fn seal(&self, start: u64, bytes: &mut Vec<u8>, from: usize) -> Result<(), ArrowError> {
+        let nonce = Self::nonce(start);
+        let tag = self.0.seal_in_place_separate_tag(nonce, Aad::empty(), &mut bytes[from..]);
+        bytes.extend_from_slice(tag.map_err(|_| Self::refused())?.as_ref());
+        Ok(())
+    }
+
+    /// The block at `start` in the clear.
+    fn open<'a>(&self, start: u64, bytes: &'a mut [u8]) -> Result<&'a [u8], ArrowError> {
+        let plain = self.0.open_in_place(Self::nonce(start), Aad::empty(), bytes);
+        plain.map(|plain| &*plain).map_err(|_| Self::refused())
+    }
+
+    fn nonce(start: u64) -> Nonce {
+        let mut nonce = [0; NONCE_LEN];
+        nonce[..8].copy_from_slice(&start.to_le_bytes());
+        Nonce::assume_unique_for_key(nonce)
+    }
+
+    fn refused() -> ArrowError {
+        ArrowError::IpcError("a block is not what was written".into())
     }
 }
 
@@ -284,6 +331,14 @@ mod tests {
         assert_eq!(even.column(1).null_count(), 25);
         let kinds = even.column(2).as_primitive::<Int64Type>();
         assert!((0..50).all(|i| kinds.value(i) == n.value(i) / 100 * 100 + 1));
+        // Nobody else can read a block, and one that was changed is noticed.
+        let path = dir.path().join("t");
+        let text = std::fs::read(&path).unwrap();
+        assert!(!text.windows(8).any(|bytes| bytes == 77_i64.to_le_bytes()));
+        let mut changed = text.clone();
+        changed[100] ^= 1;
+        std::fs::write(&path, changed).unwrap();
+        assert!(blocks.read(2).is_err() || blocks.read(0).is_err());
         // A batch whose every column is the same in all rows has rows all the same.
         let mut blocks = Blocks::create(&dir.path().join("u"), "u", 2).unwrap();
         blocks.scatter(&batch(0, None).slice(0, 1), &[1]).unwrap();

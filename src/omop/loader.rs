@@ -9,7 +9,7 @@ use arrow::array::{
 };
 use arrow::datatypes::SchemaRef;
 use parquet::basic::Encoding;
-use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
+use parquet::file::properties::WriterPropertiesBuilder;
 use parquet::schema::types::ColumnPath;
 
 use crate::config::TextEncoding;
@@ -18,7 +18,7 @@ use crate::engine::parquet::properties;
 use crate::engine::{FileTags, Job, TableLedger, UnlistedTable};
 
 use super::ExtractTable;
-use super::cdm::{FieldKind, TableSpec};
+use super::cdm::{FieldKind, TableSpec, is_vocabulary};
 use super::error::Error;
 use super::rejects::{Reject, TableRejects};
 use super::unshift::Unshift;
@@ -142,7 +142,10 @@ impl Keys {
 
 /// Ids and dates rarely repeat enough for a dictionary to pay; as differences they are smaller and
 /// quicker to write.
-fn encodings(spec: &TableSpec, mut properties: WriterPropertiesBuilder) -> WriterProperties {
+pub(crate) fn encodings(
+    spec: &TableSpec,
+    mut properties: WriterPropertiesBuilder,
+) -> WriterPropertiesBuilder {
     for field in &spec.fields {
         let id = field.name == "person_id" || spec.row_id_table(field).is_some();
         if id || matches!(field.kind, FieldKind::Date | FieldKind::Timestamp) {
@@ -152,7 +155,7 @@ fn encodings(spec: &TableSpec, mut properties: WriterPropertiesBuilder) -> Write
                 .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
         }
     }
-    properties.build()
+    properties
 }
 
 /// Takes the rows of one table.
@@ -197,6 +200,11 @@ impl<'a> Loader<'a> {
             vocabulary: None,
         };
         let properties = encodings(spec, properties(&tags, &[]));
+        // A vocabulary is nobody's.
+        let properties = match is_vocabulary(spec.name) {
+            true => properties.build(),
+            false => context.job.keyring.sealed(properties)?,
+        };
         let schema = spec.schema();
         let file =
             UnlistedTable::unlisted(&context.job.out, &path, schema.clone(), tags, properties)?;

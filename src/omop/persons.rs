@@ -7,8 +7,8 @@ use std::path::Path;
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use crate::engine::Keyring;
 use crate::error::IoError;
 
 use super::Extract;
@@ -59,13 +59,13 @@ impl Extract {
     ///
     /// # Errors
     /// When the typed table cannot be read.
-    pub fn persons(&self, root: &Path) -> Result<PersonIds, Error> {
+    pub fn persons(&self, root: &Path, keyring: &Keyring) -> Result<PersonIds, Error> {
         let Some(table) = self.table("person") else { return Ok(PersonIds::default()) };
         let mut ids = Vec::new();
         for path in table.files().iter().map(|file| root.join(file)) {
             let broken = |source| Error::Parquet { file: path.clone(), source };
             let file = File::open(&path).map_err(IoError::at("opening", &path))?;
-            let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
+            let builder = keyring.open(file).map_err(broken)?;
             let mask = ProjectionMask::columns(builder.parquet_schema(), ["person_id"]);
             let reader = builder.with_projection(mask).build().map_err(broken)?;
             for batch in reader {

@@ -139,7 +139,7 @@ fn attempt(
         staging: project.store.staging_of(&plan.run_id),
         bench: Bench::new(project, inputs, hands.naming),
         outputs: BTreeMap::new(),
-        keyring: seal::keyring(std::slice::from_ref(hands.naming.key()))?,
+        keyring: seal::ring_of_run(hands.naming.key())?,
         hands,
     };
     match execution.carry_out(&mut recorder) {

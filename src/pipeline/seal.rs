@@ -23,6 +23,13 @@ use crate::release::{Manifest, StoreLock};
 /// The tiers that can be sealed. The Public one is for everybody.
 const TIERS: [Tier; 2] = [Tier::Controlled, Tier::Registered];
 
+/// The ring of a run with `key`: it opens the sealed tables of its releases, and opens and seals what stages leave
+/// for each other.
+pub(super) fn ring_of_run(key: &Key) -> Result<Keyring, Error> {
+    let tiers = TIERS.map(|tier| key.at_rest(tier.name()));
+    Ok(Keyring::of_run(tiers.to_vec(), key.at_rest("work"))?)
+}
+
 /// What opens sealed tables of releases made with any of `keys`.
 pub(super) fn keyring(keys: &[Key]) -> Result<Keyring, Error> {
     if keys.is_empty() {

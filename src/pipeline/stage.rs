@@ -73,7 +73,7 @@ impl<'a> Bench<'a> {
             Work::Vocabulary => self.vocabulary(job),
             Work::Ehr(site) => self.extract(site, job),
             Work::Wearables(name) => self.wearables(name, job),
-            Work::Link => self.link().map(Made::from),
+            Work::Link => self.link(&job.keyring).map(Made::from),
             Work::Curate => self.curate(job),
             Work::Quality => self.quality(job).map(Made::from),
             Work::Callset(name) => self.callset(name, job).map(Made::from),

@@ -70,8 +70,8 @@ fn characterise(request: &Request, job: &Job) -> Result<StageOutput, Error> {
         book(domain.table, scan::scan(&request.tables, domain, &people, &mut counts, job)?);
     }
     people.overlaps(&mut counts);
-    table::providers(&request.tables, &mut counts)?;
-    table::places_of_service(&request.tables, &mut counts)?;
+    table::providers(&request.tables, &job.keyring, &mut counts)?;
+    table::places_of_service(&request.tables, &job.keyring, &mut counts)?;
     let results = counts.finish(request.small_cell_count);
     let concepts = concepts::count(&results.rows, request.vocabulary.as_ref())?;
     let files = write::write(request, &people, &results, &concepts, job)?;

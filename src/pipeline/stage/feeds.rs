@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Bench, Made};
 use crate::config::DateBasis;
-use crate::engine::{Job, Ledger, StageOutput, TableLedger};
+use crate::engine::{Job, Keyring, Ledger, StageOutput, TableLedger};
 use crate::identity::{self, PersonId, Standing};
 use crate::omop::{self, ExtractRequest, Scope};
 use crate::pipeline::{Error, Work};
@@ -85,11 +85,11 @@ impl Bench<'_> {
     }
 
     /// Everybody in a person table is on the roster; the books say who takes part.
-    pub(super) fn link(&self) -> Result<StageOutput, Error> {
+    pub(super) fn link(&self, keyring: &Keyring) -> Result<StageOutput, Error> {
         let roster = self.roster()?;
         let mut persons: BTreeSet<PersonId> = BTreeSet::new();
         for (site, typed) in &self.extracts {
-            let found = typed.extract.persons(&typed.root)?;
+            let found = typed.extract.persons(&typed.root, keyring)?;
             let file = self.project.path(&self.project.workflow.ehr[site].path);
             persons.extend(found.into_iter().map(PersonId));
             identity::link::check_persons(roster, &file, persons.iter().copied())?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::counts::{CountRow, Map};
 use super::error::Error;
 use super::table::{each_of_table, int};
+use crate::engine::Keyring;
 use crate::omop::SiteExtract;
 
 /// Analyses whose first stratum is a concept and whose count is of records; the largest counts.
@@ -58,7 +59,7 @@ pub(super) fn count(
     }
     if let Some(vocabulary) = vocabulary {
         let names = ["ancestor_concept_id", "descendant_concept_id"];
-        each_of_table(vocabulary, "concept_ancestor", &names, |c| {
+        each_of_table(vocabulary, "concept_ancestor", &names, &Keyring::default(), |c| {
             let (above, below) = (c.ints(names[0])?, c.ints(names[1])?);
             for i in 0..c.rows() {
                 let (above, below) = (int(above, i), int(below, i));

@@ -76,7 +76,7 @@ impl People {
             "ethnicity_concept_id",
         ];
         let mut people = Vec::new();
-        let rows = each_of_table(tables, "person", &names, |c| {
+        let rows = each_of_table(tables, "person", &names, &job.keyring, |c| {
             let columns = [
                 c.ints(names[0])?,
                 c.ints(names[1])?,
@@ -93,7 +93,7 @@ impl People {
         book("person", rows);
         let mut spans = Vec::new();
         let names = ["person_id", "observation_period_start_date", "observation_period_end_date"];
-        let rows = each_of_table(tables, "observation_period", &names, |c| {
+        let rows = each_of_table(tables, "observation_period", &names, &job.keyring, |c| {
             let (ids, starts, ends) = (c.ints(names[0])?, c.dates(names[1])?, c.dates(names[2])?);
             for i in 0..c.rows() {
                 if let (Some(start), Some(end)) = (day(starts, i), day(ends, i)) {

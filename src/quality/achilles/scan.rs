@@ -14,7 +14,7 @@ use super::domain::Domain;
 use super::error::Error;
 use super::people::{People, Person, decile, month_of};
 use super::table::{Columns, Piece, day, each_batch, extent, int};
-use crate::engine::Job;
+use crate::engine::{Job, Keyring};
 use crate::omop::SiteExtract;
 
 /// One record in an observation period: person, concept, year * 12 + month - 1.
@@ -66,7 +66,7 @@ pub(super) fn scan(
             .par_iter()
             .try_fold(Found::default, |mut found, piece| {
                 job.check()?;
-                decode(piece, domain, people, &pass.persons, &mut found)?;
+                decode((piece, &job.keyring), domain, people, &pass.persons, &mut found)?;
                 Ok::<_, Error>(found)
             })
             .try_reduce(Found::default, |a, b| Ok(a.merge(b)))?;
@@ -83,7 +83,7 @@ fn plan(files: Vec<PathBuf>, people: &People, job: &Job) -> Result<(Vec<Pass>, u
     let everyone = u32::try_from(people.len()).unwrap_or(u32::MAX);
     let (mut passes, mut total, mut open_rows) = (Vec::<Pass>::new(), 0, u64::MAX);
     for path in files {
-        let (groups, rows) = extent(&path)?;
+        let (groups, rows) = extent(&path, &job.keyring)?;
         total += rows;
         let pieces: Vec<Piece> =
             (0..groups).map(|g| Piece { path: path.clone(), row_group: Some(g) }).collect();
@@ -123,14 +123,14 @@ fn columns(domain: &Domain) -> Vec<&'static str> {
 }
 
 fn decode(
-    piece: &Piece,
+    (piece, keyring): (&Piece, &Keyring),
     domain: &Domain,
     people: &People,
     persons: &std::ops::Range<u32>,
     found: &mut Found,
 ) -> Result<(), Error> {
     let mut last = 0;
-    each_batch(piece, &columns(domain), |c| {
+    each_batch(piece, &columns(domain), keyring, |c| {
         let (ids, concepts) = (c.ints("person_id")?, c.ints(domain.concept)?);
         let starts = c.dates(domain.date)?;
         let ends = domain.end.map(|e| c.dates(e.1)).transpose()?.flatten();

@@ -12,6 +12,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::counts::{Counts, Key, Map, NULL};
 use super::error::Error;
+use crate::engine::Keyring;
 use crate::error::IoError;
 use crate::omop::SiteExtract;
 
@@ -29,14 +30,14 @@ fn fault(path: &Path) -> impl Fn(String) -> Error + '_ {
     move |reason| Error::Read { path: path.to_path_buf(), reason }
 }
 
-fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, Error> {
+fn open(path: &Path, keyring: &Keyring) -> Result<ParquetRecordBatchReaderBuilder<File>, Error> {
     let file = File::open(path).map_err(IoError::at("opening", path))?;
-    ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| fault(path)(e.to_string()))
+    keyring.open(file).map_err(|e| fault(path)(e.to_string()))
 }
 
 /// Row groups and rows of a file.
-pub(super) fn extent(path: &Path) -> Result<(usize, u64), Error> {
-    let builder = open(path)?;
+pub(super) fn extent(path: &Path, keyring: &Keyring) -> Result<(usize, u64), Error> {
+    let builder = open(path, keyring)?;
     let metadata = builder.metadata();
     let rows = metadata.file_metadata().num_rows();
     Ok((metadata.num_row_groups(), u64::try_from(rows).unwrap_or_default()))
@@ -46,9 +47,10 @@ pub(super) fn extent(path: &Path) -> Result<(usize, u64), Error> {
 pub(super) fn each_batch(
     piece: &Piece,
     columns: &[&str],
+    keyring: &Keyring,
     mut each: impl FnMut(&Columns<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let builder = open(&piece.path)?;
+    let builder = open(&piece.path, keyring)?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
     let mut builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
     if let Some(group) = piece.row_group {
@@ -67,11 +69,12 @@ pub(in crate::quality) fn each_of_table(
     tables: &SiteExtract,
     table: &str,
     columns: &[&str],
+    keyring: &Keyring,
     mut each: impl FnMut(&Columns<'_>) -> Result<(), Error>,
 ) -> Result<u64, Error> {
     let mut rows = 0;
     for path in tables.files(table) {
-        each_batch(&Piece { path, row_group: None }, columns, |c| {
+        each_batch(&Piece { path, row_group: None }, columns, keyring, |c| {
             rows += c.batch.num_rows() as u64;
             each(c)
         })?;
@@ -150,10 +153,14 @@ pub(super) fn day(column: Option<&Date32Array>, row: usize) -> Option<i32> {
 }
 
 /// Analyses 300 and 301.
-pub(super) fn providers(tables: &SiteExtract, counts: &mut Counts) -> Result<(), Error> {
+pub(super) fn providers(
+    tables: &SiteExtract,
+    keyring: &Keyring,
+    counts: &mut Counts,
+) -> Result<(), Error> {
     let names = ["provider_id", "specialty_concept_id"];
     let mut seen = Vec::new();
-    each_of_table(tables, "provider", &names, |c| {
+    each_of_table(tables, "provider", &names, keyring, |c| {
         let (ids, specialties) = (c.ints(names[0])?, c.ints(names[1])?);
         seen.extend((0..c.rows()).map(|i| (int(ids, i), int(specialties, i))));
         Ok(())
@@ -170,10 +177,14 @@ pub(super) fn providers(tables: &SiteExtract, counts: &mut Counts) -> Result<(),
 }
 
 /// Analysis 1201: visits by the place of service of their care site.
-pub(super) fn places_of_service(tables: &SiteExtract, counts: &mut Counts) -> Result<(), Error> {
+pub(super) fn places_of_service(
+    tables: &SiteExtract,
+    keyring: &Keyring,
+    counts: &mut Counts,
+) -> Result<(), Error> {
     let names = ["care_site_id", "place_of_service_concept_id"];
     let mut place: Map<i64, i64> = Map::default();
-    each_of_table(tables, "care_site", &names, |c| {
+    each_of_table(tables, "care_site", &names, keyring, |c| {
         let (ids, places) = (c.ints(names[0])?, c.ints(names[1])?);
         place.extend((0..c.rows()).map(|i| (int(ids, i), int(places, i))));
         Ok(())
@@ -181,7 +192,7 @@ pub(super) fn places_of_service(tables: &SiteExtract, counts: &mut Counts) -> Re
     if place.is_empty() {
         return Ok(());
     }
-    each_of_table(tables, "visit_occurrence", &["care_site_id"], |c| {
+    each_of_table(tables, "visit_occurrence", &["care_site_id"], keyring, |c| {
         let ids = c.ints("care_site_id")?;
         for i in 0..c.rows() {
             let site = int(ids, i);

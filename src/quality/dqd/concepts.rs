@@ -46,7 +46,7 @@ pub(super) fn concepts(
         }
         Ok(())
     };
-    let states = Source::open(files)?.scan(&columns, job, Vec::new, read)?;
+    let states = Source::open(files, &job.keyring)?.scan(&columns, job, Vec::new, read)?;
     Ok(states.into_iter().flatten().collect())
 }
 
@@ -69,7 +69,11 @@ pub(super) fn descendants(
         Ok(())
     };
     let mut all = Descendants::new();
-    for (a, d) in Source::open(files)?.scan(&columns, job, Vec::new, read)?.into_iter().flatten() {
+    for (a, d) in Source::open(files, &job.keyring)?
+        .scan(&columns, job, Vec::new, read)?
+        .into_iter()
+        .flatten()
+    {
         *all.entry(a).or_default().entry(d).or_default() += 1;
     }
     Ok(all)

@@ -144,7 +144,7 @@ pub(super) fn metadata(
     fields: &[&str],
     job: &Job,
 ) -> Result<Map<String, Value>, Error> {
-    let source = Source::open(files)?;
+    let source = Source::open(files, &job.keyring)?;
     let single = Job { threads: 1, ..job.clone() };
     let read = |row: &mut Map<String, Value>, batch: &RecordBatch| {
         if !row.is_empty() || batch.num_rows() == 0 {

@@ -51,7 +51,7 @@ type PersonRow = (i64, i32, i32, i64);
 
 /// Reads the persons.
 pub(super) fn persons(files: &[PathBuf], job: &Job) -> Result<Persons, Error> {
-    let source = Source::open(files)?;
+    let source = Source::open(files, &job.keyring)?;
     let columns = [
         "person_id",
         "gender_concept_id",
@@ -97,7 +97,7 @@ pub(super) fn spans(
     [key, start, end]: [&str; 3],
     job: &Job,
 ) -> Result<Spans, Error> {
-    let states = Source::open(files)?.scan(
+    let states = Source::open(files, &job.keyring)?.scan(
         &[key, start, end],
         job,
         Vec::new,
@@ -133,7 +133,7 @@ pub(super) type KeySets = BTreeMap<(&'static str, &'static str), Keys>;
 
 /// Reads the keys `field` of `table`.
 pub(super) fn keys(table: &str, files: &[PathBuf], field: &str, job: &Job) -> Result<Keys, Error> {
-    let source = Source::open(files)?;
+    let source = Source::open(files, &job.keyring)?;
     let mut ids = Vec::new();
     let mut names = BTreeSet::new();
     type Found = (Vec<i64>, BTreeSet<String>);

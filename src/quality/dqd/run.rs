@@ -138,7 +138,7 @@ impl<'a> Run<'a> {
             seen.facts.insert(table, TableFacts::default());
             return Ok(());
         };
-        let source = Source::open(&files)?;
+        let source = Source::open(&files, &self.job.keyring)?;
         let rows = source.rows();
         let (ordinals, checks): (Vec<usize>, Vec<&Check>) =
             all.iter().enumerate().filter(|(_, c)| c.table == table).unzip();

@@ -12,7 +12,7 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
 
-use crate::engine::Job;
+use crate::engine::{Job, Keyring};
 use crate::error::IoError;
 
 use super::error::Error;
@@ -27,8 +27,8 @@ pub(super) struct Source {
 
 impl Source {
     /// Reads the footers of `files`.
-    pub fn open(files: &[PathBuf]) -> Result<Self, Error> {
-        let open = |path: &PathBuf| Ok((path.clone(), metadata(path)?));
+    pub fn open(files: &[PathBuf], keyring: &Keyring) -> Result<Self, Error> {
+        let open = |path: &PathBuf| Ok((path.clone(), metadata(path, keyring)?));
         Ok(Self { files: files.iter().map(open).collect::<Result<_, Error>>()? })
     }
 
@@ -122,10 +122,10 @@ impl Source {
 }
 
 /// The footer, with text columns to be read as dictionaries: a value is looked at once a batch.
-fn metadata(path: &Path) -> Result<ArrowReaderMetadata, Error> {
+fn metadata(path: &Path, keyring: &Keyring) -> Result<ArrowReaderMetadata, Error> {
     let broken = |source| Error::Parquet { file: path.to_path_buf(), source };
     let file = File::open(path).map_err(IoError::at("opening", path))?;
-    let plain = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(broken)?;
+    let plain = ArrowReaderMetadata::load(&file, keyring.options()).map_err(broken)?;
     let coded = |field: &Arc<Field>| {
         if field.data_type() == &DataType::Utf8 {
             let code = DataType::Dictionary(DataType::Int32.into(), DataType::Utf8.into());

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use arrow::array::Array;
 
 use super::{Error, Request};
+use crate::engine::Keyring;
 use crate::error::IoError;
 use crate::quality::achilles::table::{each_of_table, int};
 
@@ -146,7 +147,8 @@ fn names(request: &Request<'_>, ids: &[Vec<i64>]) -> Result<BTreeMap<i64, String
     wanted.sort_unstable();
     let mut names = BTreeMap::new();
     let Some(vocabulary) = request.vocabulary else { return Ok(names) };
-    each_of_table(vocabulary, "concept", &["concept_id", "concept_name"], |c| {
+    let (columns, plain) = (["concept_id", "concept_name"], Keyring::default());
+    each_of_table(vocabulary, "concept", &columns, &plain, |c| {
         let (ids, texts) = (c.ints("concept_id")?, c.texts("concept_name")?);
         for i in 0..c.rows() {
             let id = int(ids, i);
