@@ -118,7 +118,7 @@ fn gibleed_gives_its_known_counts() {
             (("observation_period".into(), "orphan_person".into()), 2_649),
         ])
     );
-    let persons = extract.persons(root.path()).unwrap();
+    let persons = extract.persons(root.path(), &Default::default()).unwrap();
     assert_eq!(persons.len(), 2_694);
     assert!(persons.as_slice().is_sorted());
     assert_eq!(format!("{persons:?}"), "PersonIds(2694 persons)");
@@ -246,7 +246,7 @@ fn empty_quotes_in_concept_are_null() {
     request.scope = Scope::Vocabulary;
     let extract = ingest(&request, &Job::quiet(root.path(), 2)).unwrap();
     assert!(extract.table("person").is_none());
-    assert!(extract.persons(root.path()).unwrap().is_empty());
+    assert!(extract.persons(root.path(), &Default::default()).unwrap().is_empty());
     let concepts = read(&root.path().join(&extract.table("concept").unwrap().path));
     for column in ["standard_concept", "invalid_reason"] {
         let values = concepts.column_by_name(column).unwrap().as_string::<i32>();
