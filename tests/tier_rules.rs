@@ -395,7 +395,7 @@ fn streams_end_on_one_day_for_everybody() {
     }
 }
 
-/// Five people whose streams begin on one day, years after the first of all: they are seen to begin on one day
+/// Five people whose streams begin on one day, and end on another, years after the first of all: they are seen to begin on one day
 /// as well. Four are too few to be more than chance, and nothing is cut of theirs.
 #[test]
 fn streams_that_begin_together_are_seen_to_begin_on_one_day() {
@@ -422,13 +422,17 @@ fn streams_that_begin_together_are_seen_to_begin_on_one_day() {
         let out = fixture.build(&policy("registered", edges)).unwrap();
         let rows = out.raw_rows("observation", "observation_id", "observation_date");
         for p in people {
-            let dates = rows.iter().filter(|(id, _)| *id / 10_000 == p).map(|(_, row)| row.0);
-            let first = dates.min().unwrap();
+            let dates = || rows.iter().filter(|(id, _)| *id / 10_000 == p).map(|(_, row)| row.0);
+            let first = dates().min().unwrap();
             let shifted = begins(p) - i32::from(out.shift(p));
             // The first of all begins, shifted, by the day before it began.
             let own = shifted.max(begins(9) - 1);
             let wanted = if together == 5 && p <= 5 { last - 1201 } else { own };
             assert_eq!(first, wanted, "{together} together, person {p}");
+            if together == 5 && p <= 5 {
+                // They end together as well.
+                assert_eq!(dates().max().unwrap(), last - 1200 + 729 - 364, "{p}");
+            }
         }
     }
 }
@@ -471,9 +475,68 @@ fn open_ends_are_one_day_for_everybody() {
         assert_eq!(starts[&(p * 10)].0, start(p) - shift, "{p}");
     }
     assert!(out.books(table).changed["ends"] >= 3);
-    for wrong in ["observation_period_start_date", "period_type_concept_id", "nothing"] {
+    for wrong in ["period_type_concept_id", "nothing"] {
         let wrong = ends.replace("observation_period_end_date", wrong);
         assert!(fixture.build(&policy("registered", &wrong)).is_err());
+    }
+}
+
+/// Two sites with extracts of their own days: all periods of a site begin on one day and end on another, and a few
+/// conditions end with them. Shifted, these days are those less 364 for everybody; a time beside such a day is null.
+#[test]
+fn open_days_of_sites_tell_no_shift() {
+    let people = 1..=14_i64;
+    let persons: String =
+        people.clone().map(|p| format!("{p},8507,1990,1,1,,8527,38003564,,7,,a,,,,,,\n")).collect();
+    let last = day("2026-01-01") - 10;
+    let start = |p: i64| if p <= 7 { last - 4000 } else { last - 3000 };
+    let end = |p: i64| if p <= 7 { last } else { last - 180 };
+    let civil = support::civil;
+    let row = |p: i64| format!("{p}0,{p},{},{},1\n", civil(start(p)), civil(end(p)));
+    let periods = "observation_period_id,person_id,observation_period_start_date,\
+                   observation_period_end_date,period_type_concept_id\n";
+    let periods = (periods, people.clone().map(row).collect::<String>());
+    // Only three conditions go on: too few for the day to be common among conditions. The fourth was over before.
+    let conditions = "condition_occurrence_id,person_id,condition_concept_id,condition_start_date,\
+                      condition_end_date,condition_end_datetime,condition_type_concept_id\n";
+    let over = |p: i64| if p == 11 { last - 600 } else { end(p) };
+    let row = |p: i64| {
+        let (from, to) = (civil(last - 2500), civil(over(p)));
+        format!("{p}1,{p},1,{from},{to},{to} 09:00:00,1\n")
+    };
+    let conditions = (conditions, (8..=11).map(row).collect::<String>());
+    let mut fixture = Fixture::new(&[
+        ("person", PERSON, &persons),
+        ("observation_period", periods.0, &periods.1),
+        ("condition_occurrence", conditions.0, &conditions.1),
+    ]);
+    fixture.roster(people.clone().map(|p| (p, takes_part())));
+    let columns = [
+        "observation_period.observation_period_start_date",
+        "observation_period.observation_period_end_date",
+        "condition_occurrence.condition_end_date",
+        "condition_occurrence.condition_end_datetime",
+    ];
+    let rules = format!(
+        "[[rule]]\nid = \"ends\"\nkind = \"open_ends\"\ndescription = \"d\"\ncolumns = {columns:?}\n\
+         [[rule]]\nid = \"shift\"\nkind = \"shift_dates\"\ndescription = \"d\"\n"
+    );
+    let out = fixture.build(&policy("registered", &rules)).unwrap();
+    let table = "observation_period";
+    let starts = out.raw_rows(table, "observation_period_id", "observation_period_start_date");
+    let ends = out.raw_rows(table, "observation_period_id", "observation_period_end_date");
+    for p in people {
+        assert_eq!(starts[&(p * 10)].0, start(p) - 364, "{p}");
+        assert_eq!(ends[&(p * 10)].0, end(p) - 364, "{p}");
+    }
+    let table = "condition_occurrence";
+    let ends = out.raw_rows(table, "condition_occurrence_id", "condition_end_date");
+    let rows = out.table(table);
+    let times = rows.column_by_name("condition_end_datetime").unwrap();
+    assert_eq!((rows.num_rows(), times.null_count()), (4, 3));
+    for p in 8..=11 {
+        let shifted = over(p) - i32::from(out.shift(p));
+        assert_eq!(ends[&(p * 10 + 1)].0, if p == 11 { shifted } else { end(p) - 364 }, "{p}");
     }
 }
 

@@ -164,9 +164,10 @@ pub enum Action {
     DropRecentConcepts(RecentConcepts),
     /// Removes rows near the ends of shifted streams, where the end would tell the shift.
     TruncateEdges(Edges),
-    /// Moves ends that lie on the last day of the data: shifted, they would tell the shift.
+    /// Moves ends, and beginnings, that lie on a day that many have in common, as the last day of the data:
+    /// shifted, they would tell the shift.
     OpenEnds {
-        /// `table.column` of days and times on which something ends.
+        /// `table.column` of days and times on which something ends, or begins (`*start_date*`, `first_*`).
         columns: Vec<String>,
     },
 }

@@ -219,9 +219,8 @@ fn check_action(rule: &Rule, problems: &mut Vec<Problem>) {
         Action::TruncateEdges(edges) => parameters::edges(rule, edges, problems),
         Action::OpenEnds { columns } => {
             for pattern in columns {
-                let day =
-                    |f: &FieldSpec| super::rules::is_date(f) && !f.name.ends_with("start_date");
-                problems.extend(bad_pattern(pattern, day).map(|what| of(rule, what)));
+                let found = bad_pattern(pattern, super::rules::is_date);
+                problems.extend(found.map(|what| of(rule, what)));
             }
         }
         _ => {}

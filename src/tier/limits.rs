@@ -106,13 +106,13 @@ pub(super) fn at_edge(name: &str, kind: &DataType, when: Expr, ends: Ends) -> Ex
             let shifts = args[1].as_primitive::<Int32Type>();
             let persons = args[2].as_primitive::<Int64Type>();
             // Rows of a person follow each other.
-            let (mut person, mut first) = (None, self.0.first);
+            let (mut person, (mut first, mut last)) = (None, self.0.of(None));
             let out = where_day(&args[0], |i, day| {
                 let this = persons.is_valid(i).then(|| persons.value(i));
                 if this != person {
-                    (person, first) = (this, self.0.first_of(this));
+                    (person, (first, last)) = (this, self.0.of(this));
                 }
-                shifts.is_null(i) || self.0.beyond(first, day - i64::from(shifts.value(i)))
+                shifts.is_null(i) || !(first..=last).contains(&(day - i64::from(shifts.value(i))))
             });
             Ok(Arc::new(BooleanArray::new(out, None)))
         }
@@ -123,54 +123,72 @@ pub(super) fn at_edge(name: &str, kind: &DataType, when: Expr, ends: Ends) -> Ex
     call(name, takes, DataType::Boolean, AtEdge(ends), args)
 }
 
-/// A day on one of `days`, on which what goes on is said to end, moved: shifted, it is the last of them
-/// less 364 for everybody, or the start of the row if that is later. A time on such a day is null, and so is
-/// everything of people without a shift.
+/// The days on which what goes on is said to end, or to have begun, in days since 1970-01-01, sorted.
+#[derive(Clone, Default)]
+pub(super) struct OpenDays {
+    pub starts: Arc<[i32]>,
+    pub ends: Arc<[i32]>,
+}
+
+impl OpenDays {
+    fn has(&self, start: bool, day: i64) -> bool {
+        let days = if start { &self.starts } else { &self.ends };
+        i32::try_from(day).is_ok_and(|day| days.binary_search(&day).is_ok())
+    }
+}
+
+/// A column of days moved where they are open: shifted, such a day is the day less 364, the largest shift, for
+/// everybody, or the start of the row if that is later. A time is null where its day or its date is open, and so is
+/// everything of people without a shift. `beside` is the row's start, for an end, and the date of a time.
 pub(super) fn closed(
-    name: &str,
+    (name, start): (&str, bool),
     kind: &DataType,
     when: Expr,
-    start: Option<Expr>,
+    beside: Option<Expr>,
     shift: Expr,
-    days: Arc<[i32]>,
+    open: OpenDays,
 ) -> Expr {
-    struct Closed(Arc<[i32]>);
+    struct Closed {
+        open: OpenDays,
+        start: bool,
+    }
     impl Closed {
-        fn is_open(&self, day: i64) -> bool {
-            i32::try_from(day).is_ok_and(|day| self.0.binary_search(&day).is_ok())
+        fn day(&self, day: i32, shift: i32, begins: Option<i32>) -> i32 {
+            if !self.open.has(self.start, day.into()) {
+                return day;
+            }
+            let moved = day - (364 - shift);
+            match begins.filter(|_| !self.start) {
+                // An open start has moved as far itself.
+                Some(begins) if !self.open.has(true, begins.into()) => moved.max(begins),
+                _ => moved,
+            }
         }
     }
     impl Compute for Closed {
         fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
             let shifts = args[1].as_primitive::<Int32Type>().iter();
+            let beside = args[2].as_primitive::<Date32Type>().iter();
             if *args[0].data_type() != DataType::Date32 {
                 let at = args[0].as_primitive::<TimestampMicrosecondType>().iter();
-                let is_open = |time: &i64| self.is_open(time.div_euclid(DAY_MICROS));
-                let kept = at
-                    .zip(shifts)
-                    .map(|(time, shift)| time.filter(|t| !is_open(t)).and(shift.and(time)));
+                let kept = at.zip(shifts).zip(beside).map(|((time, shift), date)| {
+                    let days = [Some(time?.div_euclid(DAY_MICROS)), date.map(i64::from)];
+                    let open = days.into_iter().flatten().any(|d| self.open.has(self.start, d));
+                    time.filter(|_| !open).and(shift.and(time))
+                });
                 return Ok(Arc::new(kept.collect::<TimestampMicrosecondArray>()));
             }
-            let last = self.0.last().copied().unwrap_or(i32::MAX);
             let at = args[0].as_primitive::<Date32Type>().iter();
-            let starts = args[2].as_primitive::<Date32Type>().iter();
-            let moved = at.zip(shifts).zip(starts).map(|((day, shift), start)| {
-                let (day, shift) = (day?, shift?);
-                if !self.is_open(day.into()) {
-                    return Some(day);
-                }
-                // How many days too late it is seen to end; by so many it goes back.
-                let late = (day - shift - (last - 364)).max(0);
-                Some(start.map_or(day - late, |start| (day - late).max(start)).min(day))
-            });
+            let moved = at.zip(shifts).zip(beside);
+            let moved = moved.map(|((day, shift), begins)| Some(self.day(day?, shift?, begins)));
             Ok(Arc::new(moved.collect::<Date32Array>()))
         }
     }
     let name = format!("closed_{name}_{}", kind_word(kind));
     let kinds = vec![kind.clone(), DataType::Int32, DataType::Date32];
     let out = if *kind == DataType::Date32 { DataType::Date32 } else { time_type() };
-    let start = start.unwrap_or_else(|| lit(ScalarValue::Date32(None)));
-    call(name, kinds, out, Closed(days), vec![when, shift, start])
+    let beside = beside.unwrap_or_else(|| lit(ScalarValue::Date32(None)));
+    call(name, kinds, out, Closed { open, start }, vec![when, shift, beside])
 }
 
 /// The last and the first day of streams, days since 1970-01-01. Every shift is 1 to 364 days: a stream that runs
@@ -182,19 +200,17 @@ pub(super) struct Ends {
     pub first: i32,
     /// By person, the first day of a stream that begins when many others do: it is cut as if all did.
     pub starts: Arc<HashMap<i64, i32>>,
+    /// The same of the last day of a stream that ends when many others do.
+    pub ends: Arc<HashMap<i64, i32>>,
 }
 
 impl Ends {
-    /// The day on which a person's stream begins as others do.
-    fn first_of(&self, person: Option<i64>) -> i32 {
-        let own = person.and_then(|person| self.starts.get(&person).copied());
-        own.map_or(self.first, |own| own.max(self.first))
-    }
-
-    /// Whether a shifted day is after `last - 364` or before `first - 1`. A stream of less than a year has no
-    /// day that is neither.
-    fn beyond(&self, first: i32, shifted: i64) -> bool {
-        shifted > i64::from(self.last) - 364 || shifted < i64::from(first) - 1
+    /// The first and the last shifted day of a person's stream that stay. A stream of less than a year has none.
+    fn of(&self, person: Option<i64>) -> (i64, i64) {
+        let own = |days: &HashMap<i64, i32>| person.and_then(|person| days.get(&person).copied());
+        let first = own(&self.starts).map_or(self.first, |own| own.max(self.first));
+        let last = own(&self.ends).map_or(self.last, |own| own.min(self.last));
+        (i64::from(first) - 1, i64::from(last) - 364)
     }
 }
 

@@ -10,10 +10,10 @@ use datafusion::prelude::{DataFrame, Expr, SessionContext, ident, lit, when};
 
 use super::answers::{self, Facts, Reader};
 use super::concepts::Lookup;
-use super::limits;
+use super::limits::{self, OpenDays};
 use super::rules::{self, Touch};
-use super::spans::{OpenDays, Streams};
-use super::used::Used;
+use super::spans::Streams;
+use super::used::{self, Used};
 use super::{Error, TierRequest, functions, id_map, places};
 use crate::config::policy::parts::{ConceptSet, Condition, Generalisation, KeepText, Zip3};
 use crate::config::policy::{Action, Rule};
@@ -147,19 +147,12 @@ impl Prepared {
         rule: &Rule,
         (spec, field): (&TableSpec, &FieldSpec),
         now: Expr,
-        start: Option<Expr>,
+        beside: Option<Expr>,
     ) -> Expr {
-        let open = self.open.get(&rule.id).and_then(|o| o.get(&(spec.name.to_owned(), field.name)));
-        let Some(days) = open else { return now };
+        let Some(open) = self.open.get(&rule.id) else { return now };
         let name = format!("{}_{}_{}", rule.id, spec.name, field.name);
-        limits::closed(
-            &name,
-            &field.kind.data_type(),
-            now,
-            start,
-            ident(id_map::SHIFT),
-            days.clone(),
-        )
+        let (name, kind) = ((&name[..], used::is_start(field.name)), field.kind.data_type());
+        limits::closed(name, &kind, now, beside, ident(id_map::SHIFT), open.clone())
     }
 
     /// Where the dates of a row stay true by `rule`, of kind `leave_dates_true`.

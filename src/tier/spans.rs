@@ -9,7 +9,7 @@ use std::sync::Arc;
 use datafusion::prelude::ident;
 use futures::StreamExt;
 
-use super::limits::Ends;
+use super::limits::{Ends, OpenDays};
 use super::rules::{self, Touch};
 use super::used::{self, UNKNOWN, Used};
 use super::{Error, table};
@@ -17,9 +17,11 @@ use crate::config::CivilDate;
 use crate::config::policy::{Action, Edges};
 use crate::omop::TableSpec;
 
-/// People who must have an end of their rows in common for it to be no chance; they must be more than 1 % as
-/// well.
+/// People who must have an end of their rows in common for it to be no chance; they must also be more than
+/// [`TIMES`] as many as on a day of the [`AROUND`] before and after.
 const COMMON: u64 = 5;
+const TIMES: u64 = 3;
+const AROUND: i32 = 30;
 
 /// By table and column, what lies where.
 type Columns<T> = BTreeMap<(String, &'static str), T>;
@@ -27,16 +29,13 @@ type Columns<T> = BTreeMap<(String, &'static str), T>;
 /// By table and column, between which days the streams of people lie.
 pub(super) type Streams = Columns<Ends>;
 
-/// By table and column, the days on which open ends lie, in days since 1970-01-01, sorted.
-pub(super) type OpenDays = Columns<Arc<[i32]>>;
-
 /// By person, the first and the last day of the rows, in days since 1970-01-01.
 type Spans = HashMap<i64, (i32, i32)>;
 
 impl Used<'_> {
     /// Between which days the streams of a rule lie: by table and column the earliest day of people who
     /// take part, or the rule's first day, and the latest, at most the reference date; and whose streams begin
-    /// on a day that they have in common.
+    /// or end on a day that they have in common.
     pub(super) async fn streams(&self, edges: &Edges) -> Result<Streams, Error> {
         let given = edges.first_day.as_deref().and_then(|day| day.parse().ok());
         let given = given.map(|day| CivilDate(day).epoch_days());
@@ -49,23 +48,42 @@ impl Used<'_> {
         let stream = |spans: Spans| {
             let first = given.or(spans.values().map(|span| span.0).min())?;
             let last = spans.values().map(|span| span.1).max()?;
-            let common = common(&counted(spans.values().map(|span| span.0)));
-            let begins = spans.into_iter().filter(|(_, (first, _))| common.contains(first));
-            let starts = begins.map(|(person, (first, _))| (person, first)).collect();
-            Some(Ends { first, last, starts: Arc::new(starts) })
+            let shared = |of: fn(&(i32, i32)) -> i32| -> Arc<HashMap<i64, i32>> {
+                let common = common(&counted(spans.values().map(of)));
+                let days = spans.iter().map(|(person, span)| (*person, of(span)));
+                Arc::new(days.filter(|(_, day)| common.contains(day)).collect())
+            };
+            Some(Ends { first, last, starts: shared(|span| span.0), ends: shared(|span| span.1) })
         };
         self.of_columns(dates, stream).await
     }
 
-    /// The days on which the open ends of a rule lie, by table and column: the last day on which anything
-    /// of people who take part ends, and every day of the 363 before it that many of them have in common:
-    /// extracts of sites end on days of their own.
+    /// The days on which the open ends of a rule lie: the last day on which anything of people who take part
+    /// ends, and every day that many of them have in common, for the extracts of sites end on days of their own;
+    /// and so those on which many begin. One set for all columns: an end that is common in one table, or as a
+    /// date, may be of few people in another, or as a time.
     pub(super) async fn open_days(&self, rule: &Action) -> Result<OpenDays, Error> {
-        let ends = |spec: &'static TableSpec| match rules::touch(rule, spec) {
-            Touch::Columns(names) => names,
-            _ => Vec::new(),
+        let columns = |starts: bool| {
+            move |spec: &'static TableSpec| match rules::touch(rule, spec) {
+                Touch::Columns(names) => {
+                    names.into_iter().filter(|name| used::is_start(name) == starts).collect()
+                }
+                _ => Vec::new(),
+            }
         };
-        self.of_columns(ends, |spans| open(&counted(spans.values().map(|span| span.1)))).await
+        let ends = |spans: Spans| {
+            let people = counted(spans.values().map(|span| span.1));
+            let last = people.last_key_value().map(|(day, _)| *day);
+            Some(common(&people).into_iter().chain(last).collect::<BTreeSet<i32>>())
+        };
+        let starts = |spans: Spans| Some(common(&counted(spans.values().map(|span| span.0))));
+        let all = |days: Columns<BTreeSet<i32>>| {
+            days.into_values().flatten().collect::<BTreeSet<i32>>().into_iter().collect()
+        };
+        Ok(OpenDays {
+            starts: all(self.of_columns(columns(true), starts).await?),
+            ends: all(self.of_columns(columns(false), ends).await?),
+        })
     }
 
     /// What `reduce` makes of people's spans in the columns that `columns` names of each table.
@@ -134,17 +152,13 @@ fn counted(days: impl Iterator<Item = i32>) -> BTreeMap<i32, u64> {
     people
 }
 
-/// The days that so many people have in common that it is no chance.
+/// The days that so many people have in common that it is no chance. By the days around it, not by how many people
+/// there are: a small site of a large programme is told from chance as well as a large one.
 fn common(people: &BTreeMap<i32, u64>) -> BTreeSet<i32> {
-    let all: u64 = people.values().sum();
-    let many = people.iter().filter(|&(_, &n)| n >= COMMON && n * 100 > all);
-    many.map(|(day, _)| *day).collect()
-}
-
-/// The open days among the days on which people end.
-fn open(ends: &BTreeMap<i32, u64>) -> Option<Arc<[i32]>> {
-    let (&last, _) = ends.last_key_value()?;
-    let mut open = common(ends).split_off(&last.saturating_sub(363));
-    open.insert(last);
-    Some(open.into_iter().collect())
+    let is_common = |&(&day, &n): &(&i32, &u64)| {
+        let around = people.range(day.saturating_sub(AROUND)..=day.saturating_add(AROUND));
+        let others = around.map(|(_, n)| n).sum::<u64>() - n;
+        n >= COMMON && n * 2 * AROUND as u64 > TIMES * others
+    };
+    people.iter().filter(is_common).map(|(day, _)| *day).collect()
 }

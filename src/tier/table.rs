@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use arrow::datatypes::DataType;
 use datafusion::common::JoinType;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Operator, SortExpr, binary_expr};
@@ -256,8 +257,12 @@ impl Columns {
                 Ok(limits::clipped(n.years, &field.kind.data_type(), self.value(field.name), year))
             }
             Action::OpenEnds { .. } => {
-                let start = used::start_of(spec, field).map(|start| self.value(start));
-                Ok(prepared.closed(rule, (spec, field), self.value(field.name), start))
+                let beside = match field.kind.data_type() {
+                    DataType::Date32 => used::start_of(spec, field),
+                    _ => used::date_of(spec, field),
+                };
+                let beside = beside.map(|column| self.value(column));
+                Ok(prepared.closed(rule, (spec, field), self.value(field.name), beside))
             }
             Action::NullFreeText { keep, .. } => {
                 let now = self.value(field.name);

@@ -81,6 +81,17 @@ pub(super) fn start_of(spec: &TableSpec, field: &FieldSpec) -> Option<&'static s
     found.filter(is_day).map(|f| f.name).or(spec.start_date)
 }
 
+/// Whether something begins on a day of the column; it ends otherwise.
+pub(super) fn is_start(column: &str) -> bool {
+    column.contains("start_date") || column.starts_with("first_")
+}
+
+/// The column of dates beside a column of times.
+pub(super) fn date_of(spec: &TableSpec, field: &FieldSpec) -> Option<&'static str> {
+    let name = field.name.replace("datetime", "date");
+    spec.field(&name).filter(|date| date.name != field.name).map(|date| date.name)
+}
+
 /// A day that says nothing of a person, as [`days`] gives it.
 pub(super) const UNKNOWN: i32 = i32::MIN;
 

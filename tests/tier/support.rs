@@ -242,7 +242,7 @@ impl Built {
     }
 
     /// All rows of a table, in the order of its files.
-    fn table(&self, table: &str) -> RecordBatch {
+    pub fn table(&self, table: &str) -> RecordBatch {
         let files = self.output.files.iter().filter(|f| f.table == table);
         let batches: Vec<_> = files.map(|f| self.file(&f.path)).collect();
         concat_batches(&batches[0].schema(), &batches).unwrap()

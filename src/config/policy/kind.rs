@@ -98,7 +98,7 @@ impl Kind {
                 "Removes the ends of shifted streams, which would tell the shift."
             }
             Self::OpenEnds => {
-                "Moves ends on the last day of the data, which only say that something goes on."
+                "Moves ends and beginnings on days that many have in common, as the last of the data."
             }
         }
     }
