@@ -211,6 +211,8 @@ pub struct Options {
     pub outlier_mads: f64,
     /// Whether the first record that cannot be used is an error.
     pub strict: bool,
+    /// Whether the report may show single people: it is not sealed with their tables.
+    pub individuals: bool,
 }
 
 impl Default for Options {
@@ -232,6 +234,7 @@ impl Default for Options {
             annotations: BTreeMap::new(),
             outlier_mads: 4.0,
             strict: false,
+            individuals: true,
         }
     }
 }

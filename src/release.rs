@@ -55,6 +55,14 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// `CURRENT` names a release that the audit log knows nothing of.
+    #[error(
+        "CURRENT names {release}, and the audit log knows of no such manifest; nothing was done"
+    )]
+    UnknownRelease {
+        /// The release.
+        release: String,
+    },
     /// An earlier entry could not be written.
     #[error("{path} could not be written before; nothing more is added to it")]
     AuditFailed {
@@ -83,6 +91,7 @@ impl Coded for Error {
             Self::Invalid { .. } => "release::invalid",
             Self::Changed { .. } => "release::changed",
             Self::AuditBroken { .. } => "audit::broken",
+            Self::UnknownRelease { .. } => "audit::unknown_release",
             Self::AuditFailed { .. } => "audit::failed",
             Self::Empty { .. } => "release::empty",
             Self::Unknown { .. } => "release::unknown",
@@ -102,6 +111,11 @@ impl Coded for Error {
             Self::AuditBroken { .. } => Some(
                 "find out who changed it (`strata verify STORE --audit`), and restore it from a copy; \
                  move it and audit.checkpoint aside to begin a new log"
+                    .into(),
+            ),
+            Self::UnknownRelease { .. } => Some(
+                "its manifest was changed, or it was put there from elsewhere: find out which (`strata verify`). \
+                 Restore it from a copy, or remove CURRENT to make a release of which nothing is reused"
                     .into(),
             ),
             Self::AuditFailed { .. } => Some("check the disk, then run again".into()),

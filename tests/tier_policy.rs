@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use strata::config::Tier;
-use strata::config::policy::{DateBasis, TierPolicy};
+use strata::config::policy::{Action, DateBasis, TierPolicy};
 use strata::omop::{CdmVersion, cdm};
 use strata::tier::{check, explain};
 
@@ -49,6 +49,36 @@ fn committed_policies_pass() {
             }
         }
     }
+}
+
+/// Whatever ends in a table of the Registered tier may end with the data, and is told by a rule for that, or is of a
+/// stream, or is the day of an answer.
+#[test]
+fn every_end_in_the_registered_tier_may_be_open() {
+    let (_, registered) = committed("registered");
+    let rules = || registered.rules.iter().map(|rule| &rule.action);
+    let is_end = |name: &str| name.contains("end_date") || name.starts_with("last_");
+    let mut ends = 0;
+    for table in cdm(CdmVersion::V5_5).tables().filter(|table| table.person_field) {
+        let elsewhere = rules().any(|action| match action {
+            Action::SuppressTables { tables } => tables.iter().any(|t| t == table.name),
+            Action::TruncateEdges(edges) => edges.tables.iter().any(|t| t == table.name),
+            _ => false,
+        });
+        if elsewhere || table.name.starts_with("survey_") {
+            continue;
+        }
+        for field in table.fields.iter().filter(|field| is_end(field.name)) {
+            let column = format!("{}.{}", table.name, field.name);
+            let told = rules().any(|action| match action {
+                Action::OpenEnds { columns } => columns.contains(&column),
+                _ => false,
+            });
+            assert!(told, "{column}");
+            ends += 1;
+        }
+    }
+    assert!(ends > 15, "{ends}");
 }
 
 /// What is suppressed in the Controlled tier is suppressed in the Registered tier too.

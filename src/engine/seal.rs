@@ -13,9 +13,9 @@
 //! has another key, so that no key serves two files and an older file in the place of a newer one is
 //! noticed; the id tells nothing of the digest to whoever has no key.
 //!
-//! What stages leave for each other while a run goes on, with raw ids and true dates, is sealed likewise, but
-//! under keys whose id is drawn for each file: a run that was killed leaves nothing that can be read without the
-//! root key.
+//! What stages leave for each other while a run goes on, with raw ids, is sealed likewise, but under keys whose id
+//! is drawn for each file: nothing of it can be read without the root key when a run was killed. Tables of a tier
+//! lie in the clear in `staging/` until they are moved to the release: their key needs the digest of the plaintext.
 //!
 //! The ciphertext differs from run to run, because nonces are random. What is promised to be identical is
 //! the plaintext, whose digest stands beside that of the ciphertext in the manifest.

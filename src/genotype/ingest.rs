@@ -201,7 +201,8 @@ pub(super) fn ingest_tuned(
     let sums = &done.samples;
     files.push(samples::write(job, &request.name, &context.cohort, &tally, sums, mads)?);
     let (name, genome) = (&request.name, request.genome);
-    files.push(pool.install(|| report::write(job, name, genome, &files, &ledger))?);
+    let individuals = request.options.individuals;
+    files.push(pool.install(|| report::write(job, name, genome, &files, &ledger, individuals))?);
     files.sort_by(|a, b| a.path.cmp(&b.path));
     accounts.insert(0, ledger);
     Ok(StageOutput { ledger: Ledger(accounts), files })

@@ -17,7 +17,8 @@ use crate::engine::{FileEntry, Job, TableLedger};
 /// Writes `quality/genomics/<callset>/report.html` from the `variants` and `samples` tables among `files`.
 ///
 /// Variants are read again column by column and counted into histograms of fixed size, a file a worker of the
-/// current pool; memory does not grow with them. Columns that are absent or null leave out their plot.
+/// current pool; memory does not grow with them. Columns that are absent or null leave out their plot. Without
+/// `individuals` nothing is shown of single people: no plot with a point a person, and no list of them.
 ///
 /// # Errors
 /// When a table cannot be read back or the page cannot be written.
@@ -27,10 +28,11 @@ pub fn write(
     genome: super::Genome,
     files: &[FileEntry],
     ledger: &TableLedger,
+    individuals: bool,
 ) -> Result<FileEntry, Error> {
     let variants = read::variants(job, files)?;
     let people = read::people(job, files)?;
-    let html = page::render(callset, genome, &variants, &people, ledger)?;
+    let html = page::render((callset, genome), &variants, &people, ledger, individuals)?;
     let path = format!("quality/genomics/{callset}/report.html");
     Ok(write_bytes(&job.out, &path, "quality", "report", html.as_bytes())?)
 }

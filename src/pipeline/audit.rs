@@ -34,7 +34,21 @@ pub(super) struct Trail {
 impl Trail {
     /// Opens the log of `store` as `run`, under the store's lock.
     pub fn open(store: &Layout, lock: &StoreLock, run: &str, key: &Key) -> Result<Self, Error> {
-        Ok(Self { log: AuditLog::open(store, lock, run, &now())?, key: key.audit() })
+        let key = key.audit();
+        check_current(store, &key)?;
+        let begins = !store.audit().exists();
+        let mut trail = Self { log: AuditLog::open(store, lock, run, &now())?, key };
+        if begins && super::plan::readable_current(store).is_some() {
+            // A log that begins beside a release takes it over as it is.
+            trail.sign()?;
+        }
+        Ok(trail)
+    }
+
+    /// Whether the log has a signed entry of a manifest.
+    pub fn has_signed(&self, store: &Layout, manifest: &[u8]) -> Result<bool, Error> {
+        let digest = hex(&Sha256::digest(manifest));
+        Ok(crate::release::audit::knows(store, &digest, &[&self.key])?)
     }
 
     /// The log itself.
@@ -118,9 +132,11 @@ impl Trail {
         self.say(Kind::StageEnd, fields(said))
     }
 
-    /// The release that is about to become current.
+    /// The release that is about to become current, signed: if the run dies before it can say that it is, the next
+    /// one knows that nobody else put it there.
     pub fn intend(&mut self, release_id: &str, manifest: &[u8]) -> Result<(), Error> {
-        self.say(Kind::CommitIntent, release(release_id, manifest))
+        self.say(Kind::CommitIntent, release(release_id, manifest))?;
+        self.sign()
     }
 
     /// The release that is current now, and a signature over all that led to it.
@@ -151,6 +167,21 @@ impl Trail {
             tracing::warn!(error = %second, "the audit log could not be written");
         }
     }
+}
+
+/// The manifest of the current release, of which a run may reuse files and sign for them, is the one that was
+/// signed for. Of a release of another key nothing is reused.
+fn check_current(store: &Layout, key: &AuditKey) -> Result<(), Error> {
+    let Some(manifest) = super::plan::readable_current(store) else { return Ok(()) };
+    if manifest.key_id != key.kid() {
+        return Ok(());
+    }
+    let path = store.release(&manifest.release_id).join("MANIFEST.json");
+    let (_, digest) = crate::release::digest_of(&path)?;
+    if crate::release::audit::knows(store, &digest, &[key])? {
+        return Ok(());
+    }
+    Err(crate::release::Error::UnknownRelease { release: manifest.release_id }.into())
 }
 
 /// What a run has of keys and the audit log.

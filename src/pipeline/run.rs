@@ -164,6 +164,10 @@ fn attempt(
 fn adopt(store: &Layout, plan: &Plan, hands: &mut Hands<'_>) -> Result<bool, Error> {
     let path = store.release(&plan.release_id).join("MANIFEST.json");
     let Ok(manifest) = std::fs::read(&path) else { return Ok(false) };
+    if !hands.trail.has_signed(store, &manifest)? {
+        // It is made anew.
+        return Ok(false);
+    }
     hands.intend(&plan.release_id, &manifest)?;
     let adopted = crate::release::adopt(store, &plan.release_id, &plan.content_key)?;
     if adopted {

@@ -19,7 +19,7 @@ use std::io::Write;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 
-pub use check::{AuditReport, check};
+pub use check::{AuditReport, check, knows};
 pub use entry::{Entry, Kind};
 
 use super::commit::sync_dir;
@@ -76,7 +76,7 @@ impl AuditLog {
     ///
     /// # Errors
     /// [`Error::AuditBroken`] when the chain does not hold or is shorter than its last checkpoint: nothing
-    /// is added to a log that was tampered with. [`Error::Io`].
+    /// is added to a log that was tampered with. [`Error::UnknownRelease`]. [`Error::Io`].
     pub fn open(layout: &Layout, _lock: &StoreLock, run: &str, time: &str) -> Result<Self, Error> {
         let (path, checkpoint) = (layout.audit(), layout.audit_checkpoint());
         let reading = read(layout, &[])?;
@@ -134,11 +134,15 @@ impl AuditLog {
             ];
             self.append(time, Kind::Recovered, fields(said))?;
         }
-        if let Some(current) = current.filter(|c| !reading.committed.contains(&c.manifest_sha256)) {
-            let known = reading.intended.contains(&current.manifest_sha256);
-            let what = if known { "commit" } else { "unknown_release" };
+        if let Some(current) =
+            current.filter(|c| !reading.committed.contains_key(&c.manifest_sha256))
+        {
+            if !reading.intended.contains_key(&current.manifest_sha256) {
+                // What is reused of it would be signed as ours.
+                return Err(Error::UnknownRelease { release: current.release_id });
+            }
             let said = [
-                ("what", what.into()),
+                ("what", "commit".into()),
                 ("release", current.release_id.into()),
                 ("manifest", current.manifest_sha256.into()),
             ];

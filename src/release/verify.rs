@@ -20,7 +20,7 @@ pub struct Finding {
     /// Release-relative path, or the stage.
     pub place: String,
     /// Stable code: `missing`, `size`, `digest`, `rows`, `stray`, `permissions`, `tags`, `books`,
-    /// `disclosure`, `invariant`, `sealed`.
+    /// `disclosure`, `invariant`, `sealed`, `other_key`, `manifest`; those of the audit log.
     pub code: &'static str,
     /// In words.
     pub message: String,

@@ -53,11 +53,11 @@ fn figure(
 
 /// The page as HTML.
 pub fn render(
-    callset: &str,
-    genome: Genome,
+    (callset, genome): (&str, Genome),
     f: &Figures,
     people: &People,
     ledger: &TableLedger,
+    individuals: bool,
 ) -> Result<String, Error> {
     let colours: Vec<(String, String)> = people
         .groups
@@ -83,6 +83,7 @@ pub fn render(
                 findings => Value::from(Serde(findings(f, people, ledger))),
                 variant_figures => Value::from(Serde(variant_figures(f))),
                 call_figures => Value::from(Serde(call_figures(f, people))),
+                individuals,
                 people_figures => Value::from(Serde(people_figures(people, &colours))),
                 boxes => Value::from(Serde(box_figures(people, &colours))),
                 types => Value::from(Serde(types(f))),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::Bench;
-use crate::config::{CallsetFeed, Unmapped};
+use crate::config::{CallsetFeed, Tier, Unmapped};
 use crate::engine::{Job, StageOutput};
 use crate::genotype::{
     self, Annotation, CallsetRequest, Options, SampleEntry, SampleSheet, Selection, Sex,
@@ -56,6 +56,7 @@ impl Bench<'_> {
             annotations: annotations.collect(),
             outlier_mads: feed.outlier_mads,
             strict: feed.strict,
+            individuals: !self.project.is_sealed(Tier::Controlled),
         }
     }
 

@@ -32,14 +32,17 @@ impl Bench<'_> {
             programme: programme.name.clone(),
             release: programme.release.clone(),
             reference_date: programme.reference_date.0,
-            previous: self.published(),
+            previous: self.published()?,
         };
         Ok(publish::build(&request, job)?)
     }
 
     /// Every release of the store with a public tier: readers may hold any of them, so the new one is
     /// compared with all. One whose manifest cannot be read has been told of by then.
-    fn published(&self) -> Vec<Previous> {
+    ///
+    /// # Errors
+    /// A release sealed with another key whose people have the same ids, by a map: it cannot be compared.
+    fn published(&self) -> Result<Vec<Previous>, Error> {
         let store = &self.project.store;
         let mut folders: Vec<PathBuf> = std::fs::read_dir(store.releases())
             .into_iter()
@@ -48,21 +51,25 @@ impl Bench<'_> {
             .map(|e| e.path())
             .collect();
         folders.sort();
-        let manifests = folders
-            .into_iter()
-            .filter_map(|root| Some((Manifest::read(&root.join("MANIFEST.json")).ok()?, root)));
-        manifests
-            .filter(|(manifest, _)| manifest.files.iter().any(|f| f.tier == "public"))
-            // Under another key everybody has another id: nobody can be followed, and what is sealed with
-            // it does not open.
-            .filter(|(manifest, _)| {
-                let sealed = manifest.files.iter().any(|f| f.plaintext_sha256.is_some());
-                !sealed || manifest.key_id == self.naming.key().kid()
-            })
-            .map(|(manifest, root)| {
-                let files = manifest.files.into_iter().filter(|f| f.tier == "controlled").collect();
-                Previous { root, files }
-            })
-            .collect()
+        let found = self.naming.key().kid();
+        let mut previous = Vec::new();
+        for root in folders {
+            let Ok(manifest) = Manifest::read(&root.join("MANIFEST.json")) else { continue };
+            if !manifest.files.iter().any(|file| file.tier == "public") {
+                continue;
+            }
+            let sealed = manifest.files.iter().any(|file| file.plaintext_sha256.is_some());
+            if sealed && manifest.key_id != found {
+                if self.naming.record().map.is_some() {
+                    let (release, wanted) = (manifest.release_id, manifest.key_id);
+                    return Err(Error::OtherKey { release, wanted, found });
+                }
+                // Under another key everybody has another id: nobody can be followed.
+                continue;
+            }
+            let files = manifest.files.into_iter().filter(|f| f.tier == "controlled").collect();
+            previous.push(Previous { root, files });
+        }
+        Ok(previous)
     }
 }

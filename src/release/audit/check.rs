@@ -1,6 +1,6 @@
 //! Whether a log is as it was written.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -56,7 +56,7 @@ pub fn check(
         let key = entry.text("key").unwrap_or_default();
         if !signers.iter().any(|signer| signer.key_id() == key) {
             let why = "the last checkpoint is signed by none of the keys given";
-            reading.findings.push(at(*line, "signature", why));
+            reading.findings.push(at(*line, "other_key", why));
         }
     }
     if reading.torn.is_some() {
@@ -83,7 +83,7 @@ pub fn check(
 fn check_current(layout: &Layout, reading: &mut Reading) {
     let Ok(Some(current)) = Current::read(layout) else { return };
     let digest = &current.manifest_sha256;
-    if !reading.committed.contains(digest) && !reading.intended.contains(digest) {
+    if !reading.committed.contains_key(digest) && !reading.intended.contains_key(digest) {
         let why = "the log does not tell of the current release";
         reading.findings.push(Finding::new("CURRENT", "commit", why));
     }
@@ -112,14 +112,45 @@ pub(super) struct Reading {
     pub signed: Option<String>,
     /// Whether that is what `audit.checkpoint` holds.
     pub beside: bool,
-    /// Digests of manifests that are said to have become current.
-    pub committed: BTreeSet<String>,
+    /// Digests of manifests that are said to have become current, with the first line that says so.
+    pub committed: BTreeMap<String, u64>,
     /// Digests of manifests that were to.
-    pub intended: BTreeSet<String>,
+    pub intended: BTreeMap<String, u64>,
     /// What is wrong with the chain.
     pub findings: Vec<Finding>,
     /// Entries of kind `epoch`.
     pub epochs: Vec<Entry>,
+}
+
+/// Whether the log says of a manifest of this digest that it became current, or was to; with `signers`, in an
+/// entry that a checkpoint of one of them covers. True for a store without a log.
+///
+/// # Errors
+/// When the log cannot be read.
+pub fn knows(
+    layout: &Layout,
+    manifest_sha256: &str,
+    signers: &[&dyn Signer],
+) -> Result<bool, Error> {
+    if !layout.audit().exists() {
+        return Ok(true);
+    }
+    let reading = read(layout, &[])?;
+    let said = [&reading.intended, &reading.committed];
+    let Some(line) = said.into_iter().filter_map(|all| all.get(manifest_sha256)).min() else {
+        return Ok(false);
+    };
+    if signers.is_empty() {
+        return Ok(true);
+    }
+    for (_, checkpoint) in reading.checkpoints.iter().filter(|(at, _)| at > line) {
+        let key = checkpoint.text("key").unwrap_or_default();
+        let Some(signer) = signers.iter().find(|signer| signer.key_id() == key) else { continue };
+        if checkpoint.text("mac") == Some(&signer.sign(&checkpoint.signed()?)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Reads the log and checks its chain, that the checkpoint beside it is in it, and that those of `kept`
@@ -134,8 +165,8 @@ pub(super) fn read(layout: &Layout, kept: &[String]) -> Result<Reading, Error> {
         checkpoints: Vec::new(),
         signed: None,
         beside: false,
-        committed: BTreeSet::new(),
-        intended: BTreeSet::new(),
+        committed: BTreeMap::new(),
+        intended: BTreeMap::new(),
         findings: Vec::new(),
         epochs: Vec::new(),
     };
@@ -258,10 +289,10 @@ impl Reading {
         let manifest = entry.text("manifest").map(str::to_owned);
         match (entry.kind.as_str(), manifest) {
             ("commit" | "opened" | "recovered", Some(digest)) => {
-                self.committed.insert(digest);
+                self.committed.entry(digest).or_insert(number);
             }
             ("commit_intent", Some(digest)) => {
-                self.intended.insert(digest);
+                self.intended.entry(digest).or_insert(number);
             }
             ("checkpoint", _) => self.checkpoints.push((number, entry)),
             ("epoch", _) => self.epochs.push(entry),
