@@ -77,7 +77,7 @@ fn killed_at_fifty_moments() {
         run_anew(&programme, file);
         undisturbed.push((programme.current(), programme.manifest_bytes()));
     }
-    let full = clock.elapsed() / 2;
+    let mut full = clock.elapsed() / 2;
     assert_ne!(undisturbed[0].0, undisturbed[1].0);
     let (mut killed, mut old, mut unfinished) = (0, 0, 0);
     for i in 0..KILLS {
@@ -91,7 +91,10 @@ fn killed_at_fifty_moments() {
         std::thread::sleep(full.mul_f64(part));
         signal(&child, "-KILL");
         let ended = child.wait().unwrap();
-        killed += u32::from(ended.code().is_none());
+        let caught = ended.code().is_none();
+        killed += u32::from(caught);
+        // The first runs of a machine are slow: what is taken for the time of a run follows how many are caught.
+        full = full.mul_f64(if caught { 1.05 } else { 0.8 });
         old += u32::from(programme.current() == before);
         unfinished += u32::from(files_below(&programme.path("store/staging")).len() > 1);
 
@@ -109,9 +112,8 @@ fn killed_at_fifty_moments() {
         assert_eq!(said.code, Some(0), "the log after kill {i} at {part:.3}: {said:?}");
     }
     programme.strata(["verify", "store"]).done();
-    // The test is worth nothing if the runs had ended, or had not begun, before they were killed; how many had
-    // depends on what else the machine does.
-    assert!(killed >= KILLS / 4, "only {killed} of {KILLS} runs were killed");
+    // The test is worth nothing if the runs had ended, or had not begun, before they were killed.
+    assert!(killed >= KILLS / 2, "only {killed} of {KILLS} runs were killed");
     assert!(old >= KILLS / 6, "only {old} of {KILLS} were killed before the commit");
     assert!(unfinished >= KILLS / 10, "only {unfinished} of {KILLS} left unfinished work");
 }
