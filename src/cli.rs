@@ -33,6 +33,7 @@ use report::Failure;
 pub fn main() -> ExitCode {
     let args = Args::parse();
     start_log(&args);
+    forbid_core_dumps();
     let done = match &args.verb {
         Verb::Init(verb) => init::init(verb),
         Verb::Validate(verb) => validate::validate(verb),
@@ -53,6 +54,17 @@ pub fn main() -> ExitCode {
     match done {
         Ok(code) => code,
         Err(failure) => report::show(&failure, args.log_format),
+    }
+}
+
+/// Keys and records are in memory: a crash must not write it to a file. With 1 byte, rather than 0, the kernel hands
+/// nothing to a collector either.
+fn forbid_core_dumps() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let most = getrlimit(Resource::Core).maximum.map_or(1, |most| most.min(1));
+    let limit = Rlimit { current: Some(most), maximum: Some(most) };
+    if let Err(error) = setrlimit(Resource::Core, limit) {
+        tracing::warn!(%error, "core dumps cannot be forbidden");
     }
 }
 

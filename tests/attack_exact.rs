@@ -186,14 +186,15 @@ fn intervals_ages_order_and_times_of_day_are_exact() {
             "[wearables.trackers]\npath = \"feed/trackers\"\n\n[tier.controlled]",
         ),
     );
-    // Streams are whole here: what is kept of their ends is another matter. Nor is anybody born in them.
+    // Streams are whole here: what is kept of their ends and hours is another matter. Nor is anybody born in them.
     for tier in ["registered", "controlled"] {
         let file = format!("policies/{tier}.toml");
         let pack = programme.read(&file);
         let blocks: Vec<&str> = pack
             .split("[[rule]]\n")
             .filter(|block| {
-                !block.contains("\"truncate_edges\"") && !block.contains("\"drop_near_birth\"")
+                let kinds = ["truncate_edges", "drop_near_birth", "drop_hours"];
+                !kinds.iter().any(|kind| block.contains(&format!("kind = \"{kind}\"")))
             })
             .collect();
         programme.write(&file, blocks.join("[[rule]]\n"));

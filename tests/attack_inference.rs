@@ -5,7 +5,7 @@
 #[path = "support/programme.rs"]
 mod programme;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use jiff::ToSpan;
@@ -221,7 +221,7 @@ fn dense(programme: &Programme, last: Date) -> usize {
             while day <= last {
                 text += &format!("{person},{day}{rest}");
                 if rest.ends_with(',') {
-                    text += &format!("{day} 22:30:00");
+                    text += &format!("{day} 05:30:00");
                 }
                 text.push('\n');
                 day = day.checked_add(1.day()).unwrap();
@@ -233,7 +233,7 @@ fn dense(programme: &Programme, last: Date) -> usize {
 }
 
 /// Tables with a row for a span of time, which may end with the data.
-const SPANS: [&str; 2] = ["observation_period", "person_summary"];
+const SPANS: [&str; 1] = ["observation_period"];
 
 const STREAMS: [&str; 8] = [
     "activity_summary",
@@ -294,22 +294,15 @@ fn the_ends_of_cut_streams_tell_nothing() {
         let guessed = |spans: &[(String, String, u64, f64, f64)], column: &str| {
             spans.iter().find(|edge| edge.0 == column && edge.1 == "last").unwrap().4
         };
-        for column in
-            ["observation_period.observation_period_end_date", "person_summary.last_record_date"]
-        {
-            println!("open: {column}: {} guessed", guessed(&spans, column));
-            assert!(guessed(&spans, column) > 0.04, "{spans:?}");
-        }
+        let column = "observation_period.observation_period_end_date";
+        println!("open: {column}: {} guessed", guessed(&spans, column));
+        assert!(guessed(&spans, column) > 0.04, "{spans:?}");
         without(&["truncate_edges"]);
         cut(&programme);
         programme.run().done();
         let spans = edges(&programme, &SPANS);
-        for column in
-            ["observation_period.observation_period_end_date", "person_summary.last_record_date"]
-        {
-            println!("cut: {column}: {} guessed", guessed(&spans, column));
-            assert!(guessed(&spans, column) < 0.04, "{spans:?}");
-        }
+        println!("cut: {column}: {} guessed", guessed(&spans, column));
+        assert!(guessed(&spans, column) < 0.04, "{spans:?}");
         let shut = edges(&programme, &STREAMS);
         assert_eq!(shut.len(), open.len());
         for (column, end, days, entropy, guessed) in &shut {
@@ -323,4 +316,153 @@ fn the_ends_of_cut_streams_tell_nothing() {
         assert!(worn.len() + 3 > people, "{}", worn.len());
         assert!(rows["person_id"].len() > 600 * worn.len());
     }
+}
+
+/// Three years of two trackers that are worn all day by the clocks of the United States: on the days on which clocks
+/// are changed the hour of two is missing, or that of one comes twice.
+fn by_the_clock(programme: &Programme) {
+    let people: Vec<String> = programme
+        .rows("feed/participants.csv")
+        .into_iter()
+        .filter(|row| row["withdrawal_status"] == "not_withdrawn" && row["ehr_consent"] == "yes")
+        .map(|row| row["person_id"].clone())
+        .take(4)
+        .collect();
+    let forward = [date(2023, 3, 12), date(2024, 3, 10), date(2025, 3, 9)];
+    let back = [date(2023, 11, 5), date(2024, 11, 3), date(2025, 11, 2)];
+    let mut tables = [
+        ("heart_rate_intraday", "person_id,datetime,heart_rate_value", String::new()),
+        ("steps_intraday", "person_id,datetime,steps", String::new()),
+        (
+            "activity_summary",
+            "person_id,date,calories_bmr,calories_out,marginal_calories,sedentary_minutes,\
+             lightly_active_minutes,fairly_active_minutes,very_active_minutes",
+            String::new(),
+        ),
+        ("heart_rate_summary", "person_id,date,zone_name,minute_in_zone", String::new()),
+        (
+            "sleep_level",
+            "person_id,sleep_date,is_main_sleep,level,start_datetime,duration_in_min",
+            String::new(),
+        ),
+    ];
+    for person in &people {
+        let mut day = date(2023, 1, 1);
+        while day <= date(2025, 12, 31) {
+            let mut hours: Vec<i32> = (0..24).collect();
+            if forward.contains(&day) {
+                hours.remove(2);
+            }
+            if back.contains(&day) {
+                hours.insert(1, 1);
+            }
+            for (n, hour) in hours.iter().enumerate() {
+                for minute in [0, 30] {
+                    let at = format!("{day} {hour:02}:{minute:02}:00");
+                    tables[0].2 += &format!("{person},{at},{}\n", 60 + n);
+                    tables[1].2 += &format!("{person},{at},{n}\n");
+                }
+                if n < 7 {
+                    tables[4].2 += &format!("{person},{day},true,light,{day} {hour:02}:00:00,60\n");
+                }
+            }
+            let minutes = hours.len() * 60;
+            let (sitting, burnt) = (minutes - 90, minutes);
+            tables[2].2 +=
+                &format!("{person},{day},{burnt},{},300,{sitting},60,20,10\n", burnt + 300);
+            tables[3].2 += &format!(
+                "{person},{day},Out of Range,{}\n{person},{day},Cardio,20\n",
+                minutes - 20
+            );
+            day = day.checked_add(1.day()).unwrap();
+        }
+    }
+    fs::remove_dir_all(programme.path("feed/wearables")).unwrap();
+    fs::create_dir(programme.path("feed/wearables")).unwrap();
+    for (name, header, rows) in tables {
+        programme.write(&format!("feed/wearables/{name}.csv"), format!("{header}\n{rows}"));
+    }
+}
+
+/// Of each way to look for a change of clocks, how many days stand out: those unlike the person's commonest day.
+fn odd_days(tier: &std::path::Path) -> Vec<(&'static str, usize)> {
+    let read = |name: &str| table(&tier.join(format!("wearables/{name}")));
+    let number = |text: &str| text.parse::<f64>().unwrap_or(0.0);
+    let mut found = Vec::new();
+    let mut look = |what, days: BTreeMap<(String, String), String>| {
+        let mut usual: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
+        for ((person, _), shape) in &days {
+            *usual.entry(person).or_default().entry(shape).or_default() += 1;
+        }
+        let most =
+            |person: &str| usual[person].iter().max_by_key(|(_, n)| **n).unwrap().0.to_string();
+        let odd = days.iter().filter(|((person, _), shape)| **shape != most(person)).count();
+        found.push((what, odd));
+    };
+    for (what, name) in
+        [("hours of the heart", "heart_rate_intraday"), ("hours of steps", "steps_intraday")]
+    {
+        let rows = read(name);
+        let mut hours: BTreeMap<(String, String), BTreeMap<String, usize>> = BTreeMap::new();
+        for (person, at) in rows["person_id"].iter().zip(&rows["datetime"]) {
+            let day = hours.entry((person.clone(), at[..10].to_owned())).or_default();
+            *day.entry(at[11..13].to_owned()).or_default() += 1;
+        }
+        look(what, hours.into_iter().map(|(day, hours)| (day, format!("{hours:?}"))).collect());
+    }
+    let by_day = |name: &str, day: &str, columns: &[&str]| {
+        let rows = read(name);
+        let mut sums: BTreeMap<(String, String), f64> = BTreeMap::new();
+        for (i, person) in rows["person_id"].iter().enumerate() {
+            let key = (person.clone(), rows[day][i].clone());
+            let sum: f64 = columns.iter().map(|column| number(&rows[*column][i])).sum();
+            *sums.entry(key).or_default() += sum;
+        }
+        sums.into_iter().map(|(day, sum)| (day, sum.to_string())).collect::<BTreeMap<_, _>>()
+    };
+    let minutes = [
+        "sedentary_minutes",
+        "lightly_active_minutes",
+        "fairly_active_minutes",
+        "very_active_minutes",
+    ];
+    look("minutes of activity", by_day("activity_summary", "date", &minutes));
+    look("calories at rest", by_day("activity_summary", "date", &["calories_bmr"]));
+    look("calories in all", by_day("activity_summary", "date", &["calories_out"]));
+    look("minutes in zones", by_day("heart_rate_summary", "date", &["minute_in_zone"]));
+    look("minutes worn", by_day("wearable_day", "date", &["wear_minutes"]));
+    // Levels that do not begin where the one before ended.
+    let rows = read("sleep_level");
+    let mut nights: BTreeMap<(String, String), Vec<(String, f64)>> = BTreeMap::new();
+    for (i, person) in rows["person_id"].iter().enumerate() {
+        let key = (person.clone(), rows["sleep_date"][i].clone());
+        let level = (rows["start_datetime"][i].clone(), number(&rows["duration_in_min"][i]));
+        nights.entry(key).or_default().push(level);
+    }
+    let joined = |mut night: Vec<(String, f64)>| {
+        night.sort_by(|a, b| a.0.cmp(&b.0));
+        format!("{:?}", night.iter().map(|(at, _)| at.get(11..16)).collect::<Vec<_>>())
+    };
+    look("levels of sleep", nights.into_iter().map(|(day, night)| (day, joined(night))).collect());
+    found
+}
+
+/// A day of 23 or of 25 hours is a known day of the calendar: shifted, it would tell the shift.
+#[test]
+fn changes_of_clocks_tell_nothing() {
+    let programme = programme(60);
+    by_the_clock(&programme);
+    programme.run().done();
+    let release = programme.release();
+    for (what, days) in odd_days(&release.join("controlled")) {
+        println!("controlled: {what}: {days} days stand out");
+        assert!(days >= 12, "{what}: the attack finds only {days} where nothing is hidden");
+    }
+    for (what, days) in odd_days(&release.join("registered")) {
+        println!("registered: {what}: {days} days stand out");
+        assert_eq!(days, 0, "{what}");
+    }
+    // There is something left to look at.
+    let rows = table(&release.join("registered/wearables/heart_rate_intraday"));
+    assert!(rows["person_id"].len() > 4 * 400 * 40);
 }

@@ -273,3 +273,23 @@ fn damaged_work_of_a_killed_run_is_not_used() {
     assert!(programme.manifest_bytes() == manifest);
     programme.strata(["verify", "store"]).done();
 }
+
+/// Keys and records are in memory: what a crash leaves on disk must not hold them.
+#[test]
+fn no_core_is_dumped() {
+    let programme = Programme::in_memory(60, 300);
+    let mut child = start(&programme, "w.toml");
+    let limits = format!("/proc/{}/limits", child.id());
+    let core = || {
+        let text = fs::read_to_string(&limits).unwrap_or_default();
+        let line = text.lines().find(|line| line.starts_with("Max core file size"));
+        line.map(|line| line.split_whitespace().skip(4).take(2).map(str::to_owned).collect())
+    };
+    let mut seen: Vec<Vec<String>> = Vec::new();
+    while child.try_wait().unwrap().is_none() {
+        seen.extend(core());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let last = seen.iter().rev().find(|limit| limit.iter().all(|at| at.parse::<u64>().is_ok()));
+    assert!(last.is_some_and(|limit| limit.iter().all(|at| at == "0" || at == "1")), "{last:?}");
+}

@@ -446,12 +446,29 @@ fn odd_words_and_places_of_residence_stay_out_of_every_tier() {
 #[test]
 fn answers_that_are_generalised_are_not_told_beside() {
     let programme = curated();
+    // Everybody who tells a race tells a state as well.
+    programme.edit("feed/omop/observation.csv.gz", |text| {
+        let told = text.lines().filter(|line| line.contains(",1586140,"));
+        let state = told.map(|line| {
+            let (id, rest) = line.split_once(',').unwrap();
+            let id = id.parse::<i64>().unwrap() + 900_000_000;
+            format!("{id},{}\n", rest.replace("1586140", "1585249"))
+        });
+        let states: String = state.collect();
+        assert!(!states.is_empty());
+        format!("{text}{states}")
+    });
     programme.run().done();
     let of =
         |tier: &str, name: &str| table(&programme.release().join(tier).join("omop").join(name));
     const RACE: &str = "1586140";
     let given = of("controlled", "survey_answer");
     assert!(given["question_concept_id"].iter().any(|q| q == RACE), "nothing to hide");
+    // Where a zip code is hidden the state is, in observation: it is told there alone.
+    const STATE: &str = "1585249";
+    let stands = of("controlled", "observation")["observation_source_concept_id"].clone();
+    assert!(stands.iter().any(|q| q == STATE));
+    assert!(given["question_concept_id"].iter().all(|q| q != STATE));
     let told = of("registered", "survey_answer");
     let generalised = [
         RACE, "1585899", "1585838", "1585845", "1585940", "1585952", "1332843", "1332737",

@@ -93,7 +93,8 @@ fn suppressed_tables_are_counted_and_not_written() {
     assert_eq!(out.books("cost").excluded, BTreeMap::from([("no_person_id".to_owned(), 1)]));
     assert_eq!(out.books("cdm_source").excluded, BTreeMap::from([("not_released".to_owned(), 1)]));
     let tables: BTreeSet<&str> = out.output.files.iter().map(|f| f.table.as_str()).collect();
-    assert_eq!(tables, ["person", "rules"].into());
+    let vocabulary = ["concept", "concept_ancestor", "concept_relationship"];
+    assert_eq!(tables, vocabulary.into_iter().chain(["person", "rules"]).collect());
 }
 
 #[test]
@@ -176,6 +177,48 @@ fn a_shifted_birth_date_keeps_its_distance_without_a_reduction() {
         ["year_of_birth", "month_of_birth", "day_of_birth"].map(|c| out.ints("person", c)[0]);
     let expected = [i64::from(moved.year()), i64::from(moved.month()), i64::from(moved.day())];
     assert_eq!(parts, expected.map(Some));
+}
+
+/// A table of the vocabulary that is not there knows no concept: a rule that goes by it would remove nothing.
+#[test]
+fn a_vocabulary_without_the_tables_that_a_rule_goes_by_is_refused() {
+    let persons = person(1, "1970", "1", "1", "");
+    let header = "visit_occurrence_id,person_id,visit_concept_id,visit_start_date,visit_end_date,\
+                  visit_type_concept_id\n";
+    let visits = "1,1,100,2020-01-01,2020-01-02,1\n";
+    let mut fixture =
+        Fixture::new(&[("person", PERSON, &persons), ("visit_occurrence", header, visits)]);
+    fixture.roster([(1, takes_part())]);
+    let refused = |fixture: &Fixture, body: &str| {
+        let built = fixture.build(&policy("controlled", &rule("gone", body)));
+        built.err().map(|error| error.code())
+    };
+    let named = "kind = \"suppress_concepts\"\nconcepts = [100]\nallow_missing = true";
+    let alone = format!("{named}\ndescendants = false");
+    let mapped = format!("{alone}\nmapped = true");
+    let coded = "kind = \"suppress_concepts\"\ndescendants = false\nallow_missing = true\n\
+                 codes = [{ vocabulary = \"PPI\", regex = \"x\" }]";
+    let recent = "kind = \"drop_recent_concepts\"\nyears = 1\nallow_missing = true";
+    for body in [named, &alone, &mapped, coded, recent] {
+        assert_eq!(refused(&fixture, body), None, "{body}");
+    }
+    fixture.without_vocabulary(true);
+    for (body, code) in [
+        (named, Some("tier::no_vocabulary")),
+        (&mapped, Some("tier::no_vocabulary")),
+        (&alone, None),
+        (coded, None),
+        (recent, None),
+    ] {
+        assert_eq!(refused(&fixture, body), code, "{body}");
+    }
+    fixture.without_vocabulary(false);
+    for body in [named, &mapped, coded, recent] {
+        assert_eq!(refused(&fixture, body), Some("tier::no_vocabulary"), "{body}");
+    }
+    // Rows that hold what a rule names go whether the vocabulary knows it or not.
+    let out = fixture.build(&policy("controlled", &rule("gone", &alone))).unwrap();
+    assert_eq!(out.books("visit_occurrence").excluded["gone"], 1);
 }
 
 #[test]

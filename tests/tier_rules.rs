@@ -22,6 +22,10 @@ fn pack(name: &str) -> TierPolicy {
     TierPolicy::read(&root(&format!("configs/tiers/{name}.toml"))).unwrap()
 }
 
+fn pack_has(name: &str, rule: &str) -> bool {
+    pack(name).rules.iter().any(|r| r.id == rule)
+}
+
 /// The pack with one of its rules, and what every tier needs.
 fn alone(name: &str, rule: &str) -> TierPolicy {
     let mut policy = pack(name);
@@ -187,6 +191,272 @@ const CASES: &[Case] = &[
     },
 ];
 
+/// A row of `observation`: type, concept, source concept (the question) and answer.
+type Record = (i64, i64, i64, i64);
+
+/// Which rows a rule removes.
+struct Gone {
+    packs: &'static [&'static str],
+    rule: &'static str,
+    what: &'static str,
+    removed: &'static [Record],
+    kept: &'static [Record],
+}
+
+const ALL: &[&str] = &["registered", "controlled", "controlled-plus"];
+const SURVEY: i64 = 45905771;
+
+/// Concepts of the cases: id, vocabulary, class, code.
+const CODES: &[(i64, &str, &str, &str)] = &[
+    (101, "PPI", "Question", "ExtraConsent_SignatureName"),
+    (102, "PPI", "Question", "PIIName_First"),
+    (103, "PPI", "Question", "StreetAddress_AddressLine1"),
+    (104, "PPI", "Question", "StreetAddress_PIIState"),
+    (105, "PPI", "Question", "SecondaryContactInfo_Who"),
+    (106, "PPI", "Answer", "SecondaryContactInfo_Yes"),
+    (107, "PPI", "Question", "SocialSecurity_Number"),
+    (108, "PPI", "Answer", "SocialSecurity_Given"),
+    (109, "LOINC", "Question", "PIIName_First"),
+    (111, "PPI", "Question", "OverallHealth_FreeText"),
+    (112, "PPI", "Question", "notes"),
+    (113, "PPI", "Question", "keynotes"),
+    (121, "PPI", "Question", "CancerHistory_WhichConditions"),
+    (122, "PPI", "Question", "OutsideTravel6MonthWhere"),
+    (123, "PPI", "Question", "OutsideTravel6Month"),
+    (131, "PPI", "Question", "SitePairing_Name"),
+    (132, "PPI", "Question", "PIIBirthplace_Country"),
+    (133, "PPI", "Question", "Country"),
+    (141, "ICD9CM", "c", "E910.1"),
+    (142, "ICD9CM", "c", "E911"),
+    (143, "ICD9CM", "c", "E928.0"),
+    (144, "ICD9CM", "c", "E928.1"),
+    (145, "ICD9CM", "c", "E8101"),
+    (146, "ICD9CM", "c", "E850"),
+    (147, "ICD10CM", "c", "Z38.00"),
+    (148, "ICD10CM", "c", "Y35.0"),
+    (149, "ICD10CM", "c", "Y34"),
+    (150, "ICD10CM", "c", "W74"),
+    (151, "ICD10CM", "c", "W75"),
+];
+
+const GONE: &[Gone] = &[
+    Gone {
+        packs: ALL,
+        rule: "residence",
+        what: "a street address (1585246) goes, the question after it stays",
+        removed: &[(SURVEY, 0, 1585246, 7)],
+        kept: &[(SURVEY, 0, 1585247, 7)],
+    },
+    Gone {
+        packs: ALL,
+        rule: "birth_facts",
+        what: "date and place of birth go, as question, as concept and as answer",
+        removed: &[(SURVEY, 0, 1585259, 7), (32817, 4083587, 0, 7), (32817, 1, 0, 3022007)],
+        kept: &[(32817, 4083588, 0, 7)],
+    },
+    Gone {
+        packs: ALL,
+        rule: "explicit_identifiers",
+        what: "names, addresses and signatures go by code, the state and answers by class stay",
+        removed: &[
+            (SURVEY, 0, 101, 7),
+            (SURVEY, 0, 102, 7),
+            (SURVEY, 0, 103, 7),
+            (SURVEY, 0, 105, 7),
+            (SURVEY, 0, 107, 7),
+        ],
+        kept: &[(SURVEY, 0, 104, 7), (SURVEY, 0, 106, 7), (SURVEY, 0, 108, 7), (SURVEY, 0, 109, 7)],
+    },
+    Gone {
+        packs: ALL,
+        rule: "survey_free_text",
+        what: "FreeText and notes go, keynotes stays",
+        removed: &[(SURVEY, 0, 111, 7), (SURVEY, 0, 112, 7)],
+        kept: &[(SURVEY, 0, 113, 7)],
+    },
+    Gone {
+        packs: ALL,
+        rule: "cancer_answers",
+        what: "which cancers and where to go, whether somebody travelled stays",
+        removed: &[(SURVEY, 0, 121, 7), (SURVEY, 0, 122, 7)],
+        kept: &[(SURVEY, 0, 123, 7)],
+    },
+    Gone {
+        packs: ALL,
+        rule: "wear_consent",
+        what: "the consent to WEAR (2100000010 to 2100000012) goes, its answers alone do not matter",
+        removed: &[
+            (SURVEY, 0, 2100000010, 7),
+            (SURVEY, 2100000011, 0, 7),
+            (SURVEY, 2100000012, 0, 7),
+        ],
+        kept: &[(SURVEY, 0, 5, 2100000009)],
+    },
+    Gone {
+        packs: ALL,
+        rule: "section_participation",
+        what: "903632 goes",
+        removed: &[(SURVEY, 0, 903632, 7)],
+        kept: &[(SURVEY, 0, 903633, 7)],
+    },
+    Gone {
+        packs: &["controlled", "controlled-plus"],
+        rule: "places",
+        what: "sites and countries by code go",
+        removed: &[(SURVEY, 0, 131, 7), (SURVEY, 0, 132, 7)],
+        kept: &[(SURVEY, 0, 133, 7)],
+    },
+    Gone {
+        packs: ALL,
+        rule: "shared_surveys",
+        what: "even numbers from 765974 to 766002 go, odd ones stay",
+        removed: &[(SURVEY, 0, 765974, 7), (SURVEY, 0, 766002, 7), (SURVEY, 0, 40192502, 7)],
+        kept: &[(SURVEY, 0, 765975, 7), (SURVEY, 0, 766004, 7)],
+    },
+    Gone {
+        packs: &["registered"],
+        rule: "registered_surveys",
+        what: "765938 to 765952 go, the ids on either side stay",
+        removed: &[(SURVEY, 0, 765938, 7), (SURVEY, 0, 765952, 7)],
+        kept: &[(SURVEY, 0, 765937, 7), (SURVEY, 0, 765953, 7)],
+    },
+    Gone {
+        packs: &["registered"],
+        rule: "registered_questions",
+        what: "43528945 to 43529061 go as questions, the ids on either side and answers stay",
+        removed: &[(SURVEY, 0, 43528945, 7), (SURVEY, 43529061, 0, 7)],
+        kept: &[(SURVEY, 0, 43528944, 7), (SURVEY, 0, 43529062, 7), (SURVEY, 0, 5, 43529000)],
+    },
+    Gone {
+        packs: &["registered"],
+        rule: "ehr_demographics",
+        what: "race, religion and date of birth go as concepts, not as answers",
+        removed: &[(32817, 4013886, 0, 7), (32817, 4271761, 0, 7), (32817, 4135376, 0, 7)],
+        kept: &[(32817, 5, 0, 4013886)],
+    },
+    Gone {
+        packs: &["registered"],
+        rule: "ehr_answers",
+        what: "an answer of the list goes, but from rows whose type says survey; no type says nothing",
+        removed: &[(32817, 5, 0, 45876350), (0, 5, 0, 45876350), (4567, 5, 0, 3043579)],
+        kept: &[(SURVEY, 5, 0, 45876350), (32862, 5, 0, 45876350), (32865, 5, 0, 45876350)],
+    },
+    Gone {
+        packs: &["registered"],
+        rule: "reported_causes",
+        what: "E910.1, E928.0, E8101, Z38.00, Y35.0 and W74 go; E911, E928.1, E850, Y34 and W75 stay",
+        removed: &[
+            (32817, 0, 141, 7),
+            (32817, 0, 143, 7),
+            (32817, 0, 145, 7),
+            (32817, 0, 147, 7),
+            (32817, 0, 148, 7),
+            (32817, 0, 150, 7),
+        ],
+        kept: &[
+            (32817, 0, 142, 7),
+            (32817, 0, 144, 7),
+            (32817, 0, 146, 7),
+            (32817, 0, 149, 7),
+            (32817, 0, 151, 7),
+        ],
+    },
+];
+
+/// Boundaries that have a test of their own: pack, rule, what, name of the test.
+const BOUNDARIES: &[(&str, &str, &str, &str)] = &[
+    (
+        "registered",
+        "age_89",
+        "89 on the reference date goes, 89 on the day after stays; without a month of birth the earliest counts",
+        "age_counts_completed_years_of_true_birth_dates_on_the_reference_date",
+    ),
+    (
+        "registered",
+        "state",
+        "199 rows of a state are hidden, 200 are not",
+        "a_state_of_199_people_is_hidden_and_one_of_200_is_not",
+    ),
+    (
+        "registered",
+        "state_of_sites",
+        "a state that one site of the person contradicts is hidden",
+        "a_state_that_a_site_contradicts_is_hidden",
+    ),
+    (
+        "registered",
+        "race_of_person",
+        "8657 becomes 2000000001; two answers on race make the person's race 2000000008, one of a small group makes it 2000000001",
+        "people_are_generalised_as_their_answers_are",
+    ),
+    (
+        "registered",
+        "gender_of_person",
+        "male beside the answers woman or born female is generalised; male beside man and born male stays",
+        "people_are_generalised_as_their_answers_are",
+    ),
+    (
+        "controlled",
+        "race_of_person",
+        "two answers on race make the person's race 2000000008, one leaves it",
+        "people_are_generalised_as_their_answers_are",
+    ),
+    (
+        "registered",
+        "recent_concepts",
+        "a concept of a year before the reference date goes, one a day older stays",
+        "concepts_are_found_by_code_age_and_relation",
+    ),
+    (
+        "registered",
+        "clock_changes",
+        "00:59:59.999999 and 03:00 stay, 01:00 and 02:59:59.999999 go",
+        "hours_of_changing_clocks_are_left_out",
+    ),
+    (
+        "registered",
+        "clock_changes_by_zone",
+        "minutes of Fat Burn stay, those of Out of Range are null",
+        "hours_of_changing_clocks_are_left_out",
+    ),
+    (
+        "registered",
+        "stream_edges",
+        "a stream that runs to the reference date ends on that day less 364 for everybody",
+        "streams_end_on_one_day_for_everybody",
+    ),
+    (
+        "registered",
+        "open_ends",
+        "an end on the last day of the data is that day less 364 for everybody",
+        "open_ends_are_one_day_for_everybody",
+    ),
+    (
+        "controlled",
+        "vehicle_accidents",
+        "E810 goes, E8101 stays; V49 goes as ICD-10, not as PPI",
+        "concepts_are_found_by_code_age_and_relation",
+    ),
+    (
+        "controlled",
+        "first_years",
+        "31 December of the year after that of birth goes, 1 January of the next stays",
+        "the_first_years_of_life_are_left_out",
+    ),
+    (
+        "controlled",
+        "zip3",
+        "60512 and 60512-1234 become 605**, 12 Elm Street null, and of whom answers American Indian 000**",
+        "zip_codes_are_cut",
+    ),
+    (
+        "safe-harbor",
+        "zip3",
+        "an area of 20,000 people is 000**, one of 20,001 is told",
+        "the_safe_harbor_tells_areas_of_more_than_20000_people",
+    ),
+];
+
 fn observation(rows: &[Row]) -> (String, String, Vec<i64>) {
     let mut people: Vec<i64> = rows.iter().map(|r| r.0).collect();
     people.sort_unstable();
@@ -232,12 +502,6 @@ fn a_state_of_199_people_is_hidden_and_one_of_200_is_not() {
     let count = |id| answers.iter().filter(|a| **a == Some(id)).count();
     assert_eq!((count(2000000011), count(1585262), count(1585263)), (199, 0, 200));
     assert_eq!(out.books("observation").changed["state"], 199);
-}
-
-#[test]
-fn races_of_persons_are_generalised() {
-    let (_fixture, out) = build(&alone("registered", "race_of_person"), &[(1, 1, 1)]);
-    assert_eq!(out.ints("person", "race_concept_id"), [Some(2000000001)]);
 }
 
 #[test]
@@ -352,15 +616,130 @@ fn concepts_are_found_by_code_age_and_relation() {
     assert_eq!(kept(&recent), [10, 11, 12, 13, 21, 22, 30, 31, 32, 444074]);
 }
 
-#[test]
-fn answers_of_health_records_alone_are_suppressed() {
-    let persons = "1,8507,1990,1,1,,8527,38003564,,7,,a,,,,,,\n";
-    let rows = "1,1,0,2020-01-01,,32817,,45876350,5\n2,1,0,2020-01-01,,45905771,,45876350,5\n";
+/// A fixture with rows of `observation`, numbered from 1, and the vocabulary of [`CODES`].
+fn recorded(rows: &[Record]) -> Fixture {
+    let line = |(n, (of, concept, source, answer)): (usize, &Record)| {
+        format!("{},1,{concept},2020-01-01,,{of},,{answer},{source}\n", n + 1)
+    };
+    let rows: String = rows.iter().enumerate().map(line).collect();
+    let person = "1,8507,1990,1,1,,8527,38003564,,7,,a,,,,,,\n";
     let mut fixture =
-        Fixture::new(&[("person", PERSON, persons), ("observation", OBSERVATION, rows)]);
+        Fixture::new(&[("person", PERSON, person), ("observation", OBSERVATION, &rows)]);
     fixture.roster([(1, takes_part())]);
-    let out = fixture.build(&alone("registered", "ehr_answers")).unwrap();
-    assert_eq!(out.ints("observation", "observation_type_concept_id"), [Some(45905771)]);
+    let concepts: String = CODES
+        .iter()
+        .map(|(id, of, class, code)| {
+            format!("{id},a,d,{of},{class},{code},1970-01-01,2099-12-31\n")
+        })
+        .collect();
+    let concept = "concept_id,concept_name,domain_id,vocabulary_id,concept_class_id,concept_code,\
+                   valid_start_date,valid_end_date\n";
+    fixture.vocabulary(&[("concept", concept, &concepts)]);
+    fixture
+}
+
+#[test]
+fn concepts_are_suppressed_at_every_boundary() {
+    for case in GONE {
+        let rows: Vec<Record> = case.removed.iter().chain(case.kept).copied().collect();
+        let fixture = recorded(&rows);
+        for pack in case.packs {
+            let out = fixture.build(&alone(pack, case.rule)).unwrap();
+            let said = format!("{pack} {}: {}", case.rule, case.what);
+            let books = out.books("observation");
+            assert!(books.balances(), "{said}");
+            let removed = u64::try_from(case.removed.len()).unwrap();
+            assert_eq!(books.excluded.get(case.rule), Some(&removed), "{said}");
+            let columns = ["observation_concept_id", "value_as_concept_id"];
+            let [mut concepts, mut answers] = columns.map(|column| out.ints("observation", column));
+            let (mut wanted, mut with): (Vec<_>, Vec<_>) =
+                case.kept.iter().map(|row| (Some(row.1), Some(row.3))).unzip();
+            for list in [&mut concepts, &mut answers, &mut wanted, &mut with] {
+                list.sort_unstable();
+            }
+            assert_eq!((concepts, answers), (wanted, with), "{said}");
+        }
+    }
+}
+
+#[test]
+fn people_are_generalised_as_their_answers_are() {
+    // The gender and the race that the health record states, and what the person answered.
+    type Told = (i64, i64, &'static [(i64, i64)]);
+    let people: [Told; 9] = [
+        (8507, 8527, &[]),
+        (8507, 8657, &[(1586140, 1586141)]),
+        (8507, 8527, &[(1586140, 1586141)]),
+        (8507, 8516, &[(1586140, 1586143), (1586140, 1586146)]),
+        (8507, 8527, &[(1585838, 1585839), (1585845, 1585846)]),
+        (8507, 8527, &[(1585838, 1585840)]),
+        (8507, 8527, &[(1585845, 1585847)]),
+        (8532, 8527, &[(1585838, 1585839), (1585838, 1585840)]),
+        (8521, 8527, &[]),
+    ];
+    let mut persons = String::new();
+    let mut rows = String::new();
+    for (p, (gender, race, answers)) in people.iter().enumerate().map(|(p, of)| (p + 1, of)) {
+        persons += &format!("{p},{gender},{},1,1,,{race},38003564,,7,,a,,,,,,\n", 1950 + p);
+        for (n, (question, answer)) in answers.iter().enumerate() {
+            rows += &format!("{},{p},0,2020-01-01,,1,,{answer},{question}\n", p * 10 + n);
+        }
+    }
+    let mut fixture =
+        Fixture::new(&[("person", PERSON, &persons), ("observation", OBSERVATION, &rows)]);
+    fixture.roster((1..=9).map(|p| (p, takes_part())));
+    let made = |pack: &str, rule: &str, column: &str| {
+        let out = fixture.build(&alone(pack, rule)).unwrap();
+        let values = out.ints("person", column);
+        (1..=9).map(|p| values[out.person_row(p)].unwrap()).collect::<Vec<_>>()
+    };
+    let (one, several, other) = (2000000001, 2000000008, 2000000002);
+    assert_eq!(
+        made("registered", "race_of_person", "race_concept_id"),
+        [8527, one, one, several, 8527, 8527, 8527, 8527, 8527]
+    );
+    assert_eq!(
+        made("registered", "gender_of_person", "gender_concept_id"),
+        [8507, 8507, 8507, 8507, 8507, other, other, other, other]
+    );
+    assert_eq!(
+        made("controlled", "race_of_person", "race_concept_id"),
+        [8527, 8657, 8527, several, 8527, 8527, 8527, 8527, 8527]
+    );
+    assert_eq!(
+        made("controlled", "gender_of_person", "gender_concept_id"),
+        [8507, 8507, 8507, 8507, 8507, 8507, 8507, other, 8521]
+    );
+}
+
+#[test]
+fn hours_of_changing_clocks_are_left_out() {
+    let person = "1,8507,1990,1,1,,8527,38003564,,7,,a,,,,,,\n";
+    let mut fixture = Fixture::new(&[("person", PERSON, person)]);
+    fixture.roster([(1, takes_part())]);
+    let at = ["00:59:59.999999", "01:00:00", "02:59:59.999999", "03:00:00"];
+    let rows: String =
+        at.iter().enumerate().map(|(n, at)| format!("1,2020-01-01 {at},{n}\n")).collect();
+    let zones = "1,2020-01-01,Out of Range,1300,1500\n1,2020-01-01,Fat Burn,80,600\n";
+    fixture.wearables(&[
+        ("heart_rate_intraday", "person_id,datetime,heart_rate_value\n", &rows),
+        ("steps_intraday", "person_id,datetime,steps\n", &rows),
+        ("heart_rate_summary", "person_id,date,zone_name,minute_in_zone,calorie_count\n", zones),
+    ]);
+    let out = fixture.build(&alone("registered", "clock_changes")).unwrap();
+    for (table, column) in
+        [("heart_rate_intraday", "heart_rate_value"), ("steps_intraday", "steps")]
+    {
+        let mut kept = out.ints(table, column);
+        kept.sort_unstable();
+        assert_eq!(kept, [Some(0), Some(3)], "{table}");
+        let books = out.output.ledger.0.iter().find(|t| t.table.ends_with(table)).unwrap();
+        assert_eq!(books.excluded["clock_changes"], 2);
+    }
+    let out = fixture.build(&alone("registered", "clock_changes_by_zone")).unwrap();
+    let mut minutes = out.ints("heart_rate_summary", "minute_in_zone");
+    minutes.sort_unstable();
+    assert_eq!(minutes, [None, Some(80)]);
 }
 
 /// Whatever the shift, a stream that runs to the reference date is seen to end on one day.
@@ -870,15 +1249,25 @@ fn every_rule_has_a_line_in_the_docs() {
             let (id, kind) = (&rule.id, rule.action.kind_name());
             page += &format!("\n### {}. `{id}` ({kind})\n\n", number + 1);
             page += &format!("{} {}\n", rule.action.kind_line(), rule.description);
-            let cases: Vec<&Case> =
-                CASES.iter().filter(|c| name == "registered" && c.rule == rule.id).collect();
+            let answers =
+                CASES.iter().filter(|c| name == "registered" && c.rule == rule.id).map(|c| c.what);
+            let gone = GONE.iter().filter(|c| c.packs.contains(&name) && c.rule == rule.id);
+            let apart = BOUNDARIES.iter().filter(|(pack, of, ..)| *pack == name && *of == rule.id);
+            let cases: Vec<&str> =
+                answers.chain(gone.map(|c| c.what)).chain(apart.map(|c| c.2)).collect();
             if !cases.is_empty() {
                 page.push('\n');
             }
             for case in cases {
-                page += &format!("- {}\n", case.what);
+                page += &format!("- {case}\n");
             }
         }
+    }
+    let tests = [include_str!("tier_rules.rs"), include_str!("tier.rs")];
+    for (pack, rule, _, test) in BOUNDARIES {
+        let known =
+            pack_has(pack, rule) && tests.iter().any(|t| t.contains(&format!("fn {test}(")));
+        assert!(known, "{pack} {rule} {test}");
     }
     let path = root("docs/tiers.md");
     if std::env::var_os("STRATA_UPDATE_DOCS").is_some() {

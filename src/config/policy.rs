@@ -123,6 +123,8 @@ pub enum Action {
     NullColumns {
         /// Column patterns.
         columns: Vec<String>,
+        /// Rows whose values stay: those in which a text of the table is one of some words.
+        keep: Vec<KeepText>,
     },
     /// Makes every text column of the tables about persons null, but for some.
     NullFreeText {
@@ -170,6 +172,14 @@ pub enum Action {
         /// `table.column` of days and times on which something ends, or begins (`*start_date*`, `first_*`).
         columns: Vec<String>,
     },
+    /// Removes rows of some hours of the day, on every day: those in which clocks are changed, where a missing or
+    /// a doubled hour would tell the shift.
+    DropHours {
+        /// `table.column` of times.
+        columns: Vec<String>,
+        /// Hours of the day, 0 to 23.
+        hours: Vec<u8>,
+    },
 }
 
 /// What is left of a birth date.
@@ -204,6 +214,7 @@ impl Action {
             Self::DropRecentConcepts(_) => Kind::DropRecentConcepts,
             Self::TruncateEdges(_) => Kind::TruncateEdges,
             Self::OpenEnds { .. } => Kind::OpenEnds,
+            Self::DropHours { .. } => Kind::DropHours,
         }
     }
 

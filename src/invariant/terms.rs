@@ -104,8 +104,12 @@ pub(super) fn must_be_null(tier: &Tier<'_>, spec: &TableSpec, field: &FieldSpec)
     // An id that may point into any table has no key.
     field.any_table
         || tier.rules().iter().any(|rule| match &rule.action {
-            Action::NullColumns { columns } => {
-                named(columns, spec, field) && field.name != "person_id" && !field.primary_key
+            Action::NullColumns { columns, keep } => {
+                let kept = keep.iter().any(|k| k.column.split('.').next() == Some(spec.name));
+                named(columns, spec, field)
+                    && field.name != "person_id"
+                    && !field.primary_key
+                    && !kept
             }
             Action::ShiftDates => is_text_time(field),
             _ => false,

@@ -130,7 +130,7 @@ impl Reader<'_> {
             let of = Answered { question: other.question.clone(), answers: other.answered.clone() };
             also.push(self.people(&of).await?);
         }
-        let repeats = match rule.keep_latest {
+        let repeats = match rule.keep_latest && rule.columns.is_empty() {
             true => repeats(rule, &answers, &several, &also),
             false => Vec::new().into(),
         };

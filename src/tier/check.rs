@@ -135,6 +135,7 @@ fn check_order(policy: &TierPolicy, problems: &mut Vec<Problem>) {
             | Action::DropRecentConcepts(_)
             | Action::TruncateEdges(_)
             | Action::OpenEnds { .. }
+            | Action::DropHours { .. }
                 if after =>
             {
                 problems.push(of(
@@ -184,7 +185,8 @@ fn check_action(rule: &Rule, problems: &mut Vec<Problem>) {
                 }
             }
         }
-        Action::NullColumns { columns } => {
+        Action::NullColumns { columns, keep } => {
+            check_kept(rule, keep, problems);
             for pattern in columns {
                 problems.extend(bad_pattern(pattern, |_| true).map(|what| of(rule, what)));
                 let key = |t: &TableSpec, f: &FieldSpec| {
@@ -223,6 +225,15 @@ fn check_action(rule: &Rule, problems: &mut Vec<Problem>) {
                 problems.extend(found.map(|what| of(rule, what)));
             }
         }
+        Action::DropHours { columns, hours } => {
+            for pattern in columns {
+                let found = bad_pattern(pattern, |f| f.kind == FieldKind::Timestamp);
+                problems.extend(found.map(|what| of(rule, what)));
+            }
+            if hours.is_empty() || hours.iter().any(|hour| *hour > 23) {
+                problems.push(of(rule, "hours must be 0 to 23, and at least one"));
+            }
+        }
         _ => {}
     }
 }
@@ -235,7 +246,9 @@ const ORIGINAL_IDS: [(&str, &str); 2] =
 fn check_original_ids(policy: &TierPolicy, problems: &mut Vec<Problem>) {
     for (table, column) in ORIGINAL_IDS {
         let nulled = policy.rules.iter().any(|rule| match &rule.action {
-            Action::NullColumns { columns } => columns.iter().any(|p| matches(p, table, column)),
+            Action::NullColumns { columns, .. } => {
+                columns.iter().any(|p| matches(p, table, column))
+            }
             Action::NullFreeText { except, .. } => {
                 !except.iter().any(|p| matches(p, table, column))
             }

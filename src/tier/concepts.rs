@@ -30,8 +30,8 @@ impl Lookup<'_> {
     /// The sorted concept ids that a `suppress_concepts` rule stands for.
     ///
     /// # Errors
-    /// Unless missing ones are allowed: when there is no vocabulary, or it lacks an id, or no code of it
-    /// has a wanted shape.
+    /// When the vocabulary lacks a table that the rule goes by. Unless missing concepts are allowed: when it lacks an
+    /// id, or no code of it has a wanted shape.
     pub(super) async fn expand(&self, set: &ConceptSet) -> Result<Arc<[i64]>, Error> {
         let mut all: BTreeSet<i64> = set.concepts.iter().copied().collect();
         let id = "concept_id";
@@ -42,7 +42,8 @@ impl Lookup<'_> {
                     return Err(Error::ConceptMissing { rule: self.rule.to_owned(), count });
                 }
             }
-            None => self.missing("concept")?,
+            None if self.allow_missing => {}
+            None => return Err(self.missing("concept")),
         }
         for codes in &set.codes {
             let found = self.by_code(codes).await?;
@@ -55,11 +56,10 @@ impl Lookup<'_> {
         Ok(all.into_iter().collect())
     }
 
-    fn missing(&self, table: &'static str) -> Result<(), Error> {
-        match self.allow_missing {
-            true => Ok(()),
-            false => Err(Error::NoVocabulary { rule: self.rule.to_owned(), table }),
-        }
+    /// A concept may be missing where a rule allows it; a table that says which concepts there are may not: a rule
+    /// that knows none of them would remove nothing and look as if it had.
+    fn missing(&self, table: &'static str) -> Error {
+        Error::NoVocabulary { rule: self.rule.to_owned(), table }
     }
 
     /// Adds what the set's relations reach, round by round, until a round adds nothing.
@@ -75,7 +75,7 @@ impl Lookup<'_> {
                 let (from, to) = ("ancestor_concept_id", "descendant_concept_id");
                 match self.column("concept_ancestor", from, to, &edge, None).await? {
                     Some(more) => found.extend(more),
-                    None => self.missing("concept_ancestor")?,
+                    None => return Err(self.missing("concept_ancestor")),
                 }
             }
             if !kinds.is_empty() {
@@ -86,7 +86,7 @@ impl Lookup<'_> {
                 let (from, to) = ("concept_id_2", "concept_id_1");
                 match self.column("concept_relationship", from, to, &edge, Some(kind)).await? {
                     Some(more) => found.extend(more),
-                    None => self.missing("concept_relationship")?,
+                    None => return Err(self.missing("concept_relationship")),
                 }
             }
             // 0 is "no matching concept": everything unmapped would hang on it.
@@ -113,8 +113,7 @@ impl Lookup<'_> {
         let except = codes.except.as_deref().and_then(|e| Regex::new(e).ok());
         let mut found = BTreeSet::new();
         let Some(site) = self.vocabulary.filter(|v| v.extract.table("concept").is_some()) else {
-            self.missing("concept")?;
-            return Ok(found);
+            return Err(self.missing("concept"));
         };
         let of_vocabulary = |name: &str| match codes.vocabulary.strip_suffix('*') {
             Some(start) => name.starts_with(start),
@@ -154,8 +153,7 @@ impl Lookup<'_> {
         used: &BTreeMap<i64, i32>,
     ) -> Result<Arc<[i64]>, Error> {
         let Some(site) = self.vocabulary.filter(|v| v.extract.table("concept").is_some()) else {
-            self.missing("concept")?;
-            return Ok(Vec::new().into());
+            return Err(self.missing("concept"));
         };
         let span = jiff::Span::new().try_years(i64::from(rule.years));
         let first = span.and_then(|span| reference.checked_sub(span));

@@ -16,6 +16,8 @@ use super::id_map;
 use crate::config::CivilDate;
 use crate::config::policy::{Unlisted, Zip3};
 
+const HOUR_MICROS: i64 = 3_600_000_000;
+
 /// Where a row's day, if it has one, meets a condition on the row's number and day.
 fn where_day(array: &ArrayRef, mut met: impl FnMut(usize, i64) -> bool) -> BooleanBuffer {
     let len = array.len();
@@ -29,6 +31,30 @@ fn where_day(array: &ArrayRef, mut met: impl FnMut(usize, i64) -> bool) -> Boole
     }
     let times = array.as_primitive::<TimestampMicrosecondType>();
     BooleanBuffer::collect_bool(len, |i| valid(i) && met(i, times.value(i).div_euclid(DAY_MICROS)))
+}
+
+/// Whether a time lies in one of some hours of the day; false for null.
+pub(super) fn in_hours(name: &str, hours: &[u8], when: Expr) -> Expr {
+    struct InHours([bool; 24]);
+    impl Compute for InHours {
+        fn compute(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
+            let times = args[0].as_primitive::<TimestampMicrosecondType>();
+            let met = |i: usize| {
+                let hour = times.value(i).rem_euclid(DAY_MICROS) / HOUR_MICROS;
+                times.is_valid(i) && usize::try_from(hour).is_ok_and(|hour| self.0[hour])
+            };
+            let met = BooleanBuffer::collect_bool(times.len(), met);
+            Ok(Arc::new(BooleanArray::new(met, None)))
+        }
+    }
+    let within = std::array::from_fn(|hour| hours.iter().any(|h| usize::from(*h) == hour));
+    call(
+        format!("in_hours_{name}"),
+        vec![time_type()],
+        DataType::Boolean,
+        InHours(within),
+        vec![when],
+    )
 }
 
 /// 1 January of the birth year plus `years`; a birth year that is not known allows no day.

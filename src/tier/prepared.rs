@@ -46,6 +46,16 @@ impl Prepared {
                 allow_missing,
             };
             let concepts = match action {
+                // Nothing to look at, nothing to look up.
+                Action::SuppressConcepts(_) | Action::DropRecentConcepts(_)
+                    if !request
+                        .extracts
+                        .iter()
+                        .flat_map(used::specs)
+                        .any(|spec| matches!(rules::touch(action, spec), Touch::Rows(_))) =>
+                {
+                    continue;
+                }
                 Action::SuppressConcepts(set) => lookup(set.allow_missing).expand(set).await?,
                 Action::DropRecentConcepts(r) => {
                     let used = match request.vocabulary {
@@ -54,7 +64,6 @@ impl Prepared {
                     };
                     lookup(r.allow_missing).recent(r, request.reference_date, &used).await?
                 }
-                Action::GeneraliseValues(rule) if !rule.columns.is_empty() => continue,
                 Action::GeneraliseValues(rule) => {
                     prepared.facts.insert(id.clone(), reader.generalise(rule).await?);
                     continue;
@@ -106,13 +115,19 @@ impl Prepared {
         };
         let touch = rules::touch(&rule.action, spec);
         Ok(match (&rule.action, touch) {
-            (Action::SuppressConcepts(set), Touch::Rows(by)) => held(&by).map(|met| only(set, met)),
+            (Action::SuppressConcepts(set), Touch::Rows(by)) => {
+                held(&by).map(|met| except(&set.except, spec, only(set, met)))
+            }
             (Action::DropRecentConcepts(_), Touch::Rows(by)) => held(&by),
             (Action::GeneraliseValues(_), Touch::Columns(_)) => {
                 let repeats = self.facts.get(&rule.id).map(|f| &f.repeats);
                 let repeats = repeats.filter(|r| !r.is_empty());
                 let name = format!("{}_repeats", rule.id);
                 repeats.map(|r| functions::in_concepts(&name, r, ident("observation_id")))
+            }
+            (Action::DropHours { hours, .. }, Touch::Rows(by)) => {
+                let within = |c: &&'static str| limits::in_hours(&rule.id, hours, ident(*c));
+                by.iter().map(within).reduce(Expr::or)
             }
             (Action::DropNearBirth(n), Touch::Rows(by) | Touch::Columns(by)) => {
                 let early = by.iter().filter_map(|c| spec.field(c)).map(|f| {
@@ -139,6 +154,29 @@ impl Prepared {
             }
             _ => None,
         })
+    }
+
+    /// The value of a column in its group, by the person's answers and then by the value.
+    pub(super) fn coarser(
+        &self,
+        rule: &Rule,
+        g: &Generalisation,
+        now: Expr,
+    ) -> Result<Expr, DataFusionError> {
+        let none = Facts::default();
+        let facts = self.facts.get(&rule.id).unwrap_or(&none);
+        let list = |ids: &[i64]| ids.iter().map(|id| lit(*id)).collect::<Vec<_>>();
+        let among = |ids: &[i64]| now.clone().in_list(list(ids), false).is_true();
+        let mut branches = by_person(&rule.id, g, facts, &among);
+        branches.extend(g.groups.iter().map(|g| (among(&g.from), g.to)));
+        if let Some(to) = g.otherwise {
+            branches.push((now.clone().is_not_null().and(!among(&g.keep)), to));
+        }
+        let mut value = now.clone();
+        for (met, to) in branches.into_iter().rev() {
+            value = when(met, lit(to)).otherwise(value)?;
+        }
+        Ok(value)
     }
 
     /// A date that is moved where it lies on an open day.
@@ -266,20 +304,49 @@ pub(super) fn kept_text(
     }
 }
 
-/// The value of a column in its group, whatever the row.
-pub(super) fn coarser(rule: &Generalisation, now: Expr) -> Result<Expr, DataFusionError> {
-    let among =
-        |ids: &[i64]| now.clone().in_list(ids.iter().map(|id| lit(*id)).collect(), false).is_true();
-    let mut branches: Vec<(Expr, i64)> =
-        rule.groups.iter().map(|g| (among(&g.from), g.to)).collect();
-    if let Some(to) = rule.otherwise {
-        branches.push((now.clone().is_not_null().and(!among(&rule.keep)), to));
+/// Whether texts of the table say in which rows values stay.
+pub(super) fn keeps(keep: &[KeepText], spec: &TableSpec) -> bool {
+    keep.iter().any(|k| k.column.split('.').next() == Some(spec.name))
+}
+
+/// A value that stays in rows in which a text of the table, as it came in, is one of some words.
+pub(super) fn kept_rows(
+    keep: &[KeepText],
+    spec: &TableSpec,
+    now: Expr,
+    null: Expr,
+) -> Result<Expr, DataFusionError> {
+    let stays = keep.iter().filter_map(|k| {
+        let (_, column) = k.column.split_once('.').filter(|(table, _)| *table == spec.name)?;
+        let words = k.words.iter().map(|word| lit(word.as_str())).collect();
+        Some(ident(column).in_list(words, false).is_true())
+    });
+    match stays.reduce(Expr::and) {
+        Some(stays) => when(stays, now).otherwise(null),
+        None => Ok(null),
     }
-    let mut value = now.clone();
-    for (met, to) in branches.into_iter().rev() {
-        value = when(met, lit(to)).otherwise(value)?;
+}
+
+/// What follows from other answers of the person: several of them first, then conflicts.
+fn by_person(
+    id: &str,
+    rule: &Generalisation,
+    facts: &Facts,
+    among: &impl Fn(&[i64]) -> Expr,
+) -> Vec<(Expr, i64)> {
+    let person = |what: &str, people: &Arc<[i64]>| {
+        functions::in_concepts(&format!("{id}_{what}"), people, ident("person_id"))
+    };
+    let mut branches: Vec<(Expr, i64)> = Vec::new();
+    if let Some(s) = &rule.when_several {
+        let met = person("several", &facts.several).and(!among(&s.except));
+        branches.push((met, s.to));
     }
-    Ok(value)
+    for (n, (also, people)) in rule.when_also.iter().zip(&facts.also).enumerate() {
+        let met = person(&format!("also_{n}"), people).and(among(&also.answer));
+        branches.push((met, also.to));
+    }
+    branches
 }
 
 /// The generalised answer: several answers first, then conflicts, groups and the rest.
@@ -293,18 +360,7 @@ fn generalised(
     let answer = || ident(answers::ANSWER);
     let list = |ids: &[i64]| ids.iter().map(|id| lit(*id)).collect::<Vec<_>>();
     let among = |ids: &[i64]| answer().in_list(list(ids), false).is_true();
-    let person = |what: &str, people: &Arc<[i64]>| {
-        functions::in_concepts(&format!("{id}_{what}"), people, ident("person_id"))
-    };
-    let mut branches: Vec<(Expr, i64)> = Vec::new();
-    if let Some(s) = &rule.when_several {
-        let met = person("several", &facts.several).and(!among(&s.except));
-        branches.push((met, s.to));
-    }
-    for (n, (also, people)) in rule.when_also.iter().zip(&facts.also).enumerate() {
-        let met = person(&format!("also_{n}"), people).and(among(&also.answer));
-        branches.push((met, also.to));
-    }
+    let mut branches = by_person(id, rule, facts, &among);
     branches.extend(rule.groups.iter().map(|g| (among(&g.from), g.to)));
     if let Some(to) = rule.otherwise {
         // A row without an answer says nothing.

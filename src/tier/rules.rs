@@ -121,6 +121,9 @@ pub(super) fn touch(action: &Action, spec: &TableSpec) -> Touch {
             return Touch::Nothing;
         }
         Action::OpenEnds { columns } => pick(&|f| is_date(f) && named(columns, f)),
+        Action::DropHours { columns, .. } => {
+            return rows(pick(&|f| f.kind == FieldKind::Timestamp && named(columns, f)));
+        }
         Action::DropNearBirth(n) => {
             // The birth date itself is for reduce_birth_date.
             if spec.name == "person" || n.except_tables.iter().any(|t| t == spec.name) {
@@ -144,7 +147,7 @@ pub(super) fn touch(action: &Action, spec: &TableSpec) -> Touch {
             let state = f.name == answers::ANSWER && !zip.state_question.is_empty();
             spec.name == answers::TABLE && (zip_code || state)
         }),
-        Action::NullColumns { columns } => {
+        Action::NullColumns { columns, .. } => {
             pick(&|f| named(columns, f) && f.name != "person_id" && !f.primary_key)
         }
         Action::NullFreeText { except, .. } => {

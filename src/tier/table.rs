@@ -240,7 +240,7 @@ impl Columns {
         let shift = || ident(id_map::SHIFT);
         match &rule.action {
             Action::GeneraliseValues(g) if !g.columns.is_empty() => {
-                prepared::coarser(g, self.value(field.name))
+                prepared.coarser(rule, g, self.value(field.name))
             }
             Action::Zip3(zip) if field.name == "value_as_number" => {
                 when(answers::asks(&zip.question), null(field)?).otherwise(self.value(field.name))
@@ -263,6 +263,9 @@ impl Columns {
                 };
                 let beside = beside.map(|column| self.value(column));
                 Ok(prepared.closed(rule, (spec, field), self.value(field.name), beside))
+            }
+            Action::NullColumns { keep, .. } if prepared::keeps(keep, spec) => {
+                prepared::kept_rows(keep, spec, self.value(field.name), null(field)?)
             }
             Action::NullFreeText { keep, .. } => {
                 let now = self.value(field.name);

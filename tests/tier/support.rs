@@ -66,6 +66,25 @@ pub struct Fixture {
     pub reference: Date,
 }
 
+const VOCABULARY: [Csv<'static>; 3] = [
+    (
+        "concept",
+        "concept_id,concept_name,domain_id,vocabulary_id,concept_class_id,concept_code,\
+         valid_start_date,valid_end_date\n",
+        "",
+    ),
+    (
+        "concept_ancestor",
+        "ancestor_concept_id,descendant_concept_id,min_levels_of_separation,max_levels_of_separation\n",
+        "",
+    ),
+    (
+        "concept_relationship",
+        "concept_id_1,concept_id_2,relationship_id,valid_start_date,valid_end_date\n",
+        "",
+    ),
+];
+
 impl Fixture {
     pub fn new(tables: &[Csv<'_>]) -> Self {
         let mut fixture = Self {
@@ -77,6 +96,7 @@ impl Fixture {
             reference: date(2026, 1, 1),
         };
         fixture.site(CdmVersion::V5_4, tables);
+        fixture.vocabulary(&[]);
         fixture
     }
 
@@ -127,9 +147,24 @@ impl Fixture {
         self.sites.push(extract);
     }
 
+    /// The vocabulary, in which tables that are not given have no rows.
     pub fn vocabulary(&mut self, tables: &[Csv<'_>]) {
-        let folder = self.write("vocabulary", tables);
+        if let Some(before) = self.vocabulary.take() {
+            std::fs::remove_dir_all(before.root).unwrap();
+        }
+        let mut all = tables.to_vec();
+        let given = |name: &str| tables.iter().any(|table| table.0 == name);
+        all.extend(VOCABULARY.iter().filter(|(name, ..)| !given(name)));
+        let folder = self.write("vocabulary", &all);
         self.vocabulary = Some(self.ingest(&folder, CdmVersion::V5_4, Scope::Vocabulary));
+    }
+
+    /// Takes the vocabulary away, but for its table of concepts if `concepts`.
+    pub fn without_vocabulary(&mut self, concepts: bool) {
+        self.vocabulary = self.vocabulary.take().filter(|_| concepts);
+        if let Some(vocabulary) = &mut self.vocabulary {
+            vocabulary.extract.tables.retain(|table| table.name == "concept");
+        }
     }
 
     /// Gives the sites, in order, these states; None for a site without one.

@@ -29,13 +29,15 @@ pub(super) struct RuleEntry {
     /// `suppress_tables`, `truncate_edges`: table names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tables: Option<Vec<String>>,
-    /// `null_columns`, `suppress_concepts`, `generalise_values`, `leave_dates_true`: column patterns.
+    /// `null_columns`, `suppress_concepts`, `generalise_values`, `leave_dates_true`, `open_ends`, `drop_hours`: column
+    /// patterns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     columns: Option<Vec<String>>,
     /// `null_free_text`: column patterns that stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     except: Option<Vec<String>>,
     /// `null_free_text`: texts that stay in rows of some questions, or that are one of some words.
+    /// `null_columns`: rows of such texts keep their values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     keep_text: Option<Vec<KeepText>>,
     /// `reduce_birth_date`: to what.
@@ -123,7 +125,7 @@ pub(super) struct RuleEntry {
     /// `drop_near_birth`: tables whose early dates are raised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     clip_tables: Option<Vec<String>>,
-    /// `drop_near_birth`: rows that stay.
+    /// `drop_near_birth`, `suppress_concepts`: rows that stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     except_rows: Option<Vec<Condition>>,
     /// `drop_recent_concepts`: vocabularies whose concepts stay.
@@ -132,6 +134,9 @@ pub(super) struct RuleEntry {
     /// `truncate_edges`: first day of collection, `yyyy-mm-dd` (default: of the data).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     first_day: Option<String>,
+    /// `drop_hours`: hours of the day, 0 to 23.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hours: Option<Vec<u8>>,
 }
 
 impl TryFrom<RuleEntry> for Rule {
@@ -158,9 +163,10 @@ impl RuleEntry {
             Kind::SuppressTables => {
                 Action::SuppressTables { tables: e.tables.take().ok_or_else(|| needs("tables"))? }
             }
-            Kind::NullColumns => {
-                Action::NullColumns { columns: e.columns.take().ok_or_else(|| needs("columns"))? }
-            }
+            Kind::NullColumns => Action::NullColumns {
+                columns: e.columns.take().ok_or_else(|| needs("columns"))?,
+                keep: e.keep_text.take().unwrap_or_default(),
+            },
             Kind::NullFreeText => Action::NullFreeText {
                 except: e.except.take().unwrap_or_default(),
                 keep: e.keep_text.take().unwrap_or_default(),
@@ -235,6 +241,10 @@ impl RuleEntry {
             Kind::OpenEnds => {
                 Action::OpenEnds { columns: e.columns.take().ok_or_else(|| needs("columns"))? }
             }
+            Kind::DropHours => Action::DropHours {
+                columns: e.columns.take().ok_or_else(|| needs("columns"))?,
+                hours: e.hours.take().ok_or_else(|| needs("hours"))?,
+            },
         })
     }
 
@@ -251,6 +261,7 @@ impl RuleEntry {
             except_columns: self.except_columns.take().unwrap_or_default(),
             except_tables: self.except_tables.take().unwrap_or_default(),
             only: self.only.take().unwrap_or_default(),
+            except: self.except_rows.take().unwrap_or_default(),
         }
     }
 
@@ -296,6 +307,7 @@ impl RuleEntry {
             ("except_rows", self.except_rows.is_some()),
             ("except_vocabularies", self.except_vocabularies.is_some()),
             ("first_day", self.first_day.is_some()),
+            ("hours", self.hours.is_some()),
         ];
         keys.into_iter().find(|(_, given)| *given).map(|(key, _)| key)
     }
@@ -342,6 +354,7 @@ impl RuleEntry {
             except_rows: None,
             except_vocabularies: None,
             first_day: None,
+            hours: None,
         }
     }
 
@@ -350,7 +363,9 @@ impl RuleEntry {
         match action {
             Action::RemovePeopleByAge { min_age } => e.min_age = Some(min_age),
             Action::SuppressTables { tables } => e.tables = Some(tables),
-            Action::NullColumns { columns } => e.columns = Some(columns),
+            Action::NullColumns { columns, keep } => {
+                (e.columns, e.keep_text) = (Some(columns), given(keep));
+            }
             Action::NullFreeText { except, keep } => {
                 (e.except, e.keep_text) = (Some(except), given(keep));
             }
@@ -394,6 +409,9 @@ impl RuleEntry {
                 (e.tables, e.first_day) = (Some(x.tables), x.first_day);
             }
             Action::OpenEnds { columns } => e.columns = Some(columns),
+            Action::DropHours { columns, hours } => {
+                (e.columns, e.hours) = (Some(columns), Some(hours));
+            }
         }
     }
 
@@ -409,6 +427,7 @@ impl RuleEntry {
         self.except_columns = given(set.except_columns);
         self.except_tables = given(set.except_tables);
         self.only = given(set.only);
+        self.except_rows = given(set.except);
     }
 }
 

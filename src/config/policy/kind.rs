@@ -42,6 +42,8 @@ pub(super) enum Kind {
     TruncateEdges,
     /// Moves ends on the last day of the data, which only say that something goes on.
     OpenEnds,
+    /// Removes rows of some hours of the day, on every day.
+    DropHours,
 }
 
 impl Kind {
@@ -65,6 +67,7 @@ impl Kind {
             Self::DropRecentConcepts => "drop_recent_concepts",
             Self::TruncateEdges => "truncate_edges",
             Self::OpenEnds => "open_ends",
+            Self::DropHours => "drop_hours",
         }
     }
 
@@ -100,6 +103,7 @@ impl Kind {
             Self::OpenEnds => {
                 "Moves ends and beginnings on days that many have in common, as the last of the data."
             }
+            Self::DropHours => "Removes rows of some hours of the day, on every day.",
         }
     }
 }

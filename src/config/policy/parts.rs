@@ -28,6 +28,8 @@ pub struct ConceptSet {
     pub except_tables: Vec<String>,
     /// Only rows that meet all of these; a table without one of the columns is passed over.
     pub only: Vec<Condition>,
+    /// Rows that meet one of these stay.
+    pub except: Vec<Condition>,
 }
 
 /// Concepts by the shape of their code.

@@ -21,6 +21,10 @@ pub(super) fn concepts(rule: &Rule, set: &ConceptSet, problems: &mut Vec<Problem
         column(rule, &condition.column, problems);
         some(rule, "only: concepts", &condition.concepts, problems);
     }
+    for condition in &set.except {
+        column(rule, &condition.column, problems);
+        some(rule, "except_rows: concepts", &condition.concepts, problems);
+    }
     for codes in &set.codes {
         for shape in [Some(codes.regex.as_str()), codes.except.as_deref()].into_iter().flatten() {
             if shape.is_empty() || regex::Regex::new(shape).is_err() {
@@ -33,8 +37,11 @@ pub(super) fn concepts(rule: &Rule, set: &ConceptSet, problems: &mut Vec<Problem
 pub(super) fn generalisation(rule: &Rule, g: &Generalisation, problems: &mut Vec<Problem>) {
     if g.columns.is_empty() {
         some(rule, "question", &g.question, problems);
-    } else if !g.question.is_empty() || g.when_several.is_some() || !g.when_also.is_empty() {
-        problems.push(of(rule, "columns go with groups, keep and otherwise only"));
+    } else if g.when_several.is_some() == g.question.is_empty() {
+        problems.push(of(
+            rule,
+            "beside columns, question says what when_several counts: give both or none",
+        ));
     }
     for pattern in &g.columns {
         let bad = bad_pattern(pattern, FieldSpec::is_concept_id);
